@@ -1,0 +1,1 @@
+"""Prefect flows and the `sstrack` command: thin layers over `pipelines`."""

@@ -1,0 +1,58 @@
+"""Where things are: the only reader of the `SSTRACK_*` environment."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def absolute(uri: str) -> str:
+    """A local path made absolute (`~` expanded); a URI with a scheme, `s3://…` say, stays as it is."""
+    return uri if "://" in uri else str(Path(uri).expanduser().absolute())
+
+
+class Settings(BaseSettings):
+    """Embedded defaults for one machine; on a cluster each is set by its environment variable."""
+
+    model_config = SettingsConfigDict(env_prefix="SSTRACK_", frozen=True, extra="ignore")
+
+    work: Path = Path("~/.sstrack")
+    """Folder under which every default below lies."""
+    inbox: str = ""
+    """Videos waiting for `ingest-videos`: a folder or an s3:// prefix. Default `<work>/inbox`."""
+    dataset: str = ""
+    """The dataset that ingest writes and training reads. Default `<work>/dataset`."""
+    runs: str = ""
+    """Checkpoints and model packages. Default `<work>/runs`."""
+    results: str = ""
+    """Raw benchmark results. Default `<work>/results`."""
+    mlflow_uri: str = ""
+    """MLflow tracking and registry store. Default a SQLite file under `<work>`."""
+    model_name: str = "sstrack"
+    """Name of the registered model."""
+    ffmpeg: Literal["bundled", "system"] = "bundled"
+    """Which ffmpeg binary decodes: the one of the imageio-ffmpeg wheel, or the one on the PATH."""
+    workers: int = Field(default=os.cpu_count() or 1, ge=1, le=4096)
+    """Parallel work on this machine."""
+
+    @model_validator(mode="after")
+    def _fill(self) -> "Settings":
+        work = self.work.expanduser().absolute()
+        filled = {
+            "work": work,
+            "inbox": absolute(self.inbox or str(work / "inbox")),
+            "dataset": absolute(self.dataset or str(work / "dataset")),
+            "runs": absolute(self.runs or str(work / "runs")),
+            "results": absolute(self.results or str(work / "results")),
+            "mlflow_uri": self.mlflow_uri or f"sqlite:///{work / 'mlflow.db'}",
+        }
+        for name, value in filled.items():
+            object.__setattr__(self, name, value)
+        return self
+
+
+def settings() -> Settings:
+    """Read the environment now. Not cached, so that a flow run sees the environment of its own process."""
+    return Settings()
