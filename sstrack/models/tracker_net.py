@@ -1,0 +1,65 @@
+"""The tracking network: pictures of the target and a search region in, score map and boxes out.
+
+Shapes: B batch, T templates, C token width, H W pixels, S cells per side.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sstrack.models.backbone import OneStreamBackbone
+from sstrack.models.head import CentreHead, HeadMaps
+from sstrack.recipes import NetConfig
+
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class NetOutput:
+    """What one search region gives."""
+
+    maps: HeadMaps
+    query: Tensor
+    """`[B, C]`, to be carried to the next frame."""
+    search: Tensor
+    """`[B, S * S, C]` search tokens after the final norm, before reweighting."""
+
+
+class TrackerNet(nn.Module):
+    """Backbone, query reweighting, head. One network serves global (whole-frame) and local search regions."""
+
+    def __init__(self, config: NetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = OneStreamBackbone(config)
+        self.head = CentreHead(config.width, config.head_width)
+        self.register_buffer("mean", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).view(3, 1, 1), persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+
+    @property
+    def cells(self) -> int:
+        """Cells per side of the score map."""
+        return self.config.search_size // self.config.patch
+
+    def forward(self, templates_BTCHW: Tensor, search_BCHW: Tensor, query_BC: Tensor | None = None) -> NetOutput:
+        """Locate the templates' target in the search region.
+
+        Args:
+            templates_BTCHW: `[B, T, 3, template_size, template_size]` float RGB in 0..255.
+            search_BCHW: `[B, 3, search_size, search_size]` float RGB in 0..255.
+            query_BC: query output of the frame before; None starts a sequence.
+        """
+        templates, search = self._normalise(templates_BTCHW), self._normalise(search_BCHW)
+        query, tokens = self.backbone(templates, search, query_BC)
+        # Reweighting: a search token counts by its agreement with the query.
+        weight = tokens @ query[:, :, None] / query.shape[-1] ** 0.5
+        b, _, c = tokens.shape
+        features = (tokens * weight).transpose(1, 2).reshape(b, c, self.cells, self.cells)
+        return NetOutput(self.head(features), query, tokens)
+
+    def _normalise(self, picture: Tensor) -> Tensor:
+        return (picture / 255 - self.mean) / self.std

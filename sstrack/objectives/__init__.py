@@ -1,0 +1,1 @@
+"""What training minimises. An objective is a function `(net, batch, generator, progress) -> (loss, metrics)`."""

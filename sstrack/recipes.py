@@ -1,0 +1,305 @@
+"""Named recipes: functions that return one whole, typed training configuration.
+
+A recipe is a tree of frozen dataclasses. Its canonical JSON, hashed, is its name in every key (`config_digest`), so a
+changed value can never be mistaken for the run that came before it.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+STAGE_VERSION = 1
+"""Raised when a recipe of the same values means another training, so that old runs are not found for it."""
+
+
+def _check(condition: bool, owner: object, name: str, rule: str) -> None:
+    if not condition:
+        raise ValueError(f"{type(owner).__name__}.{name} = {getattr(owner, name)!r}: {rule}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetConfig:
+    """The network: one ViT over query, templates, and search region, and a centre head."""
+
+    vit: str = "vit_tiny_patch16_224"
+    """Name of a timm VisionTransformer; the fields below replace parts of it."""
+    patch: int = 8
+    """Patch side in pixels."""
+    width: int = 96
+    """Token width."""
+    depth: int = 4
+    heads: int = 3
+    template_size: int = 48
+    """Side of a template crop in pixels; a multiple of `patch`."""
+    search_size: int = 96
+    """Side of a search region or global view in pixels; a multiple of `patch`."""
+    template_factor: float = 2.0
+    """Side of the template crop over the root of the target's area (paper: 2)."""
+    search_factor: float = 4.0
+    """Side of the local search region over the root of the target's area (paper: 4 for 256, 5 for 384)."""
+    max_templates: int = 3
+    head_width: int = 64
+    init: Literal["random", "mimetic"] = "mimetic"
+    """How attention starts: `random` as timm does, or `mimetic` (Trockman & Kolter 2023: query and key projections
+    correlated, so that tokens first attend to tokens that look alike), from which a small network that has no
+    pretrained weights learns to compare template and search within minutes."""
+
+    def __post_init__(self) -> None:
+        _check(self.width % self.heads == 0, self, "width", f"must be a multiple of heads ({self.heads})")
+        for name in ("template_size", "search_size"):
+            _check(getattr(self, name) % self.patch == 0, self, name, f"must be a multiple of patch ({self.patch})")
+        for name in ("patch", "depth", "heads", "head_width", "max_templates"):
+            _check(getattr(self, name) >= 1, self, name, "must be at least 1")
+        for name in ("template_factor", "search_factor"):
+            _check(1.0 < getattr(self, name) <= 10.0, self, name, "must be above 1 and at most 10")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """The decoupled objective: what is pasted, how views are made, how terms are weighed."""
+
+    name: Literal["decoupled"] = "decoupled"
+    views: int = 2
+    """Augmented views of the first frame that backward tracking localises the target in."""
+    giou_weight: float = 2.0
+    l1_weight: float = 5.0
+    focal_weight: float = 1.0
+    contrastive_weight: float = 1.0
+    temperature: float = 0.5
+    box_at: Literal["predicted", "target"] = "target"
+    """Cell whose offset and size the box terms supervise: the score map's maximum as published, or the target's cell,
+    which teaches a network from scratch faster, as the maximum is noise at first."""
+    paste_share: float = 0.5
+    """Share of samples whose target is pasted in from another clip of the group (published: half)."""
+    paste_distractors: int = 2
+    """Further targets of other clips pasted into the same frames, so that being pasted does not mark the target."""
+    paste_scale: float = 0.25
+    """Largest relative change of a pasted target's sides between frames."""
+    known_templates_until: float = 0.6
+    """Share of training over which the chance to cut memory templates of pasted targets at their known boxes falls
+    from 1 to 0; after it all memory templates are cut at predictions, as published. 0 gives the published method."""
+    centre_jitter: float = 3.0
+    """A view's centre moves by up to half of this many target sides (published: 3 for factor 4)."""
+    scale_jitter: float = 0.25
+    """Standard deviation of the logarithm of a view's side (published: 0.5)."""
+    brightness: float = 0.2
+    flip: float = 0.5
+    """Chance of mirroring a template or a view, each on its own."""
+    grayscale: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in ("paste_share", "known_templates_until", "flip", "grayscale", "brightness", "paste_scale"):
+            _check(0.0 <= getattr(self, name) <= 1.0, self, name, "must lie in 0..1")
+        for name in ("giou_weight", "l1_weight", "focal_weight", "contrastive_weight", "centre_jitter", "scale_jitter"):
+            _check(0.0 <= getattr(self, name) <= 100.0, self, name, "must lie in 0..100")
+        _check(self.temperature > 0, self, "temperature", "must be above 0")
+        _check(1 <= self.views <= 8, self, "views", "must lie in 1..8")
+        _check(0 <= self.paste_distractors <= 8, self, "paste_distractors", "must lie in 0..8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """How clips become samples."""
+
+    n_search: int = 2
+    """Later frames per sample (published: 3)."""
+    max_gap: int = 400
+    """Later frames lie at most this many stored frames after the first (published: 400)."""
+    group_size: int = 16
+    """Samples that may see each other: contrastive negatives, donors."""
+    groups: int = 2
+    """Groups in the global batch; the number of workers divides or exceeds nothing: ranks take whole groups."""
+
+    def __post_init__(self) -> None:
+        _check(1 <= self.n_search <= 16, self, "n_search", "must lie in 1..16")
+        _check(1 <= self.max_gap <= 100_000, self, "max_gap", "must lie in 1..100000")
+        _check(2 <= self.group_size <= 1024, self, "group_size", "must lie in 2..1024")
+        _check(1 <= self.groups <= 1024, self, "groups", "must lie in 1..1024")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Optimiser and schedule."""
+
+    steps: int = 300
+    lr: float = 1e-3
+    """Peak learning rate."""
+    weight_decay: float = 0.05
+    warmup: int = 20
+    """Steps of linear warm-up; a cosine to 1 % follows."""
+    clip_norm: float = 1.0
+    """Largest gradient norm."""
+    max_skipped: int = 10
+    """Non-finite steps that are skipped and counted before training fails."""
+
+    def __post_init__(self) -> None:
+        _check(1 <= self.steps <= 10_000_000, self, "steps", "must lie in 1..10000000")
+        _check(0.0 < self.lr <= 1.0, self, "lr", "must be above 0 and at most 1")
+        _check(0.0 <= self.weight_decay <= 1.0, self, "weight_decay", "must lie in 0..1")
+        _check(0 <= self.warmup <= 1_000_000, self, "warmup", "must lie in 0..1000000")
+        _check(self.clip_norm > 0, self, "clip_norm", "must be above 0")
+        _check(self.max_skipped >= 0, self, "max_skipped", "must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingConfig:
+    """How the trained network tracks."""
+
+    hann: float = 1.0
+    """Weight of the Hann window on the score map: 1 multiplies by the whole window (published), 0 leaves it out."""
+    memory: int = 2
+    """Memory templates beside the first one: midpoints of equal segments of the history (published: 3)."""
+    templates: Literal["normal", "zeroed"] = "normal"
+    """`zeroed` blanks every template: the control that shows how much the tracker looks at its target."""
+
+    def __post_init__(self) -> None:
+        _check(0.0 <= self.hann <= 1.0, self, "hann", "must lie in 0..1")
+        _check(0 <= self.memory <= 16, self, "memory", "must lie in 0..16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One whole training configuration."""
+
+    name: str
+    net: NetConfig = field(default_factory=NetConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    checkpoint_every: int = 50
+    """Steps between checkpoints."""
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self.checkpoint_every >= 1, self, "checkpoint_every", "must be at least 1")
+        _check(
+            self.data.n_search <= self.net.max_templates,
+            self.data,
+            "n_search",
+            f"gives more memory templates than net.max_templates ({self.net.max_templates})",
+        )
+        _check(
+            self.tracking.memory < self.net.max_templates,
+            self.tracking,
+            "memory",
+            f"plus the first template exceeds net.max_templates ({self.net.max_templates})",
+        )
+
+
+_RECIPES: dict[str, Callable[[], Recipe]] = {}
+
+
+def register(build: Callable[[], Recipe]) -> Callable[[], Recipe]:
+    """Make a recipe known under its function's name."""
+    _RECIPES[build.__name__] = build
+    return build
+
+
+@register
+def tiny_cpu() -> Recipe:
+    """A tracker that two CPU cores train from scratch in about three minutes: to see the whole way, not to win."""
+    return Recipe(name="tiny_cpu")
+
+
+def recipe_names() -> list[str]:
+    """Every recipe's name, sorted."""
+    return sorted(_RECIPES)
+
+
+def recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of that name with some fields replaced.
+
+    Args:
+        name: one of `recipe_names()`.
+        overrides: dotted field to value, `{"optim.steps": 100}`; a string is read as the field's type.
+
+    Raises ValueError naming the recipe or field, what is close to it, or the bound a value breaks.
+    """
+    if name not in _RECIPES:
+        close = difflib.get_close_matches(name, _RECIPES, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known recipes: {', '.join(recipe_names())}"
+        raise ValueError(f"unknown recipe {name!r}: {hint}")
+    built = _RECIPES[name]()
+    for key, value in (overrides or {}).items():
+        built = _replace(built, key.split("."), value, key)
+    return built
+
+
+def _replace(node: Any, path: list[str], value: Any, key: str) -> Any:
+    names = [f.name for f in dataclasses.fields(node)]
+    if path[0] not in names:
+        close = difflib.get_close_matches(path[0], names, n=3, cutoff=0.5) or names
+        raise ValueError(
+            f"unknown recipe field {key!r}: no {path[0]!r} in {type(node).__name__}; try {', '.join(close)}"
+        )
+    current = getattr(node, path[0])
+    if dataclasses.is_dataclass(current):
+        if len(path) == 1:
+            raise ValueError(
+                f"recipe field {key!r} is a section: name a field in it, {key}.{_first_field(current)} say"
+            )
+        return dataclasses.replace(node, **{path[0]: _replace(current, path[1:], value, key)})
+    if len(path) > 1:
+        raise ValueError(f"recipe field {key!r}: {path[0]!r} is a value and has no field {path[1]!r}")
+    return dataclasses.replace(node, **{path[0]: _coerce(value, get_type_hints(type(node))[path[0]], key)})
+
+
+def _first_field(node: Any) -> str:
+    return dataclasses.fields(node)[0].name
+
+
+def _coerce(value: Any, wanted: Any, key: str) -> Any:
+    """`value` as the field's type; strings come from the command line."""
+    origin = get_origin(wanted)
+    if origin is Literal:
+        if value not in get_args(wanted):
+            raise ValueError(
+                f"recipe field {key!r} = {value!r}: must be one of {', '.join(map(str, get_args(wanted)))}"
+            )
+        return value
+    if origin in (Union, types.UnionType):
+        if value is None or (isinstance(value, str) and value.lower() in ("none", "null")):
+            return None
+        wanted = next(kind for kind in get_args(wanted) if kind is not type(None))
+    try:
+        if wanted is bool:
+            return {"true": True, "false": False, "1": True, "0": False}[str(value).lower()]
+        if wanted is int and float(value) != int(float(value)):
+            raise ValueError
+        return int(float(value)) if wanted is int else wanted(value)
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(f"recipe field {key!r} = {value!r}: not a {getattr(wanted, '__name__', wanted)}") from None
+
+
+def as_dict(node: Recipe) -> dict[str, Any]:
+    """The recipe as plain JSON types."""
+    return dataclasses.asdict(node)
+
+
+def from_dict(data: Mapping[str, Any]) -> Recipe:
+    """Inverse of `as_dict`. Raises ValueError on a field that is unknown or missing, or on a value out of bounds."""
+    try:
+        return Recipe(
+            name=str(data["name"]),
+            net=NetConfig(**data["net"]),
+            objective=ObjectiveConfig(**data["objective"]),
+            data=DataConfig(**data["data"]),
+            optim=OptimConfig(**data["optim"]),
+            tracking=TrackingConfig(**data["tracking"]),
+            checkpoint_every=int(data["checkpoint_every"]),
+            seed=int(data["seed"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"this is no recipe of this version: {error}") from None
+
+
+def config_digest(node: Recipe) -> str:
+    """sha256 (hex) of the recipe's canonical JSON and the stage version."""
+    canonical = json.dumps({"stage": STAGE_VERSION, **as_dict(node)}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Following one target through a video with a trained network."""
