@@ -26,6 +26,11 @@ def ingest_report(dataset: str, report: Mapping[str, Any]) -> None:
     )
 
 
+def leaderboard_row(model: str, metrics: Mapping[str, float]) -> dict[str, Any]:
+    """One row of the leaderboard: the model and its numbers in percent."""
+    return {"model": model, **{name: round(value, 1) for name, value in metrics.items()}}
+
+
 def eval_leaderboard(benchmark: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Models by AO, best first."""
     ordered = sorted(rows, key=lambda row: -row["AO"])

@@ -9,9 +9,6 @@ from typing import Any
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.settings import settings
 
-TRACKER_VERSION = 1
-"""Raised when tracking the same frames with the same package and options would give other boxes."""
-
 
 def resolve_model(uri: str) -> Path:
     """The package folder for `models:/<name>@<alias>`, `models:/<name>/<version>`, `untrained:<recipe>`, or a folder.
@@ -40,6 +37,7 @@ def resolve_model(uri: str) -> Path:
 def tracker_digest(package: Path, tracking: Mapping[str, Any] | None = None) -> str:
     """16 hex digits over the package's bytes, the tracking options in force, and the tracker's version."""
     from sstrack.models.package import package_digest
+    from sstrack.tracking.tracker import TRACKER_VERSION
 
     parts = {"package": package_digest(package), "tracking": dict(tracking or {}), "tracker": TRACKER_VERSION}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from pipelines.evaluation.results import ResultStore
 from pipelines.frames import read_image
 from sstrack.benchmarks.registry import Benchmark, Boxes, Rule, benchmark
 from sstrack.benchmarks.sequence import Sequence, static_boxes
+
+if TYPE_CHECKING:
+    from sstrack.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +84,9 @@ def evaluate(
         root: the benchmark's folder in its native layout.
         out: result store, a local folder or an s3:// prefix.
         workers: Ray tasks in parallel; 0 tracks in this process.
-        tracking: fields of the recipe's tracking section to replace; another digest, so other results.
+        tracking: fields of the recipe's tracking section to replace; another digest, so other results. Beside
+            them `{"templates": "swapped"}` starts each sequence with the first template of the next one: the control
+            that shows whether the tracker looks at its target.
         rule: scoring rule; the benchmark's first one when None.
         progress: called with finished and all sequences.
         force: track again what is there.
@@ -99,7 +104,8 @@ def evaluate(
     missing = [s for s in sequences if force or not store.has(s.name, len(s))]
     if missing:
         log.info("tracking %d of %d sequences of %s with %s", len(missing), len(sequences), entry.name, model)
-        _track(package, options, missing, store, workers, _offset(progress, len(sequences) - len(missing), len(sequences)))
+        jobs = _jobs(sequences, missing, swapped=options.get("templates") == "swapped")
+        _track(package, options, jobs, store, workers, _offset(progress, len(sequences) - len(missing), len(sequences)))
     scores = score(chosen, sequences, {s.name: store.boxes(s.name) for s in sequences})
     seconds = sum(float(store.seconds(s.name).sum()) for s in sequences)
     frames = sum(len(s) for s in sequences)
@@ -148,8 +154,24 @@ def score(rule: Rule, sequences: list[Sequence], boxes: Mapping[str, Boxes]) -> 
     )
 
 
-def track_piece(package: Path, tracking: Mapping[str, Any], sequences: list[Sequence], store: ResultStore) -> int:
-    """Load the model once, track each sequence once from its first true box, keep the results. Returns frames done."""
+@dataclass(frozen=True)
+class TrackJob:
+    """One sequence to track, and whose first frame gives the template."""
+
+    sequence: Sequence
+    template_from: Sequence
+
+    @property
+    def name(self) -> str:
+        """The sequence's name."""
+        return self.sequence.name
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+
+def track_piece(package: Path, tracking: Mapping[str, Any], jobs: list[TrackJob], store: ResultStore) -> None:
+    """Load the model once, track each sequence once from its first true box, keep the results."""
     import torch
 
     from sstrack.models.package import load_package
@@ -158,42 +180,54 @@ def track_piece(package: Path, tracking: Mapping[str, Any], sequences: list[Sequ
     torch.set_num_threads(1)
     net = load_package(package)
     tracker = Tracker(net, _tracking_config(net.recipe.tracking, tracking))
-    for sequence in sequences:
-        boxes, seconds = np.empty((len(sequence), 4)), np.zeros(len(sequence))
-        boxes[0] = sequence.first_box
+    for job in jobs:
+        store.write(job.name, *_track_sequence(tracker, job))
+
+
+def _track_sequence(tracker: "Tracker", job: TrackJob) -> tuple[Boxes, NDArray[np.float64]]:
+    sequence = job.sequence
+    boxes, seconds = np.empty((len(sequence), 4)), np.zeros(len(sequence))
+    boxes[0] = sequence.first_box
+    started = time.perf_counter()
+    state = tracker.start(_read(sequence.frames[0]), sequence.first_box)
+    if job.template_from is not sequence:
+        other = tracker.start(_read(job.template_from.frames[0]), job.template_from.first_box)
+        state = dataclasses.replace(state, templates=other.templates)
+    seconds[0] = time.perf_counter() - started
+    for index, frame in enumerate(sequence.frames[1:], start=1):
         started = time.perf_counter()
-        state = tracker.start(_read(sequence.frames[0]), sequence.first_box)
-        seconds[0] = time.perf_counter() - started
-        for index, frame in enumerate(sequence.frames[1:], start=1):
-            started = time.perf_counter()
-            state, prediction = tracker.step(state, _read(frame))
-            boxes[index] = prediction.box
-            seconds[index] = time.perf_counter() - started
-        store.write(sequence.name, boxes, seconds)
-    return sum(len(sequence) for sequence in sequences)
+        state, prediction = tracker.step(state, _read(frame))
+        boxes[index] = prediction.box
+        seconds[index] = time.perf_counter() - started
+    return boxes, seconds
+
+
+def _jobs(sequences: list[Sequence], missing: list[Sequence], *, swapped: bool) -> list[TrackJob]:
+    following = dict(zip((s.name for s in sequences), [*sequences[1:], sequences[0]], strict=True))
+    return [TrackJob(s, following[s.name] if swapped else s) for s in missing]
 
 
 def _track(
     package: Path,
     tracking: dict[str, Any],
-    sequences: list[Sequence],
+    jobs: list[TrackJob],
     store: ResultStore,
     workers: int,
     progress: Progress,
 ) -> None:
-    """Track the pieces in this process or as Ray tasks. Finished sequences stay when a later one fails."""
+    """Run the jobs in this process or as Ray tasks. Finished sequences stay when a later one fails."""
     if workers == 0:
-        track_piece(package, tracking, sequences, store)
-        progress(len(sequences), len(sequences))
+        track_piece(package, tracking, jobs, store)
+        progress(len(jobs), len(jobs))
         return
     from pipelines.cluster import local_cluster, run_tasks
 
-    pieces = balanced_pieces(sequences, workers)
+    pieces = balanced_pieces(jobs, workers)
     done = 0
     with local_cluster(workers):
         for index in run_tasks(track_piece, [(package, tracking, piece, store) for piece in pieces]):
             done += len(pieces[index])
-            progress(done, len(sequences))
+            progress(done, len(jobs))
 
 
 def _read(frame: Path) -> NDArray[np.uint8]:
@@ -204,8 +238,9 @@ def _read(frame: Path) -> NDArray[np.uint8]:
 
 
 def _tracking_config(base: Any, changes: Mapping[str, Any]) -> Any:
+    own = {name: value for name, value in changes.items() if (name, value) != ("templates", "swapped")}
     try:
-        return dataclasses.replace(base, **changes)
+        return dataclasses.replace(base, **own)
     except (TypeError, ValueError) as error:
         known = ", ".join(field.name for field in dataclasses.fields(base))
         raise UsageError(f"tracking options {dict(changes)}: {error}. Known options: {known}") from error
