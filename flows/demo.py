@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from pipelines.errors import SSTrackError
+from pipelines.errors import GateRefused, SSTrackError
 from pipelines.locks import work_lock
 
 RECIPE = "tiny_cpu"
@@ -62,6 +62,39 @@ def run_demo(videos: Path | None, work: Path, terminal: TextIO) -> DemoSummary:
         closing.enter_context(noise_to(work / "logs" / "demo.log"))
         closing.enter_context(_stage_lines(terminal, started))
         return _run(videos, work, started)
+
+
+def demo_on_terminal(videos: Path | None, work: Path | None) -> None:
+    """`run_demo` with stage lines and a closing table on standard output. GateRefused when the gate keeps the model."""
+    with os.fdopen(os.dup(1), "w") as terminal:
+        if work is None:
+            from pipelines.settings import settings
+
+            work = settings().work / "demo"
+        summary = run_demo(videos, work, terminal)
+    from rich.console import Console
+
+    from flows.tables import demo_table
+
+    console = Console(soft_wrap=True)
+    console.print(demo_table(summary), soft_wrap=False)
+    console.print("Next:")
+    for line in next_lines(summary):
+        console.print(f"  {line}", highlight=False, markup=False)
+    if summary.champion is None:
+        raise GateRefused(summary.outcome)
+
+
+def next_lines(summary: DemoSummary) -> list[str]:
+    """Commands that go on from here, with absolute paths."""
+    sstrack = f"SSTRACK_WORK={summary.work} {Path(sys.executable).with_name('sstrack')}"
+    lines = [f"{sstrack} up", f"{sstrack} models list", f"{sstrack} dataset sheet {summary.work / 'dataset'}"]
+    if summary.champion is not None:
+        sequence = sorted(path.parent for path in summary.eval_root.glob("*/groundtruth.txt"))[0]
+        frames = sequence / "img" if (sequence / "img").is_dir() else sequence
+        box = ",".join((sequence / "groundtruth.txt").read_text().splitlines()[0].replace(",", " ").split())
+        lines.append(f"{sstrack} track {frames} --box {box} --render tracked.mp4")
+    return lines
 
 
 def demo_environment(work: Path) -> None:

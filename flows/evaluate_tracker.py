@@ -6,8 +6,9 @@ from typing import Any
 from prefect import flow, task
 
 from flows import artifacts
-from flows.logs import ProgressLines, show_our_logs
+from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, BenchmarkName, ModelUri, Overrides, Workers
+from flows.progress import ProgressLines
 from pipelines.settings import settings
 
 

@@ -1,7 +1,7 @@
 """Flow `ingest-videos`: videos become clips of a dataset. Run again on the same videos it does nothing."""
 
 import logging
-import time
+from pathlib import PurePath
 from typing import Any
 
 from prefect import flow, task
@@ -11,13 +11,13 @@ from prefect.states import Completed
 from flows import artifacts, events
 from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, Workers
+from flows.progress import ProgressLines
 from pipelines import storage
 from pipelines.ingest.config import IngestConfig
 from pipelines.settings import settings
 
 log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_LINES = 5.0
 
 
 @flow(name="ingest-videos", validate_parameters=True)
@@ -40,8 +40,8 @@ def ingest_videos(
     here = settings()
     given = sources if sources is not None else [here.inbox]
     target = dataset or here.dataset
-    if sources is None and not _holds_files(here.inbox):
-        log.info("nothing new: the inbox %s is empty", here.inbox)
+    if sources is None and not _holds_videos(here.inbox):
+        log.info("nothing new: no video in the inbox %s", here.inbox)
         return Completed(message="nothing new: the inbox is empty", data={})
     report = ingest_sources(given, target, config or IngestConfig(), here.workers if workers is None else workers)
     artifacts.ingest_report(target, report)
@@ -56,8 +56,14 @@ def ingest_sources(sources: list[str], dataset: str, config: IngestConfig, worke
     """One batch of sources; the report as a dictionary."""
     from pipelines.ingest.run import ingest
 
-    return ingest(sources, dataset, config, workers=max(1, workers), progress=_lines()).as_dict()
+    lines = ProgressLines("ingest", "sources")
+    report = ingest(
+        sources, dataset, config, workers=max(1, workers), progress=lambda at: lines.update(at.done, at.total)
+    )
+    return report.as_dict()
 
 
-def _holds_files(folder: str) -> bool:
-    return any(True for _ in storage.list_files(folder))
+def _holds_videos(folder: str) -> bool:
+    from pipelines.ingest.sources import VIDEO_EXTENSIONS
+
+    return any(PurePath(uri).suffix.lower() in VIDEO_EXTENSIONS for uri in storage.list_files(folder))

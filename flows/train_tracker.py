@@ -4,8 +4,9 @@ from typing import Any
 
 from prefect import flow, task
 
-from flows.logs import ProgressLines, show_our_logs
+from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, Overrides, RecipeName, TrainWorkers
+from flows.progress import ProgressLines
 from pipelines.settings import settings
 
 
@@ -39,7 +40,7 @@ def train_model(
     dataset: str, recipe: str, overrides: dict[str, Any], manifest: str | None, runs: str, workers: int
 ) -> dict[str, Any]:
     """Train or find, then record; the result as a dictionary with the MLflow run's id."""
-    from pipelines.training.record import train_and_record
+    from pipelines.registry.record import train_and_record
 
     lines = ProgressLines("train", "steps")
     return train_and_record(

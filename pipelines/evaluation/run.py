@@ -16,7 +16,7 @@ from pipelines.evaluation.models import resolve_model, tracker_digest
 from pipelines.evaluation.plan import balanced_pieces
 from pipelines.evaluation.results import ResultStore
 from pipelines.frames import read_image
-from sstrack.benchmarks.registry import Benchmark, Boxes, Rule, benchmark
+from sstrack.benchmarks.registry import Benchmark, Boxes, Rule, benchmark, benchmark_names
 from sstrack.benchmarks.sequence import Sequence, static_boxes
 
 if TYPE_CHECKING:
@@ -141,6 +141,24 @@ def read_benchmark(name: str, root: str) -> tuple[Benchmark, list[Sequence]]:
         return entry, entry.read(Path(root))
     except ValueError as error:
         raise SSTrackError(f"benchmark {name}: {error}. Expected layout: {entry.layout}") from error
+
+
+def list_benchmarks(root: Path | None) -> list[dict[str, Any]]:
+    """Every benchmark with its rules and layout, and what it finds under `root`."""
+    rows: list[dict[str, Any]] = []
+    for entry in map(benchmark, benchmark_names()):
+        found = ""
+        if root is not None:
+            try:
+                found = f"{len(entry.read(root))} sequences"
+            except ValueError as error:
+                found = str(error)
+        rules = [rule.name for rule in entry.rules]
+        rows.append(
+            {"name": entry.name, "version": entry.version, "describe": entry.describe, "rules": rules}
+            | {"layout": entry.layout, "found": found}
+        )
+    return rows
 
 
 def score(rule: Rule, sequences: list[Sequence], boxes: Mapping[str, Boxes]) -> Scores:

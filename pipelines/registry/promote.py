@@ -4,9 +4,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
@@ -44,6 +45,10 @@ class Registered:
     def uri(self) -> str:
         """`models:/<name>/<version>`."""
         return f"models:/{self.name}/{self.version}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {**asdict(self), "created": self.created.isoformat(timespec="seconds"), "uri": self.uri}
 
 
 def versions(uri: str, name: str) -> list[Registered]:
@@ -130,31 +135,39 @@ def refuse(uri: str, name: str, version: str, reason: str) -> None:
     registry_client(uri).set_model_version_tag(name, version, REASON, reason)
 
 
+def find(uri: str, model: str) -> Registered:
+    """The version that `models:/<name>@<alias>` or `models:/<name>/<version>` names; SSTrackError when there is none."""
+    name, version = _split(model)
+    found = versions(uri, name)
+    for one in found:
+        if version in (one.version, *(f"@{alias}" for alias in one.aliases)):
+            return one
+    have = ", ".join(f"{one.uri} {' '.join(one.aliases)}".strip() for one in found) or "nothing"
+    raise SSTrackError(f"no model {model} in {uri}: registered there is {have}")
+
+
 def fetch_package(model: str) -> Path:
-    """The package folder of `models:/<name>@<alias>` or `models:/<name>/<version>`, fetched into `<work>/models` once."""
+    """The package folder of a registered version, fetched into `<work>/models` once; `model` as in `find`."""
     here = settings()
-    client = registry_client(here.mlflow_uri)
-    reference = model.removeprefix("models:/")
-    try:
-        if "@" in reference:
-            name, alias = reference.split("@", 1)
-            found = client.get_model_version_by_alias(name, alias)
-        else:
-            name, version = reference.rsplit("/", 1)
-            found = client.get_model_version(name, version)
-    except ValueError as error:
-        raise SSTrackError(f"{model!r} is no model: write models:/<name>@<alias> or models:/<name>/<version>") from error
-    except MlflowException as error:
-        raise SSTrackError(
-            f"no model {model} in {here.mlflow_uri}: `sstrack models list` shows what is registered"
-        ) from error
-    digest = found.tags.get(PACKAGE_DIGEST)
-    if digest is None:
+    found = find(here.mlflow_uri, model)
+    if not found.package_digest:
         raise SSTrackError(f"{model} was not registered by sstrack: it carries no package digest")
-    return _fetch(client, found, here.mlflow_uri, here.work / "models" / digest)
+    return _fetch(registry_client(here.mlflow_uri), found, here.mlflow_uri, here.work / "models" / found.package_digest)
 
 
-def _fetch(client: MlflowClient, version: ModelVersion, uri: str, folder: Path) -> Path:
+def _split(model: str) -> tuple[str, str]:
+    """Name, and `@alias` or version."""
+    reference = model.removeprefix("models:/")
+    name, sign, alias = reference.partition("@")
+    if sign and name and alias:
+        return name, f"@{alias}"
+    name, _, version = reference.rpartition("/")
+    if not name or not version.isdigit():
+        raise SSTrackError(f"{model!r} names no model: write models:/<name>@<alias> or models:/<name>/<version>")
+    return name, version
+
+
+def _fetch(client: MlflowClient, version: Registered, uri: str, folder: Path) -> Path:
     from sstrack.models.package import package_digest
 
     if folder.is_dir():

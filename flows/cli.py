@@ -1,0 +1,276 @@
+"""`sstrack`: the command line. Heavy packages are imported inside the commands, so that `--help` stays fast."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.console import absolute_model, guarded, parse_box, parse_settings, progress_bar, reporting
+
+app = typer.Typer(
+    name="sstrack",
+    help="From unlabeled video to a registered tracker.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+dataset_app = typer.Typer(help="Look at a dataset.", no_args_is_help=True)
+models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
+app.add_typer(dataset_app, name="dataset")
+app.add_typer(models_app, name="models")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="name=value, may be given again.", metavar="K=V")]
+Work = Annotated[Path | None, typer.Option(help="Folder for everything made; default SSTRACK_WORK or ~/.sstrack.")]
+WorkersOption = Annotated[int | None, typer.Option(min=0, max=4096, help="Default SSTRACK_WORKERS or all cores.")]
+Model = Annotated[
+    str, typer.Option(help="models:/<name>@<alias>, models:/<name>/<version>, untrained:<recipe>, or a package folder.")
+]
+
+
+@app.command()
+@guarded
+def demo(
+    videos: Annotated[Path | None, typer.Option(help="A folder of your videos instead of the embedded ones.")] = None,
+    work: Work = None,
+) -> None:
+    """Video to champion on embedded defaults; ends with a table and the lines to type next."""
+    from flows.demo import demo_on_terminal
+
+    demo_on_terminal(_absolute(videos), _absolute(work))
+
+
+@app.command()
+@guarded
+def up(
+    work: Work = None,
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Of the Prefect server.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Of the MLflow server.")] = 5000,
+) -> None:
+    """Prefect server, worker and MLflow on this machine, our deployments in it; Ctrl-C stops all of it."""
+    from flows.stack import local_stack, run_until_stopped
+    from pipelines.settings import settings
+
+    with local_stack(_absolute(work) or settings().work, prefect_port, mlflow_port, say=typer.echo) as stack:
+        typer.echo(f"Prefect  {stack.prefect_url}\nMLflow   {stack.mlflow_url}\nwork     {stack.work}")
+        typer.echo("try      prefect deployment run ingest-videos --watch   (in the repository)")
+        typer.echo("Ctrl-C stops all of it.")
+        run_until_stopped(stack)
+
+
+@app.command()
+@guarded
+def ingest(
+    sources: Annotated[list[str], typer.Argument(metavar="SRC...", help="Video files or folders.")],
+    out: Annotated[str, typer.Option(help="The dataset's folder.", metavar="DATASET")],
+    options: Set = None,
+    workers: WorkersOption = None,
+    as_json: Json = False,
+) -> None:
+    """Videos become clips of a dataset. Known videos are not read again."""
+    from pydantic import ValidationError
+
+    from pipelines.errors import UsageError
+    from pipelines.ingest.config import IngestConfig
+    from pipelines.ingest.run import ingest as run
+    from pipelines.settings import absolute, settings
+
+    try:
+        config = IngestConfig.model_validate(parse_settings(options or []))
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, at['loc']))}: {at['msg']}" for at in error.errors())
+        raise UsageError(f"--set {problems}; known are {', '.join(IngestConfig.model_fields)}") from error
+    count = settings().workers if workers is None else workers
+    with reporting(as_json) as report, progress_bar("ingest", "sources") as update:
+        done = run(
+            [absolute(source) for source in sources],
+            absolute(out),
+            config,
+            workers=max(1, count),
+            progress=lambda at: update(at.done, at.total),
+        )
+        report(done.as_dict(), lambda console: console.print(f"dataset {absolute(out)}, manifest {done.manifest}"))
+
+
+@dataset_app.command("info")
+@guarded
+def dataset_info(dataset: str, as_json: Json = False) -> None:
+    """What a dataset holds."""
+    from flows.tables import key_value_table
+    from pipelines.dataset.manifest import load_manifest
+    from pipelines.settings import absolute
+
+    with reporting(as_json) as report:
+        manifest = load_manifest(absolute(dataset))
+        info: dict[str, Any] = {
+            "manifest": manifest.digest,
+            "clips": manifest.totals.clips,
+            "shards": len(manifest.shards),
+            "seconds": manifest.totals.seconds_in,
+            "sources": manifest.totals.sources,
+            "rejects": dict(manifest.totals.rejects),
+        }
+        report(info, lambda console: console.print(key_value_table(absolute(dataset), info)))
+
+
+@dataset_app.command("sheet")
+@guarded
+def dataset_sheet(
+    dataset: str,
+    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("sheet.png"),
+    clips: Annotated[int, typer.Option(min=1, max=400, help="At most this many clips, evenly chosen.")] = 24,
+    as_json: Json = False,
+) -> None:
+    """A contact sheet of clips with their seed boxes, as a PNG."""
+    from pipelines.contact_sheet import write_sheet
+    from pipelines.settings import absolute
+
+    with reporting(as_json) as report:
+        drawn = write_sheet(absolute(dataset), out.absolute(), clips)
+        report({"sheet": str(out.absolute()), "clips": drawn}, lambda console: console.print(f"{out}: {drawn} clips"))
+
+
+@app.command()
+@guarded
+def train(
+    dataset: str,
+    recipe: Annotated[str, typer.Option(help="A recipe's name.")] = "tiny_cpu",
+    out: Annotated[str | None, typer.Option(help="Folder of runs; default SSTRACK_RUNS.", metavar="RUN")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=4096, help="Ray Train workers.")] = None,
+    options: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Train a recipe on a dataset. The same command again resumes, or finds what is done."""
+    from flows.tables import key_value_table
+    from pipelines.settings import absolute, settings
+    from pipelines.registry.record import train_and_record
+
+    here = settings()
+    with reporting(as_json) as report, progress_bar("train", "steps") as update:
+        result = train_and_record(
+            here.mlflow_uri,
+            absolute(dataset),
+            recipe,
+            parse_settings(options or []),
+            absolute(out) if out else here.runs,
+            manifest=None,
+            workers=workers or here.workers,
+            progress=update,
+        )
+        report(result, lambda console: console.print(key_value_table(result["run_key"], result)))
+
+
+@app.command()
+@guarded
+def track(
+    source: Annotated[Path, typer.Argument(metavar="VIDEO|FRAMES_DIR")],
+    box: Annotated[str, typer.Option(help="The target on the first frame: x,y,w,h in pixels.")],
+    model: Model = "models:/sstrack@champion",
+    out: Annotated[Path, typer.Option(help="x,y,w,h per frame.")] = Path("boxes.txt"),
+    render: Annotated[Path | None, typer.Option(help="Also draw the boxes into this .mp4.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Follow one target through a video or a folder of frames."""
+    from pipelines.track_clip import track_clip
+
+    with reporting(as_json) as report, progress_bar("track", "frames") as update:
+        done = track_clip(
+            absolute_model(model),
+            source.expanduser().absolute(),
+            parse_box(box),
+            out.absolute(),
+            render=_absolute(render),
+            progress=update,
+        )
+        report(
+            done.as_dict(),
+            lambda console: console.print(f"{done.frames} frames at {done.fps:.1f} fps: {done.boxes}"),
+        )
+
+
+@app.command()
+@guarded
+def evaluate(
+    root: Annotated[str, typer.Option(help="The benchmark's folder.")],
+    model: Model = "models:/sstrack@champion",
+    benchmark: Annotated[str, typer.Option(help="See `sstrack benchmarks`.")] = "folder",
+    out: Annotated[str | None, typer.Option(help="Raw results; default SSTRACK_RESULTS.", metavar="RESULTS")] = None,
+    workers: WorkersOption = None,
+    options: Annotated[
+        list[str] | None, typer.Option("--set", help="Tracking option name=value.", metavar="K=V")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Track again what is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on a benchmark. Raw results that exist are not made again."""
+    from flows.tables import evaluation_table
+    from pipelines.evaluation.run import evaluate as run
+    from pipelines.settings import absolute, settings
+
+    here = settings()
+    with reporting(as_json) as report, progress_bar("evaluate", "sequences") as update:
+        done = run(
+            absolute_model(model),
+            benchmark,
+            absolute(root),
+            absolute(out) if out else here.results,
+            workers=here.workers if workers is None else workers,
+            tracking=parse_settings(options or []),
+            progress=update,
+            force=force,
+        )
+        report(done.as_dict(), lambda console: console.print(evaluation_table(done)))
+
+
+@app.command()
+@guarded
+def benchmarks(
+    root: Annotated[Path | None, typer.Option(help="Also say what is found there.")] = None, as_json: Json = False
+) -> None:
+    """Names, rules, expected layouts, and what was found."""
+    from flows.tables import benchmark_table
+    from pipelines.evaluation.run import list_benchmarks
+
+    with reporting(as_json) as report:
+        rows = list_benchmarks(_absolute(root))
+        report({"benchmarks": rows}, lambda console: console.print(benchmark_table(rows)))
+
+
+@models_app.command("list")
+@guarded
+def models_list(as_json: Json = False) -> None:
+    """All versions of the registered model."""
+    from flows.tables import models_table
+    from pipelines.registry.promote import versions
+    from pipelines.settings import settings
+
+    here = settings()
+    with reporting(as_json) as report:
+        rows = [version.as_dict() for version in versions(here.mlflow_uri, here.model_name)]
+        report({"models": rows}, lambda console: console.print(models_table(here.model_name, here.mlflow_uri, rows)))
+
+
+@models_app.command("show")
+@guarded
+def models_show(
+    model: Annotated[str, typer.Argument(help="models:/<name>@<alias> or models:/<name>/<version>.")],
+    as_json: Json = False,
+) -> None:
+    """One version: where it comes from, its scores, why it was promoted or not."""
+    from flows.tables import key_value_table
+    from pipelines.registry.promote import find
+    from pipelines.settings import settings
+
+    with reporting(as_json) as report:
+        found = find(settings().mlflow_uri, model).as_dict()
+        report(found, lambda console: console.print(key_value_table(model, found)))
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.expanduser().absolute()
+
+
+def main() -> None:
+    """Console script."""
+    app()
