@@ -1,0 +1,155 @@
+"""One source to one pack: a plain function of a file, that any pool of workers may run and run again."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import simplejpeg
+
+from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.decode import Decoded, Planes, decode, stored_size
+from pipelines.ingest.pack import Pack, Place, SourceRecord, find_or_make, pack_key
+from pipelines.ingest.probe import Probe, probe
+from pipelines.ingest.reject import Reject, Unusable
+from pipelines.ingest.seeding import look_at
+from pipelines.ingest.sources import Source
+from sstrack.clips.clip import Clip, clip_key
+from sstrack.clips.quality import Thresholds, score_span, verdict
+from sstrack.clips.shots import find_cuts, shot_spans, split_span
+
+
+def process_source(source: Source, config: IngestConfig, state: Path) -> Path:
+    """Find or make the pack of one source under `state`; returns its folder.
+
+    A source that yields nothing gives a pack of rejects. Raises SSTrackError only where the disk refuses.
+    """
+    return find_or_make(state, pack_key(source, config), lambda frames: _fill(source, config, frames))
+
+
+def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:
+    record = SourceRecord(source.source_id, source.uri, source.bytes, config.digest)
+    try:
+        video = probe(source.path, config)
+    except Unusable as problem:
+        return Pack(record, (), (_reject(record, problem),), Path())
+    fps = min(Fraction(config.fps).limit_denominator(1001), video.fps)
+    record = _describe(record, video, decoded=None)
+    size = stored_size(video, config.long_side)
+    spool = _Spool(frames, config.quality, limit=round(video.seconds * float(fps) * 1.5) + 100)
+    deadline = 60 + config.deadline_factor * video.seconds
+    try:
+        decoded = decode(source.path, video, size, fps, deadline, spool.store)
+    except Unusable as problem:
+        return Pack(record, (), (_reject(record, problem),), Path())
+    frames.flush()
+    record = _describe(record, video, decoded)
+    clips, rejects = _cut(record, decoded, float(fps), size, Path(frames.name), spool.places, config)
+    if record.frames_decoded < record.frames_expected:
+        rejects.insert(0, _lost(record, decoded))
+    kept = _describe(record, video, decoded, clips=len(clips))
+    return Pack(kept, tuple(clips), tuple(rejects), Path(frames.name))
+
+
+class _Spool:
+    """Appends frames as JPEG to a file and remembers where each lies."""
+
+    def __init__(self, file: IO[bytes], quality: int, limit: int) -> None:
+        self.places: list[Place] = []
+        self._file, self._quality, self._limit, self._end = file, quality, limit, 0
+
+    def store(self, planes: Planes) -> None:
+        if len(self.places) >= self._limit:
+            raise Unusable("decode", "bad_times", f"its time stamps ask for more than {self._limit} frames")
+        data = simplejpeg.encode_jpeg_yuv_planes(*planes, quality=self._quality)
+        self._file.write(data)
+        self.places.append((self._end, len(data)))
+        self._end += len(data)
+
+
+def _cut(
+    source: SourceRecord,
+    decoded: Decoded,
+    fps: float,
+    size: tuple[int, int],
+    frames: Path,
+    places: list[Place],
+    config: IngestConfig,
+) -> tuple[list[tuple[Clip, tuple[Place, ...]]], list[Reject]]:
+    """Kept clips and dropped spans of one decoded source."""
+    zero = round(decoded.times[0] * fps)
+    numbers = np.rint(decoded.times * fps).astype(np.int64) - zero  # stored frame that shows each decoded one, or later
+    cuts = find_cuts(decoded.measures[:, 2], config.cut_level, config.cut_ratio)
+    limits = Thresholds(config.black_level, config.flat_level, config.still_level, config.min_frames)
+    clips: list[tuple[Clip, tuple[Place, ...]]] = []
+    rejects: list[Reject] = []
+    for shot in shot_spans(np.unique(numbers[cuts]), len(places)):
+        for first, end in split_span(shot, config.max_frames):
+            scores = score_span(decoded.measures[(numbers >= first) & (numbers < end)])
+            start_s, end_s = (zero + first) / fps, (zero + end) / fps
+            if reason := verdict(scores, end - first, limits):
+                detail = f"{end - first} frames, " + ", ".join(f"{name} {value:.1f}" for name, value in scores.items())
+                rejects.append(_reject(source, Unusable("quality", reason, detail), start_s, end_s))
+                continue
+            taken = tuple(places[first:end])
+            seeds, sharp = look_at(frames, taken, size, fps, config.seed_seconds, config.seed_score)
+            clip = Clip(
+                clip_id=clip_key(source.source_id, first, end, config.digest),
+                source_id=source.source_id,
+                source_uri=source.source_uri,
+                start_s=round(start_s, 6),
+                end_s=round(end_s, 6),
+                fps=round(fps, 6),
+                frames=end - first,
+                width=size[0],
+                height=size[1],
+                scores={name: round(value, 4) for name, value in {**scores, "sharpness": sharp}.items()},
+                seed_boxes=seeds,
+                config=config.digest,
+            )
+            clips.append((clip, taken))
+    return clips, rejects
+
+
+def _describe(record: SourceRecord, video: Probe, decoded: Decoded | None, clips: int = 0) -> SourceRecord:
+    return SourceRecord(
+        record.source_id,
+        record.source_uri,
+        record.bytes,
+        record.config,
+        container=video.container,
+        codec=video.codec,
+        width=video.width,
+        height=video.height,
+        fps=round(float(video.fps), 6),
+        seconds=round(video.seconds, 6),
+        frames_expected=video.packets,
+        frames_decoded=len(decoded.times) if decoded else 0,
+        error_lines=decoded.error_lines if decoded else 0,
+        clips=clips,
+    )
+
+
+def _lost(record: SourceRecord, decoded: Decoded) -> Reject:
+    detail = (
+        f"{record.frames_decoded} of {record.frames_expected} frames could be decoded, "
+        f"{record.error_lines} error lines; what decoded is kept"
+    )
+    end = float(decoded.times[-1]) + 1 / record.fps
+    tail = (round(end, 6), record.seconds) if end < record.seconds - 1 / record.fps else (None, None)
+    return _reject(record, Unusable("decode", "frames_lost", detail), *tail)
+
+
+def _reject(
+    record: SourceRecord, problem: Unusable, start_s: float | None = None, end_s: float | None = None
+) -> Reject:
+    return Reject(
+        record.source_id,
+        record.source_uri,
+        problem.stage,
+        problem.reason,
+        problem.detail[:500],
+        record.config,
+        start_s if start_s is None else round(start_s, 6),
+        end_s if end_s is None else round(end_s, 6),
+    )

@@ -1,0 +1,69 @@
+"""What ingest does with a video: sampling, limits, thresholds. All that changes a clip is part of its key."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipelines.dataset.manifest import digest_of
+
+STAGE_VERSION = 1
+"""Raised when the meaning of ingest's output changes, so that older results are not found again."""
+
+_WITHOUT_EFFECT = {"shard_mib", "deadline_factor"}
+
+
+class IngestConfig(BaseModel):
+    """Settings of one ingest. The defaults suit 10 fps training clips of one to fifteen seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fps: float = Field(default=10.0, gt=0, le=120)
+    """Stored frames per second; a slower video keeps its own rate."""
+    long_side: int = Field(default=854, ge=64, le=4096)
+    """Longest side of stored frames in pixels; smaller video keeps its size."""
+    quality: int = Field(default=88, ge=30, le=100)
+    """JPEG quality of stored frames."""
+    min_frames: int = Field(default=20, ge=2, le=9999)
+    """Shortest clip, in stored frames."""
+    max_frames: int = Field(default=150, ge=2, le=9999)
+    """Longest clip, in stored frames; longer shots are cut into equal parts."""
+    shard_mib: float = Field(default=192.0, gt=0, le=4096)
+    """Size of a shard in MiB; a clip is never split."""
+
+    cut_level: float = Field(default=10.0, gt=0, le=255)
+    """A cut changes the mean luma of pixels by at least this (0-255)."""
+    cut_ratio: float = Field(default=2.5, ge=1, le=100)
+    """A cut changes the picture by at least this many times what its neighbours in time do."""
+    black_level: float = Field(default=20.0, ge=0, le=255)
+    """A clip with a darker mean luma (0-255) and no contrast is black."""
+    flat_level: float = Field(default=4.0, ge=0, le=255)
+    """A clip whose frames have a smaller standard deviation of luma shows nothing."""
+    still_level: float = Field(default=4.0, ge=0, le=255)
+    """A clip is frozen if its most changed spots change by less than this (0-255) within a second."""
+    min_side: int = Field(default=96, ge=16, le=4096)
+    """Smallest usable side of a video in pixels."""
+
+    seed_seconds: float = Field(default=2.5, gt=0, le=10)
+    """Length of a clip's start in which motion is looked for."""
+    seed_score: float = Field(default=0.25, ge=0, le=1)
+    """Seed boxes with a lower score are not kept."""
+
+    max_pixels: int = Field(default=8192 * 4320, ge=4096)
+    """Largest frame, width times height."""
+    max_seconds: float = Field(default=6 * 3600.0, gt=0)
+    """Longest video."""
+    max_mib: float = Field(default=64 * 1024.0, gt=0)
+    """Largest file in MiB."""
+    deadline_factor: float = Field(default=4.0, gt=0, le=1000)
+    """Decoding may take a minute plus this many times the length of the video."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.max_frames < self.min_frames:
+            raise ValueError(f"max_frames is {self.max_frames}, which is below min_frames, {self.min_frames}")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 over the stage version and all settings that change a clip or a verdict."""
+        return digest_of({"stage_version": STAGE_VERSION, **self.model_dump(exclude=_WITHOUT_EFFECT)})

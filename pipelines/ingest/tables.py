@@ -1,0 +1,90 @@
+"""The rows of a dataset's tables: clips, rejects and sources, with fixed columns and types."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.ingest.pack import SourceRecord
+from pipelines.ingest.reject import Reject
+from sstrack.clips.clip import Clip
+
+_SCORES = ("luma", "contrast", "motion", "sharpness")
+
+CLIPS = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("shard", pa.string()),
+        ("source_id", pa.string()),
+        ("source_uri", pa.string()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("fps", pa.float64()),
+        ("frames", pa.int32()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        *((f"seed_{name}", pa.float64()) for name in ("x", "y", "w", "h", "score")),
+        ("seed_source", pa.string()),
+        ("seeds", pa.int32()),
+        *((name, pa.float64()) for name in _SCORES),
+        ("config", pa.string()),
+    ]
+)
+REJECTS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("source_id", "source_uri", "stage", "reason", "detail", "config")),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+    ]
+)
+SOURCES = pa.schema(
+    [
+        ("source_id", pa.string()),
+        ("source_uri", pa.string()),
+        ("bytes", pa.int64()),
+        ("config", pa.string()),
+        ("container", pa.string()),
+        ("codec", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("fps", pa.float64()),
+        ("seconds", pa.float64()),
+        *((name, pa.int64()) for name in ("frames_expected", "frames_decoded", "error_lines", "clips")),
+    ]
+)
+
+
+def clip_rows(shards: Iterable[tuple[str, Sequence[Clip]]]) -> pa.Table:
+    """One row per clip of the named shards. A clip without a seed has NaN in its seed columns and an empty source."""
+    return pa.Table.from_pylist([_clip_row(shard, clip) for shard, clips in shards for clip in clips], CLIPS)
+
+
+def _clip_row(shard: str, clip: Clip) -> dict[str, object]:
+    best = clip.seed_boxes[0] if clip.seed_boxes else None
+    box = best.box if best else (float("nan"),) * 4
+    fields = {name: value for name, value in clip.as_dict().items() if name not in ("scores", "seed_boxes")}
+    return {
+        **fields,
+        **{name: clip.scores[name] for name in _SCORES},
+        "shard": shard,
+        **dict(zip(("seed_x", "seed_y", "seed_w", "seed_h"), box, strict=True)),
+        "seed_score": best.score if best else float("nan"),
+        "seed_source": best.source if best else "",
+        "seeds": len(clip.seed_boxes),
+    }
+
+
+def reject_rows(rejects: Iterable[Reject]) -> pa.Table:
+    """One row per drop."""
+    return pa.Table.from_pylist([asdict(reject) for reject in rejects], REJECTS)
+
+
+def source_rows(sources: Iterable[SourceRecord]) -> pa.Table:
+    """One row per video seen."""
+    return pa.Table.from_pylist([asdict(source) for source in sources], SOURCES)
+
+
+def without_sources(table: pa.Table, source_ids: Sequence[str]) -> pa.Table:
+    """The rows of all other sources."""
+    return table.filter(pc.invert(pc.is_in(table["source_id"], pa.array(source_ids, pa.string()))))

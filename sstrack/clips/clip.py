@@ -1,0 +1,55 @@
+"""The record of a clip: where its frames come from, what they score, and which boxes may start a tracker on them."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Box = tuple[float, float, float, float]
+"""x, y, width, height in pixels of the stored frames, 0-based from the top left."""
+
+
+@dataclass(frozen=True)
+class SeedBox:
+    """A box on a clip's first frame that probably holds one object; `score` in 0..1, `source` says who found it."""
+
+    box: Box
+    score: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip. Times are seconds of the source, sizes pixels of the stored frames, `scores` named measurements."""
+
+    clip_id: str
+    source_id: str
+    source_uri: str
+    start_s: float
+    end_s: float
+    fps: float
+    frames: int
+    width: int
+    height: int
+    scores: dict[str, float]
+    seed_boxes: tuple[SeedBox, ...]
+    config: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `from_dict` is the inverse."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> "Clip":
+        """Build a clip from what `as_dict` gave, also after a trip through JSON."""
+        seeds = tuple(SeedBox(_box(seed["box"]), seed["score"], seed["source"]) for seed in values["seed_boxes"])
+        return Clip(**{**values, "seed_boxes": seeds})
+
+
+def clip_key(source_id: str, first: int, end: int, config: str) -> str:
+    """A clip's id: 20 hex digits from its source's sha256, its span in stored frames and the ingest-config digest."""
+    return hashlib.sha256(f"{source_id}:{first}:{end}:{config}".encode()).hexdigest()[:20]
+
+
+def _box(values: Any) -> Box:
+    x, y, w, h = (float(value) for value in values)
+    return x, y, w, h
