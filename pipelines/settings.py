@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     """Checkpoints and model packages. Default `<work>/runs`."""
     results: str = ""
     """Raw benchmark results. Default `<work>/results`."""
+    benchmark_root: str = ""
+    """Labelled sequences that a retrained model is judged on, in the layout of benchmark `folder`. Default
+    `<work>/benchmark`."""
     mlflow_uri: str = ""
     """MLflow tracking and registry store. Default a SQLite file under `<work>`."""
     model_name: str = "sstrack"
@@ -46,6 +49,7 @@ class Settings(BaseSettings):
             "dataset": absolute(self.dataset or str(work / "dataset")),
             "runs": absolute(self.runs or str(work / "runs")),
             "results": absolute(self.results or str(work / "results")),
+            "benchmark_root": absolute(self.benchmark_root or str(work / "benchmark")),
             "mlflow_uri": self.mlflow_uri or f"sqlite:///{work / 'mlflow.db'}",
         }
         for name, value in filled.items():

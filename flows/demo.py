@@ -1,0 +1,173 @@
+"""The whole story on embedded defaults: video, dataset, training, evaluation, registry, champion.
+
+Runs our flows in Prefect's ephemeral server. Whatever Prefect, Ray and MLflow print goes to a log file; the terminal
+shows our stages. Import this module before Prefect is imported: `demo_environment` has to come first.
+"""
+
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from pipelines.errors import SSTrackError
+from pipelines.locks import work_lock
+
+RECIPE = "tiny_cpu"
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class DemoSummary:
+    """What the demo ends with; AO in percent."""
+
+    seconds_of_video: float
+    clips: int
+    rejects: dict[str, int]
+    steps: int
+    loss_start: float
+    loss_end: float
+    ao_trained: float
+    ao_untrained: float
+    ao_static: float
+    champion: str | None
+    outcome: str
+    reasons: tuple[str, ...]
+    found: bool
+    """True when training and evaluation had been done before."""
+    seconds: float
+    eval_root: Path
+    work: Path
+
+
+def run_demo(videos: Path | None, work: Path, terminal: TextIO) -> DemoSummary:
+    """Run every stage that is not done yet.
+
+    Args:
+        videos: a folder of the user's videos, or None for the embedded ones.
+        work: folder that holds everything the demo makes.
+        terminal: where stage lines go.
+
+    Raises SSTrackError: a second demo in `work`, no usable video, no space, no permission.
+    """
+    started = time.monotonic()
+    with ExitStack() as closing:
+        closing.enter_context(work_lock(work, "demo"))
+        demo_environment(work)
+        closing.enter_context(noise_to(work / "logs" / "demo.log"))
+        closing.enter_context(_stage_lines(terminal, started))
+        return _run(videos, work, started)
+
+
+def demo_environment(work: Path) -> None:
+    """Everything below `work`, nothing of the user's: Prefect's home and database, MLflow's store, our defaults."""
+    if "prefect" in sys.modules:
+        raise RuntimeError("demo_environment has to run before Prefect reads its settings")
+    for name in [name for name in os.environ if name.startswith(("PREFECT_", "SSTRACK_"))]:
+        if name not in ("SSTRACK_FFMPEG", "SSTRACK_WORKERS", "SSTRACK_SHARED"):
+            del os.environ[name]
+    os.environ.update(
+        {
+            "SSTRACK_WORK": str(work),
+            "PREFECT_HOME": str(work / "prefect"),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+            "PREFECT_PLUGINS_ENABLED": "0",
+            "DO_NOT_TRACK": "true",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "HF_HUB_OFFLINE": "1",
+        }
+    )
+
+
+@contextmanager
+def noise_to(path: Path) -> Iterator[None]:
+    """Send standard output and error of this process and its children to `path` for the time of the block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        for descriptor in kept:
+            os.dup2(log, descriptor)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor, saved in kept.items():
+            os.dup2(saved, descriptor)
+            os.close(saved)
+        os.close(log)
+
+
+def _run(videos: Path | None, work: Path, started: float) -> DemoSummary:
+    log = logging.getLogger(__name__)
+    log.info("inputs: preparing videos and held-out sequences under %s", work)
+    from pipelines.demo_inputs import prepare
+    from pipelines.settings import settings
+
+    inputs = prepare(work)
+    sources = [str(videos)] if videos is not None else list(inputs.videos)
+    log.info("prefect: starting its ephemeral server")
+    from flows.ingest_videos import ingest_videos
+    from flows.retrain_tracker import retrain_tracker
+
+    here = settings()
+    log.info("ingest: %s", ", ".join(Path(source).name for source in sources))
+    ingested: Any = ingest_videos(sources, here.dataset, workers=here.workers)
+    if not ingested["clips"]:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(ingested["rejects"].items()))
+        raise SSTrackError(f"no clip could be kept of {', '.join(sources)} ({reasons}); try other videos")
+    log.info("ingest: %d clips of %.0f s of video", ingested["clips"], ingested["seconds_in"])
+    outcome: Any = retrain_tracker(here.dataset, RECIPE, root=str(inputs.eval_root), workers=WORKERS)
+    training, evaluation, decision = outcome["training"], outcome["evaluation"], outcome["decision"]
+    return DemoSummary(
+        seconds_of_video=ingested["seconds_in"],
+        clips=ingested["clips"],
+        rejects=ingested["rejects"],
+        steps=training["steps"],
+        loss_start=training["loss_start"],
+        loss_end=training["loss_end"],
+        ao_trained=evaluation["trained"]["metrics"]["AO"],
+        ao_untrained=evaluation["untrained"]["metrics"]["AO"],
+        ao_static=evaluation["static"]["metrics"]["AO"],
+        champion=decision["champion"],
+        outcome=decision["outcome"],
+        reasons=tuple(decision["reasons"]),
+        found=training["found"] and evaluation["trained"]["found"],
+        seconds=time.monotonic() - started,
+        eval_root=Path(inputs.eval_root),
+        work=work,
+    )
+
+
+@contextmanager
+def _stage_lines(terminal: TextIO, started: float) -> Iterator[None]:
+    """Our packages' log lines on the terminal, with the seconds since the start."""
+    handler = _StageLines(terminal, started)
+    loggers = [logging.getLogger(name) for name in ("flows", "pipelines", "sstrack")]
+    for logger in loggers:
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
+class _StageLines(logging.Handler):
+    def __init__(self, terminal: TextIO, started: float) -> None:
+        super().__init__()
+        self._terminal, self._started = terminal, started
+
+    def emit(self, record: logging.LogRecord) -> None:
+        width = shutil.get_terminal_size((120, 24)).columns if self._terminal.isatty() else None
+        line = f"[{time.monotonic() - self._started:5.0f} s] {record.getMessage()}"
+        print(line[:width], file=self._terminal, flush=True)

@@ -1,0 +1,33 @@
+"""Types of flow parameters: what the forms of the Prefect UI accept, and what a run refuses."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+
+def _absolute(uri: str) -> str:
+    if "://" not in uri and not Path(uri).is_absolute():
+        raise ValueError(f"{uri!r} is a relative path; a flow run starts in another folder, so give an absolute one")
+    return uri
+
+
+AbsoluteUri = Annotated[
+    str,
+    AfterValidator(_absolute),
+    Field(json_schema_extra={"pattern": r"^(/|[a-z0-9]+://)"}, description="An absolute path or an s3:// prefix."),
+]
+Workers = Annotated[int, Field(ge=0, le=4096, description="Parallel workers; 0 stays in the flow's own process.")]
+TrainWorkers = Annotated[int, Field(ge=1, le=4096, description="Ray Train workers.")]
+RecipeName = Annotated[str, Field(min_length=1, max_length=64)]
+BenchmarkName = Annotated[str, Field(min_length=1, max_length=64)]
+Overrides = Annotated[
+    dict[str, str | int | float | bool], Field(description='Dotted field to value: {"optim.steps": 100}.')
+]
+ModelUri = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="models:/<name>@<alias>, models:/<name>/<version>, untrained:<recipe>, or an absolute folder.",
+    ),
+]

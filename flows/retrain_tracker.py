@@ -1,0 +1,119 @@
+"""Flow `retrain-tracker`: plan, train, evaluate, register, gate, and move the alias or keep the champion.
+
+Each stage is find or do, so a rerun of the same data and recipe costs seconds and decides nothing new.
+"""
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from prefect import flow, task
+from prefect.client.schemas import State
+from prefect.states import Completed
+
+from flows import artifacts
+from flows.evaluate_tracker import evaluate_tracker, measure_static
+from flows.logs import show_our_logs
+from flows.parameters import AbsoluteUri, BenchmarkName, Overrides, RecipeName, Workers
+from flows.train_tracker import train_tracker
+from pipelines import storage
+from pipelines.settings import settings
+from sstrack.gates import GateConfig
+
+log = logging.getLogger(__name__)
+
+
+@flow(name="retrain-tracker", validate_parameters=True)
+def retrain_tracker(
+    dataset: AbsoluteUri | None = None,
+    recipe: RecipeName = "tiny_cpu",
+    overrides: Overrides | None = None,
+    benchmark: BenchmarkName = "folder",
+    root: AbsoluteUri | None = None,
+    runs: AbsoluteUri | None = None,
+    results: AbsoluteUri | None = None,
+    workers: Workers | None = None,
+    gate: GateConfig | None = None,
+) -> State[dict[str, Any]]:
+    """Train on the newest manifest, and promote the model if the gate lets it pass.
+
+    Args:
+        dataset: the dataset's folder, default `SSTRACK_DATASET`. Without a manifest in it there is nothing to do.
+        recipe: a recipe's name.
+        overrides: fields of the recipe to replace.
+        benchmark: what the model is judged on.
+        root: the benchmark's folder, default `SSTRACK_BENCHMARK_ROOT`.
+        runs: where checkpoints and packages go, default `SSTRACK_RUNS`.
+        results: where raw results are kept, default `SSTRACK_RESULTS`.
+        workers: Ray Train workers and evaluation tasks, default `SSTRACK_WORKERS`.
+        gate: floors and confidence that promotion needs.
+    """
+    show_our_logs()
+    here = settings()
+    source = dataset or here.dataset
+    count = here.workers if workers is None else workers
+    if not storage.exists(storage.join(source, "HEAD")):
+        log.info("nothing new: no dataset was published at %s", source)
+        return Completed(message="nothing new: there is no dataset yet", data={})
+    trained = train_tracker(source, recipe, overrides, None, runs or here.runs, max(1, count))
+    where = {"benchmark": benchmark, "root": root or here.benchmark_root, "results": results or here.results}
+    reports = {
+        name: evaluate_tracker(trained[name], workers=count, **where) for name in ("package", "untrained")
+    }
+    rival = find_champion(trained["package"])
+    champion = evaluate_tracker(rival, workers=count, **where) if rival else None
+    static = measure_static(where["benchmark"], where["root"])
+    artifacts.eval_leaderboard(
+        f"{reports['package']['benchmark']}, rule {reports['package']['rule']}",
+        [
+            artifacts.leaderboard_row(f"trained {trained['run_key']}", reports["package"]["metrics"]),
+            artifacts.leaderboard_row("untrained start", reports["untrained"]["metrics"]),
+            artifacts.leaderboard_row("static box", static["metrics"]),
+            *([artifacts.leaderboard_row(f"champion {rival}", champion["metrics"])] if champion else []),
+        ],
+    )
+    decision = decide(trained, reports["package"], reports["untrained"], static, champion, gate or GateConfig())
+    artifacts.promotion_decision(decision)
+    return Completed(
+        message=decision["outcome"],
+        data={
+            "training": trained,
+            "evaluation": {"trained": reports["package"], "untrained": reports["untrained"], "static": static},
+            "decision": decision,
+        },
+    )
+
+
+@task(name="find the champion", retries=0)
+def find_champion(package: str) -> str | None:
+    """The champion's URI, or None when there is none or the package at hand is the champion itself."""
+    from pipelines.registry.decide import rival_of
+
+    here = settings()
+    return rival_of(here.mlflow_uri, here.model_name, package)
+
+
+@task(name="register, gate, alias", retries=0)
+def decide(
+    trained: dict[str, Any],
+    report: dict[str, Any],
+    untrained: dict[str, Any],
+    static: dict[str, Any],
+    champion: dict[str, Any] | None,
+    gate: GateConfig,
+) -> dict[str, Any]:
+    """Register the package, judge it, move the alias or not; the decision as a dictionary."""
+    from pipelines.registry.decide import register_and_decide
+
+    here = settings()
+    decision = register_and_decide(
+        here.mlflow_uri,
+        here.model_name,
+        training=trained,
+        report=report,
+        untrained=untrained["per_sequence"],
+        static=static["per_sequence"],
+        champion=champion["per_sequence"] if champion else None,
+        gate=gate,
+    )
+    return asdict(decision)

@@ -1,0 +1,195 @@
+"""The local stack behind `sstrack up`: Prefect server, worker, MLflow; our deployments; all stopped together."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.children import descendants, stop_processes
+from pipelines.errors import SSTrackError
+from pipelines.locks import work_lock
+from pipelines.settings import settings
+
+POOL = "local"
+PREFECT_FILE = Path(__file__).resolve().parent.parent / "prefect.yaml"
+START_SECONDS = 180.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What runs, and where."""
+
+    prefect_url: str
+    mlflow_url: str
+    work: Path
+    logs: Path
+    processes: dict[str, subprocess.Popen[bytes]]
+
+    def ended(self) -> str | None:
+        """Name of a process that has ended on its own, if one has."""
+        return next((name for name, process in self.processes.items() if process.poll() is not None), None)
+
+
+@contextmanager
+def local_stack(
+    work: Path, prefect_port: int = 4200, mlflow_port: int = 5000, say: Callable[[str], None] = lambda _: None
+) -> Iterator[Stack]:
+    """Start everything, deploy `prefect.yaml`, wait until each answers; stop everything at the end of the block.
+
+    Args:
+        work: folder for databases, logs, and the defaults of all flows.
+        prefect_port: loopback port of the Prefect server.
+        mlflow_port: loopback port of the MLflow server.
+        say: called with one line per stage.
+
+    Raises SSTrackError: a port in use, another stack in `work`, a process that does not come up.
+    """
+    if not PREFECT_FILE.is_file():
+        raise SSTrackError(f"no {PREFECT_FILE}: `sstrack up` deploys from a checkout, install with `make install`")
+    for port, option in ((prefect_port, "--prefect-port"), (mlflow_port, "--mlflow-port")):
+        _require_free(port, option)
+    logs = work / "logs"
+    with ExitStack() as closing:
+        closing.enter_context(work_lock(work, "up"))
+        logs.mkdir(parents=True, exist_ok=True)
+        prefect_url, mlflow_url = f"http://127.0.0.1:{prefect_port}", f"http://127.0.0.1:{mlflow_port}"
+        environment = _environment(work, f"{prefect_url}/api")
+        stack = Stack(prefect_url, mlflow_url, work, logs, {})
+        closing.callback(_stop, stack)
+        _start(stack, "prefect-server", _server(prefect_port), environment)
+        _start(stack, "mlflow", _mlflow(work, mlflow_port), environment)
+        say("starting the Prefect server and MLflow")
+        _wait(stack, "prefect-server", lambda: _answers(f"{prefect_url}/api/health"))
+        say("deploying prefect.yaml")
+        _prefect(environment, logs, "work-pool", "create", POOL, "--type", "process", "--overwrite")
+        _prefect(environment, logs, "--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE))
+        worker = ("worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never")
+        _start(stack, "worker", (sys.executable, "-m", "prefect", *worker), environment)
+        say("starting the worker")
+        _wait(stack, "worker", lambda: _worker_online(prefect_url))
+        _wait(stack, "mlflow", lambda: _answers(f"{mlflow_url}/health"))
+        yield stack
+
+
+def run_until_stopped(stack: Stack) -> None:
+    """Return on SIGINT or SIGTERM. Raises SSTrackError when a process of the stack ends on its own."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while (ended := stack.ended()) is None:
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    raise SSTrackError(f"the {ended} ended on its own: see {stack.logs / ended}.log")
+
+
+def _environment(work: Path, api_url: str) -> dict[str, str]:
+    here = settings()
+    return {
+        **os.environ,
+        "SSTRACK_WORK": str(work),
+        "SSTRACK_MLFLOW_URI": here.mlflow_uri if work == here.work else f"sqlite:///{work / 'mlflow.db'}",
+        "PREFECT_HOME": str(work / "prefect"),
+        "PREFECT_API_URL": api_url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # The loader of plugins prints tracebacks from the worker's hooks; only the command line needs ours.
+        "PREFECT_PLUGINS_ENABLED": "0",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+
+
+def _server(port: int) -> tuple[str, ...]:
+    return (sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
+
+
+def _mlflow(work: Path, port: int) -> tuple[str, ...]:
+    return (
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", settings().mlflow_uri if work == settings().work else f"sqlite:///{work / 'mlflow.db'}"),
+        *("--artifacts-destination", str(work / "mlflow-artifacts")),
+    )
+
+
+def _start(stack: Stack, name: str, command: tuple[str, ...], environment: dict[str, str]) -> None:
+    """In a session of its own, so that the terminal's Ctrl-C reaches us alone and we stop it in order."""
+    with (stack.logs / f"{name}.log").open("ab") as log:
+        stack.processes[name] = subprocess.Popen(
+            command, env=environment, cwd=stack.work, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def _prefect(environment: dict[str, str], logs: Path, *words: str) -> None:
+    """One finished command of Prefect's; its words go to the log."""
+    done = subprocess.run(
+        (sys.executable, "-m", "prefect", *words),
+        env=environment, cwd=PREFECT_FILE.parent, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+    with (logs / "deploy.log").open("a") as log:
+        log.write(done.stdout + done.stderr)
+    if done.returncode != 0:
+        raise SSTrackError(f"`prefect {' '.join(words)}` failed: see {logs / 'deploy.log'}")
+
+
+def _wait(stack: Stack, name: str, ready: Callable[[], bool]) -> None:
+    until = time.monotonic() + START_SECONDS
+    while not ready():
+        if stack.processes[name].poll() is not None or time.monotonic() > until:
+            raise SSTrackError(f"the {name} did not come up: see {stack.logs / name}.log")
+        time.sleep(0.2)
+
+
+def _stop(stack: Stack) -> None:
+    """Worker first, so that it starts nothing new; then whatever any of them has started."""
+    for name in ("worker", "mlflow", "prefect-server"):
+        if name in stack.processes:
+            pid = stack.processes[name].pid
+            below = descendants(pid)
+            stop_processes([pid])
+            stop_processes(below, patience=5.0)
+            stack.processes[name].wait()
+
+
+def _require_free(port: int, option: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise SSTrackError(
+                f"port {port} is in use: stop what listens there, or choose another one with {option}"
+            ) from error
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310  (our own loopback address)
+            return True
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _worker_online(prefect_url: str) -> bool:
+    request = urllib.request.Request(  # noqa: S310  (our own loopback address)
+        f"{prefect_url}/api/work_pools/{POOL}/workers/filter",
+        data=b"{}",
+        headers={"content-type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            return any(worker["status"] == "ONLINE" for worker in json.load(answer))
+    except (OSError, urllib.error.URLError):
+        return False

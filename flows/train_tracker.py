@@ -1,0 +1,47 @@
+"""Flow `train-tracker`: one training per run key. A finished one is found, an interrupted one goes on."""
+
+from typing import Any
+
+from prefect import flow, task
+
+from flows.logs import ProgressLines, show_our_logs
+from flows.parameters import AbsoluteUri, Overrides, RecipeName, TrainWorkers
+from pipelines.settings import settings
+
+
+@flow(name="train-tracker", validate_parameters=True)
+def train_tracker(
+    dataset: AbsoluteUri | None = None,
+    recipe: RecipeName = "tiny_cpu",
+    overrides: Overrides | None = None,
+    manifest: str | None = None,
+    runs: AbsoluteUri | None = None,
+    workers: TrainWorkers | None = None,
+) -> dict[str, Any]:
+    """Train `recipe` on a manifest of `dataset`, and record the training as the one MLflow run of its key.
+
+    Args:
+        dataset: the dataset's folder, default `SSTRACK_DATASET`.
+        recipe: a recipe's name.
+        overrides: fields of the recipe to replace, another run key therefore.
+        manifest: the manifest's digest, default the dataset's newest.
+        runs: where checkpoints and packages go, default `SSTRACK_RUNS`.
+        workers: Ray Train workers, default `SSTRACK_WORKERS`.
+    """
+    show_our_logs()
+    here = settings()
+    source = dataset or here.dataset
+    return train_model(source, recipe, overrides or {}, manifest, runs or here.runs, workers or here.workers)
+
+
+@task(name="train", retries=0)
+def train_model(
+    dataset: str, recipe: str, overrides: dict[str, Any], manifest: str | None, runs: str, workers: int
+) -> dict[str, Any]:
+    """Train or find, then record; the result as a dictionary with the MLflow run's id."""
+    from pipelines.training.record import train_and_record
+
+    lines = ProgressLines("train", "steps")
+    return train_and_record(
+        settings().mlflow_uri, dataset, recipe, overrides, runs, manifest=manifest, workers=workers, progress=lines.update
+    )

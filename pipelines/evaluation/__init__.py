@@ -1,0 +1,1 @@
+"""Measuring trackers: plan pieces, track, keep raw results, score them."""

@@ -1,0 +1,59 @@
+"""From the name of a model to a package folder on this machine, and to the digest that its results are kept under."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import SSTrackError, UsageError
+from pipelines.settings import settings
+
+
+def resolve_model(uri: str) -> Path:
+    """The package folder for `models:/<name>@<alias>`, `models:/<name>/<version>`, `untrained:<recipe>`, or a folder.
+
+    Registered models are fetched into `<work>/models` once; untrained ones are made there.
+
+    Raises:
+        UsageError: a recipe that does not exist.
+        SSTrackError: no such registered model, or a folder without a model package.
+    """
+    if uri.startswith("models:/"):
+        from pipelines.registry.promote import fetch_package
+
+        return fetch_package(uri)
+    if uri.startswith("untrained:"):
+        return _untrained(uri.removeprefix("untrained:"))
+    folder = Path(uri).expanduser().absolute()
+    if not (folder / "weights.safetensors").is_file() or not (folder / "config.json").is_file():
+        raise SSTrackError(
+            f"no model package in {folder}: it holds weights.safetensors and config.json. "
+            "A model is a package folder, models:/<name>@champion, models:/<name>/<version>, or untrained:<recipe>."
+        )
+    return folder
+
+
+def tracker_digest(package: Path, tracking: Mapping[str, Any] | None = None) -> str:
+    """16 hex digits over the package's bytes, the tracking options in force, and the tracker's version."""
+    from sstrack.models.package import package_digest
+    from sstrack.tracking.tracker import TRACKER_VERSION
+
+    parts = {"package": package_digest(package), "tracking": dict(tracking or {}), "tracker": TRACKER_VERSION}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _untrained(name: str) -> Path:
+    from sstrack.models.package import load_package, save_package
+    from sstrack.models.tracker_net import build_net
+    from sstrack.recipes import config_digest, recipe
+
+    try:
+        config = recipe(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    folder = settings().work / "models" / f"untrained-{name}-{config_digest(config)[:8]}"
+    if not folder.is_dir():
+        save_package(folder, build_net(config), config, {})
+        load_package(folder)
+    return folder

@@ -1,0 +1,116 @@
+"""One MLflow run per training, found again by its run key."""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# MLflow reads these when it is imported.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+
+from mlflow import MlflowClient
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
+from mlflow.entities import Dataset as DatasetEntity
+
+from pipelines.errors import SSTrackError
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+EXPERIMENT = "sstrack"
+RUN_KEY = "sstrack.run_key"
+_METRICS_PER_CALL = 1000
+_PARAMS_PER_CALL = 100
+
+
+def registry_client(uri: str) -> MlflowClient:
+    """A client of the tracking and registry store at `uri`; the folder of a SQLite store is made."""
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def experiment_id(client: MlflowClient, uri: str) -> str:
+    """The id of our experiment, made on first use. A SQLite store keeps artifacts in a folder beside its file."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return found.experiment_id
+    location = None
+    if uri.startswith("sqlite:///"):
+        location = (Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts").as_uri()
+    return client.create_experiment(EXPERIMENT, artifact_location=location)
+
+
+class TrainingRun:
+    """The one run of a run key: parameters once, metrics in batches, the dataset as its input."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client = client
+        self._pending: list[Metric] = []
+        self.run_id = run_id
+
+    @classmethod
+    def find_or_create(cls, client: MlflowClient, uri: str, run_key: str) -> "TrainingRun":
+        """The run tagged with `run_key`, made when there is none. SSTrackError when the store holds two."""
+        experiment = experiment_id(client, uri)
+        runs = find_runs(client, experiment, run_key)
+        if len(runs) > 1:
+            ids = ", ".join(run.info.run_id for run in runs)
+            raise SSTrackError(f"MLflow holds {len(runs)} runs for {run_key} ({ids}); delete all but one")
+        if runs:
+            return cls(client, runs[0].info.run_id)
+        created = client.create_run(experiment, run_name=run_key, tags={RUN_KEY: run_key})
+        return cls(client, created.info.run_id)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log parameters that are not there yet. ValueError when one is there with another value: a run key fixes them."""
+        there = self._client.get_run(self.run_id).data.params
+        texts = {name: str(value)[:6000] for name, value in params.items()}
+        changed = sorted(name for name, value in texts.items() if there.get(name, value) != value)
+        if changed:
+            raise ValueError(f"run {self.run_id} was logged with other values of {', '.join(changed)}")
+        new = [Param(name, value) for name, value in texts.items() if name not in there]
+        for start in range(0, len(new), _PARAMS_PER_CALL):
+            self._client.log_batch(self.run_id, params=new[start : start + _PARAMS_PER_CALL])
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Queue numbers of one step; they are sent when a batch is full, and by `flush`."""
+        now = int(time.time() * 1000)
+        self._pending += [Metric(name, float(value), now, step) for name, value in metrics.items()]
+        if len(self._pending) >= _METRICS_PER_CALL:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is queued."""
+        for start in range(0, len(self._pending), _METRICS_PER_CALL):
+            self._client.log_batch(self.run_id, metrics=self._pending[start : start + _METRICS_PER_CALL])
+        self._pending = []
+
+    def log_dataset(self, uri: str, manifest: str) -> None:
+        """Name the dataset the run is trained on; logging the same manifest again changes nothing."""
+        from mlflow.data.dataset_source_registry import resolve_dataset_source
+        from mlflow.data.meta_dataset import MetaDataset
+
+        # MLflow keeps 36 characters of a digest; the whole one is in the tag.
+        described = MetaDataset(resolve_dataset_source(uri), name="sstrack-dataset", digest=manifest[:36]).to_dict()
+        entity = DatasetEntity(**{name: described[name] for name in ("name", "digest", "source_type", "source")})
+        known = {given.dataset.digest for given in self._client.get_run(self.run_id).inputs.dataset_inputs}
+        if entity.digest not in known:
+            self._client.log_inputs(self.run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
+        self.set_tags({"sstrack.manifest": manifest})
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags, replacing those of the same name."""
+        self._client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+    def finish(self) -> None:
+        """Send what is queued and mark the run finished."""
+        self.flush()
+        self._client.set_terminated(self.run_id, RunStatus.to_string(RunStatus.FINISHED))
+
+
+def find_runs(client: MlflowClient, experiment: str, run_key: str) -> "list[Run]":
+    """All runs that carry the run key: none or one."""
+    return list(client.search_runs([experiment], filter_string=f"tags.`{RUN_KEY}` = '{run_key}'"))

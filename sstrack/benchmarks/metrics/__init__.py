@@ -1,0 +1,1 @@
+"""Scores over predicted and true boxes, as pure array functions."""
