@@ -20,7 +20,8 @@ def ingest_report(dataset: str, report: Mapping[str, Any]) -> None:
             f"# {dataset}\n\n"
             f"Manifest `{report['manifest']}`, {'published by this run' if report['published'] else 'nothing new'}.\n\n"
             f"{report['clips']} clips ({report['clips_new']} new) in {report['shards']} shards, from "
-            f"{report['seconds_in']:.0f} s of video; {report['sources_new']} sources new, {report['sources_known']} known."
+            f"{report['seconds_in']:.0f} s of video; {report['sources_new']} sources new, "
+            f"{report['sources_known']} known."
             f"\n\n| dropped because | count |\n|---|---|\n{rejects}\n"
         ),
     )

@@ -137,14 +137,14 @@ def train(
     dataset: str,
     recipe: Annotated[str, typer.Option(help="A recipe's name.")] = "tiny_cpu",
     out: Annotated[str | None, typer.Option(help="Folder of runs; default SSTRACK_RUNS.", metavar="RUN")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, max=4096, help="Ray Train workers.")] = None,
+    workers: WorkersOption = None,
     options: Set = None,
     as_json: Json = False,
 ) -> None:
     """Train a recipe on a dataset. The same command again resumes, or finds what is done."""
     from flows.tables import key_value_table
-    from pipelines.settings import absolute, settings
     from pipelines.registry.record import train_and_record
+    from pipelines.settings import absolute, settings
 
     here = settings()
     with reporting(as_json) as report, progress_bar("train", "steps") as update:
@@ -155,7 +155,7 @@ def train(
             parse_settings(options or []),
             absolute(out) if out else here.runs,
             manifest=None,
-            workers=workers or here.workers,
+            workers=workers,
             progress=update,
         )
         report(result, lambda console: console.print(key_value_table(result["run_key"], result)))

@@ -112,7 +112,14 @@ def progress_bar(stage: str, unit: str) -> Iterator[Callable[..., None]]:
 
         yield ProgressLines(stage, unit).update
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn(stage), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn(),

@@ -145,7 +145,7 @@ def _run(videos: Path | None, work: Path, started: float) -> DemoSummary:
     from pipelines.demo_inputs import prepare
     from pipelines.settings import settings
 
-    inputs = prepare(work)
+    inputs = prepare(work, rendered_videos=videos is None, workers=settings().workers)
     sources = [str(videos)] if videos is not None else list(inputs.videos)
     log.info("prefect: starting its ephemeral server")
     from flows.ingest_videos import ingest_videos

@@ -19,7 +19,6 @@ from pipelines.settings import settings
 log = logging.getLogger(__name__)
 
 
-
 @flow(name="ingest-videos", validate_parameters=True)
 def ingest_videos(
     sources: list[AbsoluteUri] | None = None,

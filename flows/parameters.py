@@ -18,7 +18,6 @@ AbsoluteUri = Annotated[
     Field(json_schema_extra={"pattern": r"^(/|[a-z0-9]+://)"}, description="An absolute path or an s3:// prefix."),
 ]
 Workers = Annotated[int, Field(ge=0, le=4096, description="Parallel workers; 0 stays in the flow's own process.")]
-TrainWorkers = Annotated[int, Field(ge=1, le=4096, description="Ray Train workers.")]
 RecipeName = Annotated[str, Field(min_length=1, max_length=64)]
 BenchmarkName = Annotated[str, Field(min_length=1, max_length=64)]
 Overrides = Annotated[

@@ -55,30 +55,32 @@ def retrain_tracker(
     if not storage.exists(storage.join(source, "HEAD")):
         log.info("nothing new: no dataset was published at %s", source)
         return Completed(message="nothing new: there is no dataset yet", data={})
-    trained = train_tracker(source, recipe, overrides, None, runs or here.runs, max(1, count))
-    where = {"benchmark": benchmark, "root": root or here.benchmark_root, "results": results or here.results}
-    reports = {
-        name: evaluate_tracker(trained[name], workers=count, **where) for name in ("package", "untrained")
-    }
+    trained = train_tracker(source, recipe, overrides, None, runs or here.runs, workers)
+    labelled = root or here.benchmark_root
+
+    def evaluated(model: str) -> dict[str, Any]:
+        return evaluate_tracker(model, benchmark, labelled, results or here.results, count)
+
+    report, untrained = evaluated(trained["package"]), evaluated(trained["untrained"])
     rival = find_champion(trained["package"])
-    champion = evaluate_tracker(rival, workers=count, **where) if rival else None
-    static = measure_static(where["benchmark"], where["root"])
+    champion = evaluated(rival) if rival else None
+    static = measure_static(benchmark, labelled)
     artifacts.eval_leaderboard(
-        f"{reports['package']['benchmark']}, rule {reports['package']['rule']}",
+        f"{report['benchmark']}, rule {report['rule']}",
         [
-            artifacts.leaderboard_row(f"trained {trained['run_key']}", reports["package"]["metrics"]),
-            artifacts.leaderboard_row("untrained start", reports["untrained"]["metrics"]),
+            artifacts.leaderboard_row(f"trained {trained['run_key']}", report["metrics"]),
+            artifacts.leaderboard_row("untrained start", untrained["metrics"]),
             artifacts.leaderboard_row("static box", static["metrics"]),
             *([artifacts.leaderboard_row(f"champion {rival}", champion["metrics"])] if champion else []),
         ],
     )
-    decision = decide(trained, reports["package"], reports["untrained"], static, champion, gate or GateConfig())
+    decision = decide(trained, report, untrained, static, champion, gate or GateConfig())
     artifacts.promotion_decision(decision)
     return Completed(
         message=decision["outcome"],
         data={
             "training": trained,
-            "evaluation": {"trained": reports["package"], "untrained": reports["untrained"], "static": static},
+            "evaluation": {"trained": report, "untrained": untrained, "static": static},
             "decision": decision,
         },
     )

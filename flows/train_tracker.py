@@ -5,7 +5,7 @@ from typing import Any
 from prefect import flow, task
 
 from flows.logs import show_our_logs
-from flows.parameters import AbsoluteUri, Overrides, RecipeName, TrainWorkers
+from flows.parameters import AbsoluteUri, Overrides, RecipeName, Workers
 from flows.progress import ProgressLines
 from pipelines.settings import settings
 
@@ -17,7 +17,7 @@ def train_tracker(
     overrides: Overrides | None = None,
     manifest: str | None = None,
     runs: AbsoluteUri | None = None,
-    workers: TrainWorkers | None = None,
+    workers: Workers | None = None,
 ) -> dict[str, Any]:
     """Train `recipe` on a manifest of `dataset`, and record the training as the one MLflow run of its key.
 
@@ -27,22 +27,29 @@ def train_tracker(
         overrides: fields of the recipe to replace, another run key therefore.
         manifest: the manifest's digest, default the dataset's newest.
         runs: where checkpoints and packages go, default `SSTRACK_RUNS`.
-        workers: Ray Train workers, default `SSTRACK_WORKERS`.
+        workers: Ray Train workers, default `SSTRACK_WORKERS`, but at most one per group of the recipe.
     """
     show_our_logs()
     here = settings()
     source = dataset or here.dataset
-    return train_model(source, recipe, overrides or {}, manifest, runs or here.runs, workers or here.workers)
+    return train_model(source, recipe, overrides or {}, manifest, runs or here.runs, workers)
 
 
 @task(name="train", retries=0)
 def train_model(
-    dataset: str, recipe: str, overrides: dict[str, Any], manifest: str | None, runs: str, workers: int
+    dataset: str, recipe: str, overrides: dict[str, Any], manifest: str | None, runs: str, workers: int | None
 ) -> dict[str, Any]:
     """Train or find, then record; the result as a dictionary with the MLflow run's id."""
     from pipelines.registry.record import train_and_record
 
     lines = ProgressLines("train", "steps")
     return train_and_record(
-        settings().mlflow_uri, dataset, recipe, overrides, runs, manifest=manifest, workers=workers, progress=lines.update
+        settings().mlflow_uri,
+        dataset,
+        recipe,
+        overrides,
+        runs,
+        manifest=manifest,
+        workers=workers,
+        progress=lines.update,
     )

@@ -34,6 +34,17 @@ def read_clip(source: Path) -> Iterator[NDArray[np.uint8]]:
     return _read_video(source)
 
 
+def count_frames(source: Path) -> int:
+    """Frames in `source` as far as can be said without decoding; 0 when a video does not say."""
+    if source.is_dir():
+        return sum(path.suffix.lower() in IMAGES for path in source.iterdir())
+    video = cv2.VideoCapture(str(source))
+    try:
+        return max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
+    finally:
+        video.release()
+
+
 def _read_video(path: Path) -> Iterator[NDArray[np.uint8]]:
     video = cv2.VideoCapture(str(path))
     try:

@@ -8,6 +8,8 @@ from typing import Any
 
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.settings import settings
+from sstrack.models.package import package_digest, package_recipe
+from sstrack.tracking.tracker import TRACKER_VERSION
 
 
 def resolve_model(uri: str) -> Path:
@@ -26,26 +28,26 @@ def resolve_model(uri: str) -> Path:
     if uri.startswith("untrained:"):
         return _untrained(uri.removeprefix("untrained:"))
     folder = Path(uri).expanduser().absolute()
-    if not (folder / "weights.safetensors").is_file() or not (folder / "config.json").is_file():
+    try:
+        package_recipe(folder)
+    except ValueError as error:
         raise SSTrackError(
-            f"no model package in {folder}: it holds weights.safetensors and config.json. "
-            "A model is a package folder, models:/<name>@champion, models:/<name>/<version>, or untrained:<recipe>."
-        )
+            f"{error}. A model is models:/<name>@champion, models:/<name>/<version>, untrained:<recipe>, "
+            "or a folder with weights.safetensors and config.json."
+        ) from error
     return folder
 
 
 def tracker_digest(package: Path, tracking: Mapping[str, Any] | None = None) -> str:
     """16 hex digits over the package's bytes, the tracking options in force, and the tracker's version."""
-    from sstrack.models.package import package_digest
-    from sstrack.tracking.tracker import TRACKER_VERSION
-
     parts = {"package": package_digest(package), "tracking": dict(tracking or {}), "tracker": TRACKER_VERSION}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _untrained(name: str) -> Path:
-    from sstrack.models.package import load_package, save_package
-    from sstrack.models.tracker_net import build_net
+    """The network of a recipe before its first step, made once per configuration."""
+    from pipelines.training.loop import build_net
+    from sstrack.models.package import save_package
     from sstrack.recipes import config_digest, recipe
 
     try:
@@ -54,6 +56,5 @@ def _untrained(name: str) -> Path:
         raise UsageError(str(error)) from error
     folder = settings().work / "models" / f"untrained-{name}-{config_digest(config)[:8]}"
     if not folder.is_dir():
-        save_package(folder, build_net(config), config, {})
-        load_package(folder)
+        save_package(folder, build_net(config), config, {"step": 0})
     return folder

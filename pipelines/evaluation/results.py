@@ -29,7 +29,7 @@ class ResultStore:
         return cls(storage.join(out, tracker_digest, f"{entry.name}@{entry.version}", PROTOCOL))
 
     def has(self, sequence: str, frames: int) -> bool:
-        """Whether a result of that many frames is there; one of another length belongs to other frames, so it is not."""
+        """Whether a result of that many frames is there; one of another length belongs to other frames."""
         uri = self._boxes_uri(sequence)
         return storage.exists(uri) and len(_read(uri, 4)) == frames
 
@@ -56,4 +56,6 @@ class ResultStore:
 
 def _read(uri: str, columns: int) -> Floats:
     lines = storage.read_bytes(uri).decode().split()
-    return np.array([[float(word) for word in line.split(",")] for line in lines], dtype=np.float64).reshape(-1, columns)
+    return np.array([[float(word) for word in line.split(",")] for line in lines], dtype=np.float64).reshape(
+        -1, columns
+    )

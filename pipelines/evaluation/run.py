@@ -18,6 +18,7 @@ from pipelines.evaluation.results import ResultStore
 from pipelines.frames import read_image
 from sstrack.benchmarks.registry import Benchmark, Boxes, Rule, benchmark, benchmark_names
 from sstrack.benchmarks.sequence import Sequence, static_boxes
+from sstrack.models.package import package_recipe
 
 if TYPE_CHECKING:
     from sstrack.tracking.tracker import Tracker
@@ -99,6 +100,7 @@ def evaluate(
     chosen = _rule(entry, rule)
     package = resolve_model(model)
     options = dict(tracking or {})
+    _tracking_config(package_recipe(package).tracking, options)
     digest = tracker_digest(package, options)
     store = ResultStore.of(out, digest, entry)
     missing = [s for s in sequences if force or not store.has(s.name, len(s))]
@@ -196,8 +198,8 @@ def track_piece(package: Path, tracking: Mapping[str, Any], jobs: list[TrackJob]
     from sstrack.tracking.tracker import Tracker
 
     torch.set_num_threads(1)
-    net = load_package(package)
-    tracker = Tracker(net, _tracking_config(net.recipe.tracking, tracking))
+    net, recipe = load_package(package)
+    tracker = Tracker(net, _tracking_config(recipe.tracking, tracking))
     for job in jobs:
         store.write(job.name, *_track_sequence(tracker, job))
 

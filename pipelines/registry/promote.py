@@ -1,6 +1,5 @@
 """Versions of the registered model, and which of them is the champion."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -136,7 +135,7 @@ def refuse(uri: str, name: str, version: str, reason: str) -> None:
 
 
 def find(uri: str, model: str) -> Registered:
-    """The version that `models:/<name>@<alias>` or `models:/<name>/<version>` names; SSTrackError when there is none."""
+    """The version behind `models:/<name>@<alias>` or `models:/<name>/<version>`; SSTrackError when there is none."""
     name, version = _split(model)
     found = versions(uri, name)
     for one in found:
@@ -177,11 +176,13 @@ def _fetch(client: MlflowClient, version: Registered, uri: str, folder: Path) ->
         source = client.get_model_version_download_uri(version.name, version.version)
         copy = Path(download_artifacts(artifact_uri=f"{source}/artifacts", dst_path=scratch, tracking_uri=uri))
         if package_digest(copy) != folder.name:
-            raise SSTrackError(f"version {version.version} of {version.name} is damaged: its files do not have its digest")
+            raise SSTrackError(
+                f"version {version.version} of {version.name} is damaged: its files do not have its digest"
+            )
         fresh = Path(scratch) / "fresh"
         shutil.copytree(copy, fresh)
         if not folder.is_dir():
-            os.replace(fresh, folder)
+            fresh.replace(folder)
     return folder
 
 

@@ -1,18 +1,13 @@
 """One MLflow run per training, found again by its run key."""
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# MLflow reads these when it is imported.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
-
 from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
 from mlflow.entities import Dataset as DatasetEntity
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
 
 from pipelines.errors import SSTrackError
 
@@ -64,8 +59,13 @@ class TrainingRun:
         created = client.create_run(experiment, run_name=run_key, tags={RUN_KEY: run_key})
         return cls(client, created.info.run_id)
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of the run as they are now."""
+        return dict(self._client.get_run(self.run_id).data.tags)
+
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Log parameters that are not there yet. ValueError when one is there with another value: a run key fixes them."""
+        """Log parameters that are not there yet. ValueError when one has another value: a run key fixes them."""
         there = self._client.get_run(self.run_id).data.params
         texts = {name: str(value)[:6000] for name, value in params.items()}
         changed = sorted(name for name, value in texts.items() if there.get(name, value) != value)
@@ -96,7 +96,8 @@ class TrainingRun:
         # MLflow keeps 36 characters of a digest; the whole one is in the tag.
         described = MetaDataset(resolve_dataset_source(uri), name="sstrack-dataset", digest=manifest[:36]).to_dict()
         entity = DatasetEntity(**{name: described[name] for name in ("name", "digest", "source_type", "source")})
-        known = {given.dataset.digest for given in self._client.get_run(self.run_id).inputs.dataset_inputs}
+        inputs = self._client.get_run(self.run_id).inputs
+        known = {given.dataset.digest for given in inputs.dataset_inputs} if inputs else set()
         if entity.digest not in known:
             self._client.log_inputs(self.run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
         self.set_tags({"sstrack.manifest": manifest})

@@ -35,8 +35,8 @@ class ServedTracker(PythonModel):
         from sstrack.models.package import load_package
         from sstrack.tracking.tracker import Tracker
 
-        net = load_package(Path(context.artifacts["weights"]).parent)
-        self.tracker = Tracker(net, net.recipe.tracking)
+        net, recipe = load_package(Path(context.artifacts["weights"]).parent)
+        self.tracker = Tracker(net, recipe.tracking)
 
     def predict(self, model_input: list[Clip]) -> list[TrackedClip]:
         return [self._track(clip) for clip in model_input]

@@ -28,8 +28,8 @@ def overlap(predicted: Boxes, truth: Boxes) -> NDArray[np.float64]:
     """
     if predicted.shape != truth.shape or predicted.shape[-1:] != (4,):
         raise ValueError(f"expected two [T, 4] arrays of boxes, got {predicted.shape} and {truth.shape}")
-    known = ~np.isnan(truth).any(axis=-1)
-    usable = known & np.isfinite(predicted).all(axis=-1)
+    known: NDArray[np.bool_] = np.all(~np.isnan(truth), axis=-1)
+    usable: NDArray[np.bool_] = known & np.all(np.isfinite(predicted), axis=-1)
     p = np.where(usable[..., None], predicted, 0.0)
     t = np.where(usable[..., None], truth, 0.0)
     p_size, t_size = np.maximum(p[..., 2:], 0.0), np.maximum(t[..., 2:], 0.0)
