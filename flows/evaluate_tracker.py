@@ -43,7 +43,10 @@ def evaluate_tracker(
     static = measure_static(benchmark, root or here.benchmark_root)
     artifacts.eval_leaderboard(
         f"{report['benchmark']}, rule {report['rule']}",
-        [artifacts.leaderboard_row(report["model"], report["metrics"]), artifacts.leaderboard_row("static box", static["metrics"])],
+        [
+            artifacts.leaderboard_row(report["model"], report["metrics"]),
+            artifacts.leaderboard_row("static box", static["metrics"]),
+        ],
     )
     return report
 

@@ -1,7 +1,6 @@
 """Flow `ingest-videos`: videos become clips of a dataset. Run again on the same videos it does nothing."""
 
 import logging
-import time
 from typing import Any
 
 from prefect import flow, task

@@ -57,9 +57,7 @@ def retrain_tracker(
         return Completed(message="nothing new: there is no dataset yet", data={})
     trained = train_tracker(source, recipe, overrides, None, runs or here.runs, max(1, count))
     where = {"benchmark": benchmark, "root": root or here.benchmark_root, "results": results or here.results}
-    reports = {
-        name: evaluate_tracker(trained[name], workers=count, **where) for name in ("package", "untrained")
-    }
+    reports = {name: evaluate_tracker(trained[name], workers=count, **where) for name in ("package", "untrained")}
     rival = find_champion(trained["package"])
     champion = evaluate_tracker(rival, workers=count, **where) if rival else None
     static = measure_static(where["benchmark"], where["root"])

@@ -118,7 +118,10 @@ def _server(port: int) -> tuple[str, ...]:
 def _mlflow(work: Path, port: int) -> tuple[str, ...]:
     return (
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", settings().mlflow_uri if work == settings().work else f"sqlite:///{work / 'mlflow.db'}"),
+        *(
+            "--backend-store-uri",
+            settings().mlflow_uri if work == settings().work else f"sqlite:///{work / 'mlflow.db'}",
+        ),
         *("--artifacts-destination", str(work / "mlflow-artifacts")),
     )
 

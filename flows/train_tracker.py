@@ -43,5 +43,12 @@ def train_model(
 
     lines = ProgressLines("train", "steps")
     return train_and_record(
-        settings().mlflow_uri, dataset, recipe, overrides, runs, manifest=manifest, workers=workers, progress=lines.update
+        settings().mlflow_uri,
+        dataset,
+        recipe,
+        overrides,
+        runs,
+        manifest=manifest,
+        workers=workers,
+        progress=lines.update,
     )

@@ -56,4 +56,6 @@ class ResultStore:
 
 def _read(uri: str, columns: int) -> Floats:
     lines = storage.read_bytes(uri).decode().split()
-    return np.array([[float(word) for word in line.split(",")] for line in lines], dtype=np.float64).reshape(-1, columns)
+    return np.array([[float(word) for word in line.split(",")] for line in lines], dtype=np.float64).reshape(
+        -1, columns
+    )

@@ -6,12 +6,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import pipelines.registry.runs  # noqa: F401  (sets MLflow's environment before it is imported)
 import mlflow.pyfunc
 from mlflow import MlflowClient
 from mlflow.models.model import Model
 
 import pipelines
+import pipelines.registry.runs
 import sstrack
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,9 @@ REQUIREMENTS = ("mlflow", "numpy", "opencv-python-headless", "pydantic", "safete
 MODEL_FILE = Path(__file__).with_name("serving_model.py")
 
 
-def log_package(client: MlflowClient, experiment: str, run_id: str, package: Path, name: str, tags: dict[str, str]) -> str:
+def log_package(
+    client: MlflowClient, experiment: str, run_id: str, package: Path, name: str, tags: dict[str, str]
+) -> str:
     """Store `package` as a LoggedModel of the run and return its id.
 
     Args:

@@ -143,7 +143,9 @@ def fetch_package(model: str) -> Path:
             name, version = reference.rsplit("/", 1)
             found = client.get_model_version(name, version)
     except ValueError as error:
-        raise SSTrackError(f"{model!r} is no model: write models:/<name>@<alias> or models:/<name>/<version>") from error
+        raise SSTrackError(
+            f"{model!r} is no model: write models:/<name>@<alias> or models:/<name>/<version>"
+        ) from error
     except MlflowException as error:
         raise SSTrackError(
             f"no model {model} in {here.mlflow_uri}: `sstrack models list` shows what is registered"
@@ -164,7 +166,9 @@ def _fetch(client: MlflowClient, version: ModelVersion, uri: str, folder: Path) 
         source = client.get_model_version_download_uri(version.name, version.version)
         copy = Path(download_artifacts(artifact_uri=f"{source}/artifacts", dst_path=scratch, tracking_uri=uri))
         if package_digest(copy) != folder.name:
-            raise SSTrackError(f"version {version.version} of {version.name} is damaged: its files do not have its digest")
+            raise SSTrackError(
+                f"version {version.version} of {version.name} is damaged: its files do not have its digest"
+            )
         fresh = Path(scratch) / "fresh"
         shutil.copytree(copy, fresh)
         if not folder.is_dir():

@@ -28,7 +28,9 @@ def _read_sequence(folder: Path) -> Sequence:
     boxes = _read_boxes(folder / TRUTH)
     frames = _images(folder) or _images(folder / "img")
     if len(frames) != len(boxes):
-        raise ValueError(f"{folder / TRUTH} has {len(boxes)} boxes for {len(frames)} images; one line per image is needed")
+        raise ValueError(
+            f"{folder / TRUTH} has {len(boxes)} boxes for {len(frames)} images; one line per image is needed"
+        )
     known = ~np.isnan(boxes).any(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
     return Sequence(folder.name, frames, np.where(known[:, None], boxes, np.nan), known)
 

@@ -27,7 +27,9 @@ class Sequence:
                 f"and visibility of shape {self.visible.shape}"
             )
         if count == 0 or np.isnan(self.boxes[0]).any():
-            raise ValueError(f"sequence {self.name!r} has no true box on its first frame, so no tracker can start on it")
+            raise ValueError(
+                f"sequence {self.name!r} has no true box on its first frame, so no tracker can start on it"
+            )
 
     def __len__(self) -> int:
         return len(self.frames)
