@@ -29,7 +29,7 @@ def cxcywh_to_xywh(boxes: Tensor) -> Tensor:
 
 
 def iou_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Elementwise IoU and generalised IoU (Rezatofighi et al. 2019) of two xywh boxes of one broadcastable shape `[..., 4]`.
+    """Elementwise IoU and generalised IoU (Rezatofighi et al. 2019) of xywh boxes of one shape `[..., 4]`.
 
     Returns two tensors `[...]`; IoU in 0..1, GIoU in -1..1. Boxes of zero area give 0 rather than NaN.
     """
@@ -52,7 +52,7 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 def clip_to_frame(boxes: Tensor, width: Tensor | float, height: Tensor | float, min_side: float = 0.0) -> Tensor:
     """Clip xywh boxes `[..., 4]` (pixels) to a frame of the given size, each side at least `min_side` pixels.
 
-    `width` and `height` are scalars or broadcast over the leading shape. A box fully outside ends at the nearest border.
+    `width` and `height` are scalars or broadcast over the leading shape. A box outside ends at the border.
     """
     width = torch.as_tensor(width, dtype=boxes.dtype, device=boxes.device)
     height = torch.as_tensor(height, dtype=boxes.dtype, device=boxes.device)

@@ -72,14 +72,14 @@ def paste(frames: Tensor, patches: Tensor, alpha: Tensor, boxes: Tensor) -> Tens
 
 
 def square_region(boxes: Tensor, factor: float | Tensor) -> Tensor:
-    """Square xywh region `[B, 4]` centred on each xywh box, its side `factor` times the root of the box's area (≥ 1 px)."""
+    """Square xywh region `[B, 4]` centred on each xywh box, its side `factor` times the root of its area (≥ 1 px)."""
     centred = xywh_to_cxcywh(boxes)
     side = (centred[..., 2:].clamp(min=1.0).prod(-1).sqrt() * factor).clamp(min=1.0)
     return cxcywh_to_xywh(torch.stack((centred[..., 0], centred[..., 1], side, side), dim=-1))
 
 
 def whole_frame_region(sizes: Tensor) -> Tensor:
-    """Square xywh region `[B, 4]` over whole frames: long side of `sizes` `[B, 2]` (width, height), image at top-left."""
+    """Square xywh region `[B, 4]` over whole frames: its side the longer of `sizes` `[B, 2]` (width, height)."""
     side = sizes.amax(-1).to(torch.float32)
     zero = torch.zeros_like(side)
     return torch.stack((zero, zero, side, side), dim=-1)

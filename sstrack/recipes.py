@@ -45,9 +45,9 @@ class NetConfig:
     max_templates: int = 3
     head_width: int = 64
     init: Literal["random", "mimetic"] = "mimetic"
-    """How attention starts: `random` as timm does, or `mimetic` (Trockman & Kolter 2023: query and key projections
-    correlated, so that tokens first attend to tokens that look alike), from which a small network that has no
-    pretrained weights learns to compare template and search within minutes."""
+    """How tokens start to mix: `random` as timm does, or `mimetic` (Trockman & Kolter 2023: query and key projections
+    correlated, so that tokens first attend to tokens that look alike, and sine-cosine positions), from which a small
+    network without pretrained weights learns to compare template and search within minutes."""
 
     def __post_init__(self) -> None:
         _check(self.width % self.heads == 0, self, "width", f"must be a multiple of heads ({self.heads})")
@@ -75,14 +75,17 @@ class ObjectiveConfig:
     """Cell whose offset and size the box terms supervise: the score map's maximum as published, or the target's cell,
     which teaches a network from scratch faster, as the maximum is noise at first."""
     paste_share: float = 0.5
-    """Share of samples whose target is pasted in from another clip of the group (published: half)."""
+    """Share of samples whose target is pasted in from another clip of the group (published: half); while memory
+    templates are cut at known boxes, that is of pasted targets, the share is higher."""
     paste_distractors: int = 2
     """Further targets of other clips pasted into the same frames, so that being pasted does not mark the target."""
     paste_scale: float = 0.25
     """Largest relative change of a pasted target's sides between frames."""
-    known_templates_until: float = 0.6
-    """Share of training over which the chance to cut memory templates of pasted targets at their known boxes falls
-    from 1 to 0; after it all memory templates are cut at predictions, as published. 0 gives the published method."""
+    known_templates_until: float = 1.0
+    """Curriculum: over the first half of this share of training all targets are pasted and memory templates are cut at
+    their known boxes; over the second half the chance of that falls to 0, and templates are cut at predictions, as
+    published. 0 gives the published method, which needs pretrained weights: from scratch the first predictions are
+    noise, and templates of noise teach a network to ignore templates."""
     centre_jitter: float = 3.0
     """A view's centre moves by up to half of this many target sides (published: 3 for factor 4)."""
     scale_jitter: float = 0.25
@@ -154,8 +157,9 @@ class TrackingConfig:
     """Weight of the Hann window on the score map: 1 multiplies by the whole window (published), 0 leaves it out."""
     memory: int = 2
     """Memory templates beside the first one: midpoints of equal segments of the history (published: 3)."""
-    templates: Literal["normal", "zeroed"] = "normal"
-    """`zeroed` blanks every template: the control that shows how much the tracker looks at its target."""
+    templates: Literal["normal", "zeroed", "swapped"] = "normal"
+    """Controls that show how much the tracker looks at its target: `zeroed` blanks every template, `swapped` uses only
+    the first template of another sequence."""
 
     def __post_init__(self) -> None:
         _check(0.0 <= self.hann <= 1.0, self, "hann", "must lie in 0..1")

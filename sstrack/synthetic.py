@@ -59,7 +59,7 @@ class _Object:
 
 
 def render_scene(photos: list[NDArray[np.uint8]], seed: int, config: SceneConfig | None = None) -> Scene:
-    """Render one scene from photographs (`[H, W, 3]` uint8 each, sides of at least 64 pixels); `seed` decides all of it.
+    """Render one scene from photographs (`[H, W, 3]` uint8 each, sides of at least 64 pixels). `seed` decides all.
 
     Raises ValueError if there is no photograph.
     """

@@ -10,7 +10,7 @@ REPO = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real videos and sequences, read in place (`SSTRACK_SHARED`, else `../shared` beside the repository)."""
+    """The folder of real videos and sequences, read in place (`SSTRACK_SHARED`, else `../shared`)."""
     folder = Path(os.environ.get("SSTRACK_SHARED", REPO.parent / "shared"))
     if not (folder / "data" / "videos").is_dir():
         pytest.fail(

@@ -9,7 +9,28 @@ from pipelines import storage
 from pipelines.errors import SSTrackError
 
 VIDEO_EXTENSIONS = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .m2ts .mts .wmv .asf .flv .ogv .3gp .mxf .vob .ivf .y4m".split()
+    [
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".m2ts",
+        ".mts",
+        ".wmv",
+        ".asf",
+        ".flv",
+        ".ogv",
+        ".3gp",
+        ".mxf",
+        ".vob",
+        ".ivf",
+        ".y4m",
+    ]
 )
 
 

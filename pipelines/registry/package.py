@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.models.model import Model
 
 import pipelines
+import pipelines.registry.runs
 import sstrack
 
 log = logging.getLogger(__name__)

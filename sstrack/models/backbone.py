@@ -8,10 +8,15 @@ from typing import cast
 import timm
 import torch
 import torch.nn.functional as F
+from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from sstrack.recipes import NetConfig
+
+_MIMETIC_SCALE = 0.3
+"""About the spread of patch tokens at the start. With position and identity vectors ten times smaller a fresh network
+needed twice the steps to learn that templates matter."""
 
 
 class OneStreamBackbone(nn.Module):
@@ -43,10 +48,13 @@ class OneStreamBackbone(nn.Module):
         table = vit.pos_embed.detach()
         self.query_position = nn.Parameter(table[0, :1].clone())
         grid = table[0, 1:].reshape(self.grid, self.grid, -1)
+        if config.init == "mimetic":
+            grid = _MIMETIC_SCALE * build_sincos2d_pos_embed([self.grid, self.grid], config.width).view_as(grid)
         self.search_position = nn.Parameter(resize_table(grid, self.grid))
         self.template_position = nn.Parameter(resize_table(grid, config.template_size // config.patch))
-        self.template_identity = nn.Parameter(torch.randn(config.width) * 0.02)
-        self.search_identity = nn.Parameter(torch.randn(config.width) * 0.02)
+        spread = _MIMETIC_SCALE if config.init == "mimetic" else 0.02
+        self.template_identity = nn.Parameter(torch.randn(config.width) * spread)
+        self.search_identity = nn.Parameter(torch.randn(config.width) * spread)
         if config.init == "mimetic":
             for block in self.blocks:
                 start_mimetic(cast(nn.Module, block.attn))
@@ -66,7 +74,7 @@ class OneStreamBackbone(nn.Module):
 
         Returns: query output `[B, C]` and search tokens `[B, N, C]`, after the final norm.
         """
-        b, t = templates_BTCHW.shape[:2]
+        b = len(templates_BTCHW)
         z = self.embed(templates_BTCHW.flatten(0, 1)) + self.template_position + self.template_identity
         x = self.embed(search_BCHW) + self.search_position + self.search_identity
         query = self.query.expand(b, -1, -1)

@@ -3,6 +3,7 @@
 Shapes: B batch, C channels, S cells per side.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -65,6 +66,6 @@ class CentreHead(nn.Module):
 def _stack(width: int, hidden: int, out: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     channels = (width, hidden, hidden // 2)
-    for before, after in zip(channels[:-1], channels[1:], strict=True):
+    for before, after in itertools.pairwise(channels):
         layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.GroupNorm(8, after), nn.ReLU()]
     return nn.Sequential(*layers, nn.Conv2d(channels[-1], out, 1))

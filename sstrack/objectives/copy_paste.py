@@ -13,7 +13,7 @@ from sstrack.crops import crop, paste
 from sstrack.objectives.views import uniform
 from sstrack.recipes import ObjectiveConfig
 
-_PATCH = 64
+_PATCH = 48
 """Side in pixels to which donors' targets are resampled before they are pasted."""
 
 
@@ -31,9 +31,9 @@ class PastedClips:
 
 
 def copy_paste(
-    frames: Tensor, sizes: Tensor, seeds: Tensor, config: ObjectiveConfig, generator: Generator
+    frames: Tensor, sizes: Tensor, seeds: Tensor, share: float, config: ObjectiveConfig, generator: Generator
 ) -> PastedClips:
-    """Paste donors of the same group into about `config.paste_share` of the samples.
+    """Paste donors of the same group into about `share` (0..1) of the samples.
 
     Args:
         frames: `[B, F, 3, H, W]` float; sizes: `[B, 2]` (width, height); seeds: `[B, 4]` xywh on the first frames.
@@ -41,7 +41,7 @@ def copy_paste(
     b, f = frames.shape[:2]
     boxes = torch.full((b, f, 4), float("nan"), device=frames.device)
     boxes[:, 0] = seeds
-    pasted = uniform((b,), generator) < config.paste_share
+    pasted = uniform((b,), generator) < share
     hosts = pasted.nonzero()[:, 0]
     if len(hosts) == 0 or b < 2:
         return PastedClips(frames, boxes, torch.zeros_like(pasted))

@@ -34,8 +34,10 @@ def _decoupled(
     generator: Generator,
     progress: float,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    clips = copy_paste(batch.frames.float(), batch.sizes, batch.seeds, config, generator)
-    memory, query, metrics = track_forward(net, clips, batch.sizes, net_config, config, generator, progress)
+    teach = teaching_share(progress, config)
+    share = config.paste_share + (1 - config.paste_share) * teach
+    clips = copy_paste(batch.frames.float(), batch.sizes, batch.seeds, share, config, generator)
+    memory, query, metrics = track_forward(net, clips, batch.sizes, net_config, config, generator, teach)
     loss = torch.zeros((), device=batch.seeds.device)
     features: list[Tensor] = []
     for _ in range(config.views):
@@ -57,6 +59,13 @@ def _decoupled(
     return loss, metrics
 
 
+def teaching_share(progress: float, config: ObjectiveConfig) -> float:
+    """Chance in 0..1 that memory templates come from known boxes: 1 in the curriculum's first half, then falling."""
+    if config.known_templates_until == 0:
+        return 0.0
+    return min(1.0, max(0.0, 2 - 2 * progress / config.known_templates_until))
+
+
 @torch.no_grad()
 def track_forward(
     net: Network,
@@ -65,7 +74,7 @@ def track_forward(
     net_config: NetConfig,
     config: ObjectiveConfig,
     generator: Generator,
-    progress: float,
+    teach: float,
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Track from the first frame through the whole later frames and cut a memory template from each.
 
@@ -76,7 +85,6 @@ def track_forward(
     b, later = frames.shape[0], frames.shape[1] - 1
     region = whole_frame_region(sizes)
     template = template_crops(frames[:, 0], known[:, 0], net_config, config, generator)[:, None]
-    teach = max(0.0, 1 - progress / config.known_templates_until) if config.known_templates_until > 0 else 0.0
     taught = (uniform((b,), generator) < teach) & clips.pasted
     query: Tensor | None = None
     memory: list[Tensor] = []

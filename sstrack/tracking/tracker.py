@@ -3,7 +3,7 @@
 A tracker holds no state of a sequence; the caller holds it and nothing leaks between sequences.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -56,15 +56,27 @@ class Tracker:
     def _device(self) -> torch.device:
         return self.net.mean.device
 
-    def start(self, frame: NDArray[np.uint8], box: ArrayLike) -> TrackerState:
+    def start(
+        self,
+        frame: NDArray[np.uint8],
+        box: ArrayLike,
+        other: tuple[NDArray[np.uint8], ArrayLike] | None = None,
+    ) -> TrackerState:
         """Begin a sequence.
 
         Args:
             frame: `[H, W, 3]` uint8 RGB.
             box: the target, xywh in pixels, 0-based, finite, sides above 0, overlapping the frame.
+            other: first frame and box of another sequence, for a tracker whose `templates` are `swapped`.
 
-        Raises ValueError if frame or box are not that.
+        Raises ValueError if frame or box are not that, or if `other` is given where it is not wanted or missing.
         """
+        if (other is not None) != (self.config.templates == "swapped"):
+            raise ValueError(f"templates={self.config.templates!r}: another sequence's frame and box go with 'swapped'")
+        state = self._start(frame, box)
+        return state if other is None else replace(state, templates=self._start(*other).templates)
+
+    def _start(self, frame: NDArray[np.uint8], box: ArrayLike) -> TrackerState:
         image = self._image(frame)
         given = np.asarray(box, dtype=np.float64)
         if given.shape != (4,) or not np.isfinite(given).all() or given[2] <= 0 or given[3] <= 0:
@@ -101,7 +113,7 @@ class Tracker:
 
     def _remember(self, state: TrackerState, image: Tensor, box: Tensor, index: int) -> tuple[tuple[Tensor, ...], int]:
         """Add this frame's crop; halve the history when it is full, so that endless video needs bounded memory."""
-        if self.config.memory == 0 or index % state.spacing:
+        if self.config.memory == 0 or self.config.templates == "swapped" or index % state.spacing:
             return state.templates, state.spacing
         templates = (*state.templates, self._template(image, box))
         if len(templates) <= 1 + _HISTORY:

@@ -1,0 +1,1 @@
+"""Training runs: the loop, its checkpoints, and its launch on Ray Train."""
