@@ -113,7 +113,7 @@ class DataConfig:
     """Later frames per sample (published: 3)."""
     max_gap: int = 400
     """Later frames lie at most this many stored frames after the first (published: 400)."""
-    group_size: int = 16
+    group_size: int = 8
     """Samples that may see each other: contrastive negatives, donors."""
     groups: int = 2
     """Groups in the global batch; the number of workers divides or exceeds nothing: ranks take whole groups."""
@@ -129,7 +129,7 @@ class DataConfig:
 class OptimConfig:
     """Optimiser and schedule."""
 
-    steps: int = 300
+    steps: int = 320
     lr: float = 1e-3
     """Peak learning rate."""
     weight_decay: float = 0.05
@@ -229,13 +229,14 @@ def recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
         close = difflib.get_close_matches(name, _RECIPES, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}?" if close else f"known recipes: {', '.join(recipe_names())}"
         raise ValueError(f"unknown recipe {name!r}: {hint}")
-    built = _RECIPES[name]()
+    changes: dict[str, Any] = {}
     for key, value in (overrides or {}).items():
-        built = _replace(built, key.split("."), value, key)
-    return built
+        _note(changes, _RECIPES[name](), key.split("."), value, key)
+    return _replace(_RECIPES[name](), changes)
 
 
-def _replace(node: Any, path: list[str], value: Any, key: str) -> Any:
+def _note(changes: dict[str, Any], node: Any, path: list[str], value: Any, key: str) -> None:
+    """Put one override, checked and typed, into the tree of changes."""
     names = [f.name for f in dataclasses.fields(node)]
     if path[0] not in names:
         close = difflib.get_close_matches(path[0], names, n=3, cutoff=0.5) or names
@@ -248,10 +249,20 @@ def _replace(node: Any, path: list[str], value: Any, key: str) -> Any:
             raise ValueError(
                 f"recipe field {key!r} is a section: name a field in it, {key}.{_first_field(current)} say"
             )
-        return dataclasses.replace(node, **{path[0]: _replace(current, path[1:], value, key)})
-    if len(path) > 1:
+        _note(changes.setdefault(path[0], {}), current, path[1:], value, key)
+    elif len(path) > 1:
         raise ValueError(f"recipe field {key!r}: {path[0]!r} is a value and has no field {path[1]!r}")
-    return dataclasses.replace(node, **{path[0]: _coerce(value, get_type_hints(type(node))[path[0]], key)})
+    else:
+        changes[path[0]] = _coerce(value, get_type_hints(type(node))[path[0]], key)
+
+
+def _replace(node: Any, changes: dict[str, Any]) -> Any:
+    """All changes of a section at once, so that bounds between its fields hold for the result alone."""
+    fields = {
+        name: _replace(getattr(node, name), change) if dataclasses.is_dataclass(getattr(node, name)) else change
+        for name, change in changes.items()
+    }
+    return dataclasses.replace(node, **fields)
 
 
 def _first_field(node: Any) -> str:

@@ -101,7 +101,9 @@ def _photo(photos: list[NDArray[np.uint8]], rng: np.random.Generator) -> Tensor:
     return (photo * gains).clamp(0, 255)
 
 
-def _smooth_path(rng: np.random.Generator, frames: int, low: NDArray, high: NDArray, speed: float) -> NDArray:
+def _smooth_path(
+    rng: np.random.Generator, frames: int, low: NDArray[np.float64], high: NDArray[np.float64], speed: float
+) -> NDArray[np.float64]:
     """`[T, n]` path that drifts at about `speed` per frame, turns gently and bounces off `low` and `high`."""
     low, high = np.minimum(low, high), np.maximum(low, high)
     position = rng.uniform(low, high)
@@ -117,7 +119,7 @@ def _smooth_path(rng: np.random.Generator, frames: int, low: NDArray, high: NDAr
     return path
 
 
-def _camera(background: Tensor, rng: np.random.Generator, config: SceneConfig) -> NDArray:
+def _camera(background: Tensor, rng: np.random.Generator, config: SceneConfig) -> NDArray[np.float64]:
     """`[T, 4]` xywh of what the camera sees, in pixels of the photograph, of the frame's aspect."""
     photo = np.array([background.shape[2], background.shape[1]], float)
     aspect = np.array([config.width, config.height], float)
@@ -179,7 +181,7 @@ def _occluder(
     return _Object(occluder.picture, path, target.side * rng.uniform(0.6, 0.9), occluder.angle)
 
 
-def _sample(photo: Tensor, region: NDArray, config: SceneConfig) -> Tensor:
+def _sample(photo: Tensor, region: NDArray[np.float64], config: SceneConfig) -> Tensor:
     """What the camera sees: `[3, H, W]`."""
     height, width = photo.shape[1:]
     x = (region[0] + (np.arange(config.width) + 0.5) / config.width * region[2]) / width * 2 - 1

@@ -23,8 +23,9 @@ class ClipBatch:
 
     def to(self, device: torch.device) -> "ClipBatch":
         """The same batch on another device."""
-        move = {"device": device, "non_blocking": True}
-        return ClipBatch(self.frames.to(**move), self.sizes.to(**move), self.seeds.to(**move), self.clip_ids)
+        return ClipBatch(
+            self.frames.to(device, non_blocking=True), self.sizes.to(device), self.seeds.to(device), self.clip_ids
+        )
 
 
 class Network(Protocol):

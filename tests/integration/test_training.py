@@ -1,0 +1,112 @@
+"""Training on real video: with and without Ray, found again, resumed after a kill, refused where it must be."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.dataset.manifest import load_manifest
+from pipelines.errors import SSTrackError, UsageError
+from pipelines.training.launch import run_key, train
+from pipelines.training.loop import read_metrics
+from sstrack.models.package import load_package, package_facts
+from sstrack.recipes import Recipe, recipe
+
+SMALL = {
+    "net.width": 48,
+    "net.depth": 1,
+    "data.group_size": 3,
+    "optim.steps": 30,
+    "optim.warmup": 5,
+    "checkpoint_every": 10,
+}
+
+
+@pytest.fixture(scope="module")
+def small() -> Recipe:
+    return recipe("tiny_cpu", SMALL)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(real_dataset: Path, small: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run's folder after a training in this process without Ray."""
+    out = tmp_path_factory.mktemp("runs")
+    result = train(str(real_dataset), small, str(out), workers=0)
+    return out / result.run_key
+
+
+def losses(folder: Path) -> list[float]:
+    return [row["loss"] for row in read_metrics(folder)]
+
+
+def test_a_run_leaves_a_package_that_loads_and_says_where_it_comes_from(
+    real_dataset: Path, small: Recipe, undisturbed: Path
+) -> None:
+    net, its_recipe = load_package(undisturbed / "package")
+    start, _ = load_package(undisturbed / "untrained")
+    assert its_recipe == small
+    assert package_facts(undisturbed / "package")["manifest"] == load_manifest(str(real_dataset)).digest
+    moved = [name for name, p in net.named_parameters() if not p.equal(start.get_parameter(name))]
+    assert len(moved) == len(list(net.parameters()))
+
+
+def test_a_second_call_finds_the_run(real_dataset: Path, small: Recipe, undisturbed: Path) -> None:
+    again = train(str(real_dataset), small, str(undisturbed.parent), workers=0)
+    assert again.found and again.package == str(undisturbed / "package")
+    assert [again.loss_start, again.loss_end] == [losses(undisturbed)[0], losses(undisturbed)[-1]]
+
+
+def test_two_ray_workers_give_the_same_losses(
+    real_dataset: Path, small: Recipe, undisturbed: Path, tmp_path: Path
+) -> None:
+    rows: list[dict[str, float]] = []
+    result = train(str(real_dataset), small, str(tmp_path), workers=2, progress=rows.append)
+    assert losses(tmp_path / result.run_key) == pytest.approx(losses(undisturbed), rel=2e-3)
+    assert (Path(result.package) / "weights.safetensors").is_file()
+    assert all(rows[i]["step"] < rows[i + 1]["step"] for i in range(len(rows) - 1))
+
+
+def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(
+    real_dataset: Path, small: Recipe, undisturbed: Path, tmp_path: Path
+) -> None:
+    script = (
+        "import sys\n"
+        "from pipelines.training.launch import train\n"
+        "from sstrack.recipes import recipe\n"
+        f"train({str(real_dataset)!r}, recipe('tiny_cpu', {SMALL!r}), {str(tmp_path)!r}, workers=0)\n"
+    )
+    folder = tmp_path / run_key(small, load_manifest(str(real_dataset)).digest)
+    child = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("checkpoints/step_000010")):
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert not (folder / "result.json").exists() and not (folder / "package").exists()
+    train(str(real_dataset), small, str(tmp_path), workers=0)
+    assert losses(folder) == losses(undisturbed)
+    assert (folder / "package/weights.safetensors").read_bytes() == (
+        undisturbed / "package/weights.safetensors"
+    ).read_bytes()
+
+
+def test_more_workers_than_groups_are_refused(real_dataset: Path, small: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="3 workers for 2 groups"):
+        train(str(real_dataset), small, str(tmp_path), workers=3)
+
+
+def test_too_few_clips_fail_before_anything_starts(real_dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(SSTrackError, match="clips with a seed box"):
+        train(str(real_dataset), recipe("tiny_cpu", {"data.group_size": 900}), str(tmp_path), workers=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gradient_that_is_never_finite_ends_the_run_with_a_reason(real_dataset: Path, tmp_path: Path) -> None:
+    wild = recipe("tiny_cpu", {**SMALL, "objective.l1_weight": 100.0, "objective.temperature": 1e-45})
+    with pytest.raises(SSTrackError, match=r"no finite gradient, more than optim\.max_skipped=10"):
+        train(str(real_dataset), wild, str(tmp_path), workers=0)
