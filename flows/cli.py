@@ -1,5 +1,8 @@
 """`sstrack`: the command line. Heavy packages are imported inside the commands, so that `--help` stays fast."""
 
+import atexit
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -272,5 +275,13 @@ def _absolute(path: Path | None) -> Path | None:
 
 
 def main() -> None:
-    """Console script."""
-    app()
+    """Console script. Ends without the destructors of native libraries: some abort there and spoil the exit code."""
+    code: object = 1
+    try:
+        app()
+    except SystemExit as ending:
+        code = ending.code
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))

@@ -23,7 +23,8 @@ def key_value_table(title: str, data: Mapping[str, Any]) -> Table:
 
 def evaluation_table(report: "EvaluationReport") -> Table:
     """Metrics over all sequences, then AO by sequence, worst first."""
-    table = Table(title=f"{report.model} on {report.benchmark}, rule {report.rule}", title_justify="left")
+    title = f"{report.model} on {report.benchmark}, rule {report.rule}"
+    table = Table(title=title, title_justify="left", caption_justify="left", min_width=72)
     table.add_column("sequence")
     table.add_column("AO %", justify="right")
     for name, value in sorted(report.per_sequence.items(), key=lambda row: row[1]):
@@ -45,7 +46,9 @@ def benchmark_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def models_table(name: str, uri: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     """Versions, newest first."""
-    table = Table("version", "aliases", "run key", "manifest", "registered", title=name, title_justify="left")
+    table = Table(
+        "version", "aliases", "run key", "manifest", "registered", title=name, title_justify="left", min_width=72
+    )
     for row in rows:
         table.add_row(row["version"], ", ".join(row["aliases"]), row["run_key"], row["manifest"][:12], row["created"])
     table.caption = uri if rows else f"nothing registered yet in {uri}"

@@ -85,9 +85,8 @@ def evaluate(
         root: the benchmark's folder in its native layout.
         out: result store, a local folder or an s3:// prefix.
         workers: Ray tasks in parallel; 0 tracks in this process.
-        tracking: fields of the recipe's tracking section to replace; another digest, so other results. Beside
-            them `{"templates": "swapped"}` starts each sequence with the first template of the next one: the control
-            that shows whether the tracker looks at its target.
+        tracking: fields of the recipe's tracking section to replace; another digest, so other results.
+            `{"templates": "swapped"}` gives each sequence the template of the next one.
         rule: scoring rule; the benchmark's first one when None.
         progress: called with finished and all sequences.
         force: track again what is there.
@@ -176,10 +175,11 @@ def score(rule: Rule, sequences: list[Sequence], boxes: Mapping[str, Boxes]) -> 
 
 @dataclass(frozen=True)
 class TrackJob:
-    """One sequence to track, and whose first frame gives the template."""
+    """One sequence to track."""
 
     sequence: Sequence
-    template_from: Sequence
+    other: Sequence | None
+    """The sequence whose first frame gives the template, for the control `swapped`."""
 
     @property
     def name(self) -> str:
@@ -209,10 +209,8 @@ def _track_sequence(tracker: "Tracker", job: TrackJob) -> tuple[Boxes, NDArray[n
     boxes, seconds = np.empty((len(sequence), 4)), np.zeros(len(sequence))
     boxes[0] = sequence.first_box
     started = time.perf_counter()
-    state = tracker.start(_read(sequence.frames[0]), sequence.first_box)
-    if job.template_from is not sequence:
-        other = tracker.start(_read(job.template_from.frames[0]), job.template_from.first_box)
-        state = dataclasses.replace(state, templates=other.templates)
+    other = (_read(job.other.frames[0]), job.other.first_box) if job.other else None
+    state = tracker.start(_read(sequence.frames[0]), sequence.first_box, other)
     seconds[0] = time.perf_counter() - started
     for index, frame in enumerate(sequence.frames[1:], start=1):
         started = time.perf_counter()
@@ -224,7 +222,7 @@ def _track_sequence(tracker: "Tracker", job: TrackJob) -> tuple[Boxes, NDArray[n
 
 def _jobs(sequences: list[Sequence], missing: list[Sequence], *, swapped: bool) -> list[TrackJob]:
     following = dict(zip((s.name for s in sequences), [*sequences[1:], sequences[0]], strict=True))
-    return [TrackJob(s, following[s.name] if swapped else s) for s in missing]
+    return [TrackJob(s, following[s.name] if swapped else None) for s in missing]
 
 
 def _track(
@@ -258,9 +256,8 @@ def _read(frame: Path) -> NDArray[np.uint8]:
 
 
 def _tracking_config(base: Any, changes: Mapping[str, Any]) -> Any:
-    own = {name: value for name, value in changes.items() if (name, value) != ("templates", "swapped")}
     try:
-        return dataclasses.replace(base, **own)
+        return dataclasses.replace(base, **changes)
     except (TypeError, ValueError) as error:
         known = ", ".join(field.name for field in dataclasses.fields(base))
         raise UsageError(f"tracking options {dict(changes)}: {error}. Known options: {known}") from error

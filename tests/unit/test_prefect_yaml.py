@@ -1,0 +1,51 @@
+"""Prefect ignores unknown keys in prefect.yaml, so this file is checked here."""
+
+import importlib
+import inspect
+from typing import Any
+
+import prefect
+import pytest
+import yaml
+
+from tests.conftest import REPO
+
+CONFIG: dict[str, Any] = yaml.safe_load((REPO / "prefect.yaml").read_text())
+DEPLOYMENTS: list[dict[str, Any]] = CONFIG["deployments"]
+NAMES = [deployment["name"] for deployment in DEPLOYMENTS]
+
+ALLOWED = {
+    *("name", "entrypoint", "description", "tags", "parameters", "work_pool", "pull", "schedules"),
+    "concurrency_limit",
+}
+
+
+def test_the_four_flows_are_deployed():
+    assert set(NAMES) == {"ingest-videos", "train-tracker", "evaluate-tracker", "retrain-tracker"}
+    assert set(CONFIG) == {"name", "prefect-version", "pull", "definitions", "deployments"}
+    assert CONFIG["prefect-version"] == prefect.__version__
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=NAMES)
+def test_a_deployment_has_known_keys_and_a_flow_of_its_name(deployment: dict[str, Any]):
+    assert set(deployment) <= ALLOWED
+    assert deployment["pull"] == []
+    assert deployment["work_pool"] == {"name": "local"}
+    module, _, attribute = deployment["entrypoint"].rpartition(".")
+    flow = getattr(importlib.import_module(module), attribute)
+    assert flow.name == deployment["name"]
+    assert flow.should_validate_parameters
+    assert set(deployment["parameters"]) <= set(inspect.signature(flow.fn).parameters)
+    assert all(
+        p.default is None or p.default in ("tiny_cpu", "folder") for p in inspect.signature(flow.fn).parameters.values()
+    )
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=NAMES)
+def test_schedules_have_slugs_and_limits_a_strategy(deployment: dict[str, Any]):
+    for schedule in deployment.get("schedules", []):
+        assert set(schedule) <= {"slug", "cron", "timezone", "parameters", "active"}
+        assert schedule["slug"]
+    limit = deployment["concurrency_limit"]
+    assert set(limit) == {"limit", "collision_strategy"}
+    assert limit["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
