@@ -24,8 +24,8 @@ def test_overlap_is_symmetric_and_between_0_and_1(a, b):
 
 @given(BOXES, st.floats(-50, 50), st.floats(0.1, 8))
 def test_overlap_ignores_where_the_picture_starts_and_its_scale(boxes, shift, scale):
-    other = boxes + [3, -2, 1, 1]
-    moved = [(box + [shift, shift, 0, 0]) * scale for box in (boxes, other)]
+    other = boxes + np.array([3, -2, 1, 1])
+    moved = [(box + np.array([shift, shift, 0, 0])) * scale for box in (boxes, other)]
     assert np.allclose(overlap(boxes, other), overlap(*moved), atol=1e-6)
 
 

@@ -1,0 +1,95 @@
+"""Evaluation on real image files with a real (tiny, untrained) network, in process and over Ray."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.errors import SSTrackError, UsageError
+from pipelines.evaluation.run import evaluate, evaluate_static
+from tests.factories import write_package, write_sequences
+
+FRAMES = {"one": 4, "two": 6, "three": 3}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_sequences(tmp_path / "root", FRAMES)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    return write_package(tmp_path / "package")
+
+
+def files(folder: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(folder).glob("*.txt") if ".times" not in path.name}
+
+
+def test_finished_sequences_are_found_and_missing_ones_done(root: Path, package: Path, tmp_path: Path):
+    first = evaluate(str(package), "folder", str(root), str(tmp_path / "out"), workers=0)
+    assert not first.found
+    assert first.rule == "got10k-like"
+    assert (first.sequences, first.frames) == (3, 13)
+    assert first.metrics["AO"] == pytest.approx(np.mean(list(first.per_sequence.values())))
+    before = files(first.results)
+    (Path(first.results) / "two.txt").unlink()
+    touched = (Path(first.results) / "one.txt").stat().st_mtime_ns
+    seen: list[tuple[int, int]] = []
+    second = evaluate(
+        str(package), "folder", str(root), str(tmp_path / "out"), workers=0, progress=lambda *at: seen.append(at)
+    )
+    assert not second.found
+    assert seen == [(3, 3)]
+    assert files(second.results) == before
+    assert (Path(first.results) / "one.txt").stat().st_mtime_ns == touched
+    third = evaluate(str(package), "folder", str(root), str(tmp_path / "out"), workers=0)
+    assert third.found
+    assert third.metrics == first.metrics
+
+
+def test_ray_tasks_give_the_bytes_that_one_process_gives(root: Path, package: Path, tmp_path: Path):
+    alone = evaluate(str(package), "folder", str(root), str(tmp_path / "alone"), workers=0)
+    spread = evaluate(str(package), "folder", str(root), str(tmp_path / "spread"), workers=2)
+    assert files(spread.results) == files(alone.results)
+    assert spread.per_sequence == alone.per_sequence
+    (root / "two" / "0003.png").write_bytes(b"no picture")
+    with pytest.raises(SSTrackError, match=r"0003\.png"):
+        evaluate(str(package), "folder", str(root), str(tmp_path / "spread"), workers=2, force=True)
+    assert set(files(spread.results)) == {"one.txt", "two.txt", "three.txt"}
+
+
+def test_other_options_or_weights_are_another_tracker(root: Path, package: Path, tmp_path: Path):
+    out = str(tmp_path / "out")
+    reports = [
+        evaluate(str(model), "folder", str(root), out, workers=0, tracking=tracking)
+        for model, tracking in (
+            (package, None),
+            (package, {"templates": "zeroed"}),
+            (package, {"templates": "swapped"}),
+            (write_package(tmp_path / "other", seed=1), None),
+        )
+    ]
+    assert len({report.results for report in reports}) == 4
+    assert not any(report.found for report in reports)
+
+
+def test_wrong_input_is_named(root: Path, package: Path, tmp_path: Path):
+    out = str(tmp_path / "out")
+    with pytest.raises(UsageError, match="did you mean 'folder'"):
+        evaluate(str(package), "foldre", str(root), out, workers=0)
+    with pytest.raises(UsageError, match="no rule 'official'"):
+        evaluate(str(package), "folder", str(root), out, workers=0, rule="official")
+    with pytest.raises(UsageError, match="Known options: hann"):
+        evaluate(str(package), "folder", str(root), out, workers=0, tracking={"window": 1})
+    with pytest.raises(SSTrackError, match="Expected layout"):
+        evaluate(str(package), "folder", str(tmp_path / "nowhere"), out, workers=0)
+    with pytest.raises(SSTrackError, match="is no model package"):
+        evaluate(str(root), "folder", str(root), out, workers=0)
+    assert not Path(out).exists()
+
+
+def test_the_static_box_is_scored_without_a_model(root: Path):
+    scores = evaluate_static("folder", str(root))
+    assert set(scores.per_sequence) == set(FRAMES)
+    assert scores.per_sequence["two"] < scores.per_sequence["three"] < 100

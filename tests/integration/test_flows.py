@@ -1,0 +1,117 @@
+"""Our flows on a real Prefect server, with real video and a tiny training."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas import State
+from prefect.exceptions import ParameterTypeError
+
+from tests.factories import TINY, write_sequences
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+def artifacts(key: str) -> list[Any]:
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+    async def read() -> list[Any]:
+        async with get_client() as client:
+            return await client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+
+    return asyncio.run(read())
+
+
+def run(flow: Any, *args: Any, **kwargs: Any) -> State[Any]:
+    state = flow(*args, **kwargs, return_state=True)
+    assert isinstance(state, State)
+    return state
+
+
+def test_an_empty_or_missing_inbox_completes_with_nothing_new(work: Path):
+    from flows.ingest_videos import ingest_videos
+
+    missing = run(ingest_videos)
+    (work / "inbox").mkdir(parents=True)
+    (work / "inbox" / "notes.txt").write_text("no video")
+    for state in (missing, run(ingest_videos)):
+        assert state.is_completed()
+        assert "nothing new" in (state.message or "")
+    assert not (work / "dataset").exists()
+
+
+def test_relative_paths_and_unknown_fields_are_refused(work: Path):
+    from flows.evaluate_tracker import evaluate_tracker
+    from flows.ingest_videos import ingest_videos
+
+    cases: tuple[tuple[Any, dict[str, Any]], ...] = (
+        (ingest_videos, {"sources": ["videos"]}),
+        (ingest_videos, {"dataset": "dataset"}),
+        (ingest_videos, {"workers": -1}),
+        (evaluate_tracker, {"root": "held-out"}),
+    )
+    for flow, parameters in cases:
+        with pytest.raises(ParameterTypeError, match=r"relative path|greater than or equal"):
+            flow(**parameters)
+
+
+def test_a_retrain_without_a_dataset_completes_with_nothing_new(work: Path):
+    from flows.retrain_tracker import retrain_tracker
+
+    state = run(retrain_tracker)
+    assert state.is_completed()
+    assert "nothing new" in (state.message or "")
+
+
+def test_the_whole_way_and_again_does_nothing_twice(real_dataset: Path, work: Path, mlflow_uri: str, tmp_path: Path):
+    """Ingest was done by the fixture; here training, evaluation, registry, gate and alias run as flows."""
+    from flows.retrain_tracker import retrain_tracker
+    from pipelines.registry.promote import versions
+    from sstrack.gates import GateConfig
+
+    root = write_sequences(tmp_path / "root", {"one": 4, "two": 4})
+    how: dict[str, Any] = {
+        "dataset": str(real_dataset),
+        "overrides": TINY,
+        "root": str(root),
+        "workers": 0,
+        "gate": GateConfig(min_ao=100),
+    }
+    first = run(retrain_tracker, **how)
+    assert first.is_completed(), first.message
+    data = first.result()
+    assert isinstance(data, dict)
+    assert not data["training"]["found"]
+    assert data["training"]["steps"] == 3
+    assert "refused" in (first.message or "")
+    assert data["decision"]["champion"] is None
+    again = run(retrain_tracker, **how).result()
+    assert isinstance(again, dict)
+    assert again["training"]["found"]
+    assert all(again["evaluation"][name]["found"] for name in ("trained", "untrained"))
+    assert again["decision"]["version"] == data["decision"]["version"] == "1"
+    assert len(versions(mlflow_uri, "sstrack")) == 1
+    assert artifacts("promotion-decision")
+    assert artifacts("eval-leaderboard")
+
+
+def test_videos_of_the_inbox_are_published_with_an_event_and_a_report(
+    work: Path, real_videos: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from flows import events, ingest_videos
+
+    emitted: list[tuple[str, str, int]] = []
+    monkeypatch.setattr(events, "dataset_published", lambda *args: emitted.append(args))
+    (work / "inbox").mkdir(parents=True)
+    (work / "inbox" / "street.mp4").symlink_to(real_videos / "street_426x240.mp4")
+    state = run(ingest_videos.ingest_videos, workers=1)
+    assert state.is_completed(), state.message
+    report = state.result()
+    assert isinstance(report, dict)
+    assert report["published"]
+    assert emitted == [(str(work / "dataset"), report["manifest"], report["clips"])]
+    assert report["manifest"] in artifacts("ingest-report")[-1].data
+    assert "nothing new" in (run(ingest_videos.ingest_videos, workers=1).message or "")
+    assert len(emitted) == 1
