@@ -1,6 +1,7 @@
 """One MLflow run per training, found again by its run key."""
 
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,8 +94,12 @@ class TrainingRun:
         from mlflow.data.dataset_source_registry import resolve_dataset_source
         from mlflow.data.meta_dataset import MetaDataset
 
+        with warnings.catch_warnings():
+            # A path is a local artifact to MLflow in two ways that are the same one.
+            warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted in multiple ways")
+            source = resolve_dataset_source(uri)
         # MLflow keeps 36 characters of a digest; the whole one is in the tag.
-        described = MetaDataset(resolve_dataset_source(uri), name="sstrack-dataset", digest=manifest[:36]).to_dict()
+        described = MetaDataset(source, name="sstrack-dataset", digest=manifest[:36]).to_dict()
         entity = DatasetEntity(**{name: described[name] for name in ("name", "digest", "source_type", "source")})
         inputs = self._client.get_run(self.run_id).inputs
         known = {given.dataset.digest for given in inputs.dataset_inputs} if inputs else set()

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.cluster import local_cluster
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.evaluation.run import evaluate, evaluate_static
 from tests.factories import write_package, write_sequences
@@ -50,12 +51,13 @@ def test_finished_sequences_are_found_and_missing_ones_done(root: Path, package:
 
 def test_ray_tasks_give_the_bytes_that_one_process_gives(root: Path, package: Path, tmp_path: Path):
     alone = evaluate(str(package), "folder", str(root), str(tmp_path / "alone"), workers=0)
-    spread = evaluate(str(package), "folder", str(root), str(tmp_path / "spread"), workers=2)
-    assert files(spread.results) == files(alone.results)
-    assert spread.per_sequence == alone.per_sequence
-    (root / "two" / "0003.png").write_bytes(b"no picture")
-    with pytest.raises(SSTrackError, match=r"0003\.png"):
-        evaluate(str(package), "folder", str(root), str(tmp_path / "spread"), workers=2, force=True)
+    with local_cluster(2):
+        spread = evaluate(str(package), "folder", str(root), str(tmp_path / "spread"), workers=2)
+        assert files(spread.results) == files(alone.results)
+        assert spread.per_sequence == alone.per_sequence
+        (root / "two" / "0003.png").write_bytes(b"no picture")
+        with pytest.raises(SSTrackError, match=r"0003\.png"):
+            evaluate(str(package), "folder", str(root), str(tmp_path / "spread"), workers=2, force=True)
     assert set(files(spread.results)) == {"one.txt", "two.txt", "three.txt"}
 
 

@@ -67,6 +67,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
+    process.stdout.close()
 
 
 def prefect(*words: str, api: str | None) -> subprocess.CompletedProcess[str]:
