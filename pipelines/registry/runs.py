@@ -96,7 +96,9 @@ class TrainingRun:
 
         with warnings.catch_warnings():
             # A path is a local artifact to MLflow in two ways that are the same one.
-            warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted in multiple ways")
+            warnings.filterwarnings(
+                "ignore", message="The specified dataset source can be interpreted in multiple ways"
+            )
             source = resolve_dataset_source(uri)
         # MLflow keeps 36 characters of a digest; the whole one is in the tag.
         described = MetaDataset(source, name="sstrack-dataset", digest=manifest[:36]).to_dict()

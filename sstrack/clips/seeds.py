@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sstrack.clips.clip import SeedBox
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 _STRONG = 24.0
 """Difference in grey levels that counts as full evidence."""
@@ -100,7 +100,7 @@ def _subpixel(line: NDArray[np.float64], at: int) -> float:
 
 
 def _difference(first: Floats, other: Floats, dy: float, dx: float) -> Floats:
-    """How far `first` is from the moved frame beyond what a slight misalignment explains; NaN where it shows nothing."""
+    """How far `first` is from the moved frame, beyond a slight misalignment; NaN where that shows nothing."""
     height, width = first.shape
     y, x = np.arange(height) + dy, np.arange(width) + dx
     moved = _between(_between(other, y, 0), x, 1)
@@ -134,13 +134,11 @@ def _close(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _label(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """A number per connected blob (4-neighbours), -1 elsewhere: the largest index in a blob spreads until all have it."""
+    """A number per connected blob (4-neighbours), -1 elsewhere: a blob's largest index spreads over all of it."""
     labels = np.where(mask, np.arange(mask.size).reshape(mask.shape), -1)
     while True:
         padded = np.pad(labels, 1, constant_values=-1)
-        grown = np.maximum.reduce(
-            (labels, padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
-        )
+        grown = np.maximum.reduce((labels, padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]))
         grown = np.where(mask, grown, -1)
         if np.array_equal(grown, labels):
             return labels
