@@ -171,7 +171,7 @@ def _decode(path: Path) -> list[NDArray[np.uint8]]:
     import av
 
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        return [frame.to_ndarray(format="rgb24").astype(np.uint8) for frame in container.decode(video=0)]
 
 
 def _photos(names: tuple[str, ...]) -> list[NDArray[np.uint8]]:
