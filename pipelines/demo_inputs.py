@@ -14,11 +14,13 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -114,7 +116,8 @@ def _write_held_out(root: Path, workers: int) -> None:
 
 
 def _in_processes(function: Callable[..., None], arguments: list[tuple[Path, int]], workers: int) -> None:
-    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for future in [pool.submit(function, *args) for args in arguments]:
             future.result()
 
@@ -174,6 +177,7 @@ def _decode(path: Path) -> list[NDArray[np.uint8]]:
         return [frame.to_ndarray(format="rgb24").astype(np.uint8) for frame in container.decode(video=0)]
 
 
+@cache
 def _photos(names: tuple[str, ...]) -> list[NDArray[np.uint8]]:
     photos: list[NDArray[np.uint8]] = []
     for path in _package_files("skimage", "data", names):
