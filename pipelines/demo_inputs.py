@@ -171,16 +171,16 @@ def _decode(path: Path) -> list[NDArray[np.uint8]]:
     import av
 
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        return [frame.to_ndarray(format="rgb24").astype(np.uint8) for frame in container.decode(video=0)]
 
 
 def _photos(names: tuple[str, ...]) -> list[NDArray[np.uint8]]:
-    photos = []
+    photos: list[NDArray[np.uint8]] = []
     for path in _package_files("skimage", "data", names):
         with Image.open(path) as image:
             picture = image.convert("RGB")
             picture.thumbnail((_LONG_SIDE, _LONG_SIDE))
-            photos.append(np.asarray(picture))
+            photos.append(np.array(picture, dtype=np.uint8))
     return photos
 
 

@@ -72,7 +72,8 @@ def write_atomic(uri: str, data: bytes) -> None:
     """Put `data` at `uri`, replacing what is there: readers see the old bytes or the new, never a part."""
     if not is_local(uri):
         with explained(uri):
-            fsspec.open(uri, "wb").fs.pipe_file(uri, data)
+            filesystem, key = fsspec.core.url_to_fs(uri)
+            filesystem.pipe_file(key, data)
         return
     path = local_path(uri)
     make_folder(str(path.parent))
@@ -161,8 +162,9 @@ def list_files(uri: str) -> list[str]:
 
 def sha256_file(uri: str) -> str:
     """Hex sha256 of a file's bytes, read in pieces."""
-    with explained(uri, "read"), fsspec.open(uri, "rb") as file:
-        digest = hashlib.sha256()
+    filesystem, key = fsspec.core.url_to_fs(uri)
+    digest = hashlib.sha256()
+    with explained(uri, "read"), filesystem.open(key, "rb") as file:
         while piece := file.read(_CHUNK):
             digest.update(piece)
     return digest.hexdigest()

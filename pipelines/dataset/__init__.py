@@ -1,1 +1,1 @@
-"""Datasets on storage: manifests, shard indexes, loading. Ingest writes them; training and the command line read them."""
+"""Datasets on storage: manifests, shard indexes, loading. Ingest writes them, training reads them."""

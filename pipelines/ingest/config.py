@@ -43,7 +43,7 @@ class IngestConfig(BaseModel):
     min_side: int = Field(default=96, ge=16, le=4096)
     """Smallest usable side of a video in pixels."""
 
-    seed_seconds: float = Field(default=2.5, gt=0, le=10)
+    seed_seconds: float = Field(default=4.0, gt=0, le=10)
     """Length of a clip's start in which motion is looked for."""
     seed_score: float = Field(default=0.25, ge=0, le=1)
     """Seed boxes with a lower score are not kept."""

@@ -9,6 +9,7 @@ import av
 import av.container
 import av.error
 import av.video
+from av.stream import Disposition
 
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.reject import Unusable
@@ -73,7 +74,7 @@ def _read(container: av.container.InputContainer, config: IngestConfig) -> Probe
 
 
 def _pick(container: av.container.InputContainer) -> av.video.VideoStream:
-    pictures = av.stream.Disposition.attached_pic
+    pictures = Disposition.attached_pic
     shown = [stream for stream in container.streams.video if not stream.disposition & pictures]
     if not shown:
         raise Unusable("probe", "no_video", "the file has no video stream")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.dataset import manifest as manifests
 from pipelines.dataset.manifest import Manifest, Totals
@@ -85,13 +84,13 @@ def publish(
 
 
 def _totals(tables: Tables, size: int) -> Totals:
-    kept = pc.sum(pc.subtract(tables.clips["end_s"], tables.clips["start_s"])).as_py() or 0.0
+    clips, sources = tables.clips.to_pydict(), tables.sources.to_pydict()
     return Totals(
         sources=tables.sources.num_rows,
         clips=tables.clips.num_rows,
-        frames=pc.sum(tables.clips["frames"]).as_py() or 0,
+        frames=sum(clips["frames"]),
         bytes=size,
-        seconds_in=round(pc.sum(tables.sources["seconds"]).as_py() or 0.0, 3),
-        seconds_kept=round(kept, 3),
+        seconds_in=round(sum(sources["seconds"]), 3),
+        seconds_kept=round(sum(clips["end_s"]) - sum(clips["start_s"]), 3),
         rejects=dict(sorted(Counter(tables.rejects["reason"].to_pylist()).items())),
     )

@@ -49,4 +49,4 @@ def _small_luma(file, place: Place, small: tuple[int, int]) -> NDArray[np.uint8]
     offset, size = place
     file.seek(offset)
     gray = simplejpeg.decode_jpeg(file.read(size), "GRAY", min_width=small[0], min_height=small[1])[:, :, 0]
-    return cv2.resize(gray, small, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(gray, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Packs to shards: which clips share a tar, and the tars themselves, in WebDataset form and byte for byte repeatable."""
+"""Packs to shards: which clips share a tar, and the tars, in WebDataset form and byte for byte repeatable."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ def plan(packs: Sequence[Pack], limit: int) -> Iterator[list[Member]]:
 def write_shard(dataset: str, members: Sequence[Member], scratch: Path) -> Shard:
     """Write one shard and its index under the sha256 of the tar; one that is there already is left alone."""
     # webdataset imports torch, two seconds that a run with nothing to write should not pay
-    from webdataset import TarWriter
+    from webdataset.writer import TarWriter
 
     draft = scratch / f"shard.{os.getpid()}.tar"
     with storage.explained(dataset):

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.ingest.pack import SourceRecord
 from pipelines.ingest.reject import Reject
@@ -87,4 +86,5 @@ def source_rows(sources: Iterable[SourceRecord]) -> pa.Table:
 
 def without_sources(table: pa.Table, source_ids: Sequence[str]) -> pa.Table:
     """The rows of all other sources."""
-    return table.filter(pc.invert(pc.is_in(table["source_id"], pa.array(source_ids, pa.string()))))
+    gone = set(source_ids)
+    return table.filter(pa.array([source_id not in gone for source_id in table["source_id"].to_pylist()], pa.bool_()))

@@ -42,7 +42,8 @@ class Clip:
     def from_dict(values: dict[str, Any]) -> "Clip":
         """Build a clip from what `as_dict` gave, also after a trip through JSON."""
         seeds = tuple(SeedBox(_box(seed["box"]), seed["score"], seed["source"]) for seed in values["seed_boxes"])
-        return Clip(**{**values, "seed_boxes": seeds})
+        fields: dict[str, Any] = {**values, "seed_boxes": seeds}
+        return Clip(**fields)
 
 
 def clip_key(source_id: str, first: int, end: int, config: str) -> str:

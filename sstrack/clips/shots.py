@@ -1,5 +1,7 @@
 """Cuts from how much the picture changes between frames, and the spans of stored frames that lie between cuts."""
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +35,7 @@ def shot_spans(cuts: NDArray[np.int64], frames: int, margin: int = 1) -> list[tu
     """
     edges = [0, *(int(cut) for cut in cuts if 0 < cut < frames), frames]
     spans: list[tuple[int, int]] = []
-    for first, end in zip(edges[:-1], edges[1:], strict=True):
+    for first, end in itertools.pairwise(edges):
         start = first + (margin if first > 0 else 0)
         stop = end - (margin if end < frames else 0)
         if stop > start:
@@ -46,4 +48,4 @@ def split_span(span: tuple[int, int], longest: int) -> list[tuple[int, int]]:
     first, end = span
     parts = -(-(end - first) // longest)
     edges = [first + (end - first) * part // parts for part in range(parts + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
