@@ -9,6 +9,35 @@ from contextlib import suppress
 from pathlib import Path
 
 
+def fork_supervised() -> None:
+    """Go on in a child process with a session of its own; this process waits for it and exits as it does.
+
+    The terminal's Ctrl-C then reaches the waiting process alone. Without this, it would also end the servers that the
+    work below talks to, and Prefect would wait for its dead one; here everything below is stopped within seconds.
+    Call it before anything has started a thread.
+    """
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        return
+    try:
+        _, status = os.waitpid(child, 0)
+    except KeyboardInterrupt:
+        stop_processes([child, *descendants(child)])
+        raise
+    code = os.waitstatus_to_exitcode(status)
+    raise Ended(code if code >= 0 else 128 - code)
+
+
+class Ended(Exception):
+    """The supervised child has ended with `code`, and has said why."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 def descendants(pid: int) -> list[int]:
     """Process ids of all children of `pid`, their children, and so on."""
     below: dict[int, list[int]] = {}
@@ -29,13 +58,13 @@ def stop_processes(pids: Collection[int], patience: float = 10.0) -> None:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signum)
         until = time.monotonic() + wait
-        while (pids := [pid for pid in pids if _alive(pid)]) and time.monotonic() < until:
+        while (pids := [pid for pid in pids if alive(pid)]) and time.monotonic() < until:
             time.sleep(0.05)
         if not pids:
             return
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
     """Running, and not a zombie: a child of ours that ended is reaped here."""
     with suppress(ChildProcessError):
         if os.waitpid(pid, os.WNOHANG)[0] == pid:

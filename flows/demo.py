@@ -67,6 +67,8 @@ def run_demo(videos: Path | None, work: Path, terminal: TextIO) -> DemoSummary:
 def demo_on_terminal(videos: Path | None, work: Path | None) -> None:
     """`run_demo` with stage lines and a closing table on standard output. GateRefused when the gate keeps the model."""
     with os.fdopen(os.dup(1), "w") as terminal:
+        # Prefect's own last words come when this process ends, after its noise has been put back.
+        logging.getLogger("prefect").setLevel(logging.WARNING)
         if work is None:
             from pipelines.settings import settings
 

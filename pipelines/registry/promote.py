@@ -98,9 +98,9 @@ def register(
         _ensure_registered_model(client, name)
         all_tags = {RUN_KEY: run_key, MANIFEST: manifest, PACKAGE_DIGEST: digest}
         model_id = log_package(client, experiment_id(client, uri), run_id, package, name, all_tags)
-        made = client.create_model_version(
-            name, source=f"models:/{model_id}", run_id=run_id, tags=all_tags, model_id=model_id
-        )
+        # The place itself, as `models:/<id>` would be looked up in the process's global store instead of this one.
+        source = client.get_logged_model(model_id).artifact_location
+        made = client.create_model_version(name, source=source, run_id=run_id, tags=all_tags, model_id=model_id)
         version = str(made.version)
         for key, value in metrics.items():
             client.log_metric(run_id, key, value, model_id=model_id)

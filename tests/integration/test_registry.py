@@ -97,7 +97,7 @@ def test_the_champion_moves_only_through_the_gate_and_each_package_is_registered
     assert by_version["3"].aliases == ("champion",)
     assert by_version["1"].aliases == ("previous",)
     assert "sstrack.demoted_at" in by_version["1"].tags
-    assert by_version["3"].tags["sstrack.score.folder@1/got10k-like/AO"] == "60.00"
+    assert by_version["3"].tags["sstrack.score.folder-1/got10k-like/AO"] == "60.00"
     assert len(by_version) == 3
 
     fetched = resolve_model("models:/sstrack@champion")
