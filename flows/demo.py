@@ -67,8 +67,6 @@ def run_demo(videos: Path | None, work: Path, terminal: TextIO) -> DemoSummary:
 def demo_on_terminal(videos: Path | None, work: Path | None) -> None:
     """`run_demo` with stage lines and a closing table on standard output. GateRefused when the gate keeps the model."""
     with os.fdopen(os.dup(1), "w") as terminal:
-        # Prefect's own last words come when this process ends, after its noise has been put back.
-        logging.getLogger("prefect").setLevel(logging.WARNING)
         if work is None:
             from pipelines.settings import settings
 
@@ -133,6 +131,8 @@ def noise_to(path: Path) -> Iterator[None]:
             os.dup2(log, descriptor)
         yield
     finally:
+        # Prefect's last words come when this process ends, after the descriptors have been put back.
+        logging.getLogger("prefect").setLevel(logging.WARNING)
         sys.stdout.flush()
         sys.stderr.flush()
         for descriptor, saved in kept.items():
