@@ -20,13 +20,11 @@ from pathlib import Path
 
 import numpy as np
 import simplejpeg
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.errors import SSTrackError
 from pipelines.ingest.decode import binary as ffmpeg_binary
-from sstrack.synthetic import SceneConfig, render_scene
 
 log = logging.getLogger(__name__)
 
@@ -117,13 +115,22 @@ def _write_held_out(root: Path, workers: int) -> None:
 
 def _in_processes(function: Callable[..., None], arguments: list[tuple[Path, int]], workers: int) -> None:
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
         for future in [pool.submit(function, *args) for args in arguments]:
             future.result()
 
 
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def _write_video(folder: Path, number: int) -> None:
     """One training video; every fifth is MPEG-4 in AVI."""
+    # Here, as torch comes with it: a process that finds the inputs there should not wait for that.
+    from sstrack.synthetic import SceneConfig, render_scene
+
     config = SceneConfig(
         frames=42,
         objects=1 + number % 4,
@@ -137,6 +144,8 @@ def _write_video(folder: Path, number: int) -> None:
 
 def _write_sequence(root: Path, number: int) -> None:
     """One held-out sequence: frames that went through H.264, and the exact boxes."""
+    from sstrack.synthetic import SceneConfig, render_scene
+
     config = SceneConfig(frames=50, objects=3 + number % 3, occluders=number % 2, camera_speed=float(number % 3))
     scene = render_scene(_photos(_HELD_OUT_PHOTOS), 900_000 + number, config)
     folder = root / f"scene_{number:03d}"

@@ -18,7 +18,7 @@ from pipelines.evaluation.results import ResultStore
 from pipelines.frames import read_image
 from sstrack.benchmarks.registry import Benchmark, Boxes, Rule, benchmark, benchmark_names
 from sstrack.benchmarks.sequence import Sequence, static_boxes
-from sstrack.models.package import package_recipe
+from sstrack.models.package_files import package_recipe
 
 if TYPE_CHECKING:
     from sstrack.tracking.tracker import Tracker

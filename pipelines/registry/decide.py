@@ -34,7 +34,7 @@ class Decision:
 
 def rival_of(uri: str, name: str, package: str) -> str | None:
     """URI of the champion that the package at `package` has to beat; None when there is none, or it is that package."""
-    from sstrack.models.package import package_digest
+    from sstrack.models.package_files import package_digest
 
     holder = champion(uri, name)
     if holder is None or holder.package_digest == package_digest(Path(package)):

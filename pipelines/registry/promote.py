@@ -89,7 +89,7 @@ def register(
         metrics: scores of the package, kept with the stored model.
         tags: further tags of the version, set again on a found one.
     """
-    from sstrack.models.package import package_digest
+    from sstrack.models.package_files import package_digest
 
     client = registry_client(uri)
     digest = package_digest(package)
@@ -167,7 +167,7 @@ def _split(model: str) -> tuple[str, str]:
 
 
 def _fetch(client: MlflowClient, version: Registered, uri: str, folder: Path) -> Path:
-    from sstrack.models.package import package_digest
+    from sstrack.models.package_files import package_digest
 
     if folder.is_dir():
         return folder

@@ -15,7 +15,7 @@ from pipelines.registry.package import save_pyfunc
 from pipelines.registry.promote import champion, find, versions
 from pipelines.registry.runs import EXPERIMENT, TrainingRun, registry_client
 from sstrack.gates import GateConfig
-from sstrack.models.package import package_digest
+from sstrack.models.package_files import package_digest
 from tests.factories import write_package, write_sequences
 
 
