@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -16,18 +17,35 @@ def fork_supervised() -> None:
     work below talks to, and Prefect would wait for its dead one; here everything below is stopped within seconds.
     Call it before anything has started a thread.
     """
+    lifeline, held = os.pipe()
     child = os.fork()
     if child == 0:
+        os.close(held)
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        threading.Thread(target=_end_with_parent, args=(lifeline,), name="lifeline", daemon=True).start()
         return
+    os.close(lifeline)
+    signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         _, status = os.waitpid(child, 0)
     except KeyboardInterrupt:
         stop_processes([child, *descendants(child)])
         raise
+    os.close(held)
     code = os.waitstatus_to_exitcode(status)
     raise Ended(code if code >= 0 else 128 - code)
+
+
+def _end_with_parent(lifeline: int) -> None:
+    """Wait until the waiting process is gone, killed say; then nobody should go on here."""
+    os.read(lifeline, 1)
+    stop_processes(descendants(os.getpid()))
+    os._exit(1)
+
+
+def _as_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 class Ended(Exception):

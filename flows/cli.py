@@ -38,12 +38,13 @@ Model = Annotated[
 def demo(
     videos: Annotated[Path | None, typer.Option(help="A folder of your videos instead of the embedded ones.")] = None,
     work: Work = None,
+    options: Set = None,
 ) -> None:
     """Video to champion on embedded defaults; ends with a table and the lines to type next."""
     fork_supervised()
     from flows.demo import demo_on_terminal
 
-    demo_on_terminal(_absolute(videos), _absolute(work))
+    demo_on_terminal(_absolute(videos), _absolute(work), parse_settings(options or []))
 
 
 @app.command()
