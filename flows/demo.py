@@ -207,11 +207,12 @@ def _stages(
 
 def _with_groups_that_fit(dataset: str, overrides: dict[str, Any]) -> dict[str, Any]:
     """Smaller groups where a few videos give fewer clips with a seed box than the recipe's group takes."""
-    from pipelines.dataset.manifest import load_manifest, read_clips
+    from pipelines.dataset.manifest import load_manifest
+    from pipelines.dataset.samples import sample_clips
     from pipelines.registry.record import resolve_recipe
 
     wanted = resolve_recipe(RECIPE, overrides).data.group_size
-    seeded = sum(bool(source) for source in read_clips(dataset, load_manifest(dataset))["seed_source"].to_pylist())
+    seeded = len(sample_clips(dataset, load_manifest(dataset).digest))
     if seeded < 2:
         raise SSTrackError(
             f"{seeded} clip(s) show something that moves, and training needs at least 2, better 50; give more videos"

@@ -13,14 +13,27 @@ from torch import Tensor
 from sstrack.boxes import cxcywh_to_xywh, xywh_to_cxcywh
 
 
-def _axis_weights(start: Tensor, length: Tensor, out: int, size: int) -> Tensor:
-    """Weights `[B, out, size]` that resample `[start, start + length)` of an axis of `size` pixels to `out` pixels."""
+def _axis_weights(start: Tensor, length: Tensor, out: int, size: int, window: int) -> tuple[Tensor, Tensor]:
+    """Weights `[B, out, window]` that resample `[start, start + length)` of an axis of `size` pixels to `out` pixels,
+    and the first pixel `[B]` (int64) of the window of that axis that they apply to."""
     scale = length / out
     support = scale.clamp(min=1.0)[:, None, None]
+    first = (start - support[:, 0, 0]).floor().clamp(min=0).clamp(max=size - window)
     centres = start[:, None] + (torch.arange(out, device=start.device, dtype=start.dtype) + 0.5) * scale[:, None]
-    pixels = torch.arange(size, device=start.device, dtype=start.dtype) + 0.5
+    pixels = first[:, None, None] + torch.arange(window, device=start.device, dtype=start.dtype) + 0.5
     weights = (1 - (pixels - centres[:, :, None]).abs() / support).clamp(min=0)
-    return weights / _discrete_sum(centres[:, :, None] - 0.5, support)
+    return weights / _discrete_sum(centres[:, :, None] - 0.5, support), first.long()
+
+
+def _window(length: Tensor, out: int, size: int) -> int:
+    """Pixels of an axis that the longest of the given stretches `[B]` can touch, at most all `size` of them.
+
+    On a GPU always all: finding less would make it wait for the numbers, which costs more than the longer product.
+    """
+    if length.device.type != "cpu":
+        return size
+    longest = float(length.max())
+    return min(size, int(longest + 2 * max(longest / out, 1.0)) + 3)
 
 
 def _discrete_sum(centre: Tensor, support: Tensor) -> Tensor:
@@ -44,9 +57,15 @@ def crop(frames: Tensor, regions: Tensor, size: int | tuple[int, int]) -> Tensor
     Returns: `[B, C, S, S]` float.
     """
     height, width = (size, size) if isinstance(size, int) else size
+    frame_height, frame_width = frames.shape[-2:]
     regions = regions.to(frames.dtype).clamp(min=-1e6, max=1e6)
-    rows = _axis_weights(regions[:, 1], regions[:, 3].clamp(min=1e-3), height, frames.shape[-2])
-    columns = _axis_weights(regions[:, 0], regions[:, 2].clamp(min=1e-3), width, frames.shape[-1])
+    sides = regions[:, 2:].clamp(min=1e-3)
+    tall, wide = _window(sides[:, 1], height, frame_height), _window(sides[:, 0], width, frame_width)
+    rows, top = _axis_weights(regions[:, 1], sides[:, 1], height, frame_height, tall)
+    columns, left = _axis_weights(regions[:, 0], sides[:, 0], width, frame_width, wide)
+    if (tall, wide) != (frame_height, frame_width):
+        corners = zip(frames, top.tolist(), left.tolist(), strict=True)
+        frames = torch.stack([frame[:, y : y + tall, x : x + wide] for frame, y, x in corners])
     return rows[:, None] @ frames @ columns[:, None].transpose(-1, -2)
 
 
@@ -64,8 +83,8 @@ def paste(frames: Tensor, patches: Tensor, alpha: Tensor, boxes: Tensor) -> Tens
     height, width, side = frames.shape[-2], frames.shape[-1], patches.shape[-1]
     boxes = boxes.to(frames.dtype)
     zoom = side / boxes[:, 2:].clamp(min=1e-3)
-    rows = _axis_weights(-boxes[:, 1] * zoom[:, 1], height * zoom[:, 1], height, side)
-    columns = _axis_weights(-boxes[:, 0] * zoom[:, 0], width * zoom[:, 0], width, side)
+    rows, _ = _axis_weights(-boxes[:, 1] * zoom[:, 1], height * zoom[:, 1], height, side, side)
+    columns, _ = _axis_weights(-boxes[:, 0] * zoom[:, 0], width * zoom[:, 0], width, side, side)
     layers = rows[:, None] @ torch.cat((patches * alpha, alpha), dim=1) @ columns[:, None].transpose(-1, -2)
     colour, opacity = layers[:, :-1], layers[:, -1:]
     return frames * (1 - opacity) + colour

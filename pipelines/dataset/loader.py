@@ -13,8 +13,8 @@ import simplejpeg
 import torch
 
 from pipelines.dataset.index import ClipSpan, load_index
-from pipelines.dataset.manifest import load_manifest, read_clips
 from pipelines.dataset.order import SampleOrder, seed_words
+from pipelines.dataset.samples import require_groups, sample_clips
 from pipelines.errors import SSTrackError
 from sstrack.objectives.base import ClipBatch
 from sstrack.recipes import DataConfig
@@ -28,13 +28,8 @@ class ClipLoader:
 
         Raises SSTrackError if fewer clips can serve as samples than one group holds.
         """
-        table = read_clips(dataset, load_manifest(dataset, manifest)).to_pylist()
-        self._clips = [row for row in table if row["seed_source"] and row["frames"] > 1]
-        if len(self._clips) < config.group_size:
-            raise SSTrackError(
-                f"{dataset} has {len(self._clips)} clips with a seed box (of {len(table)}), and a group takes "
-                f"{config.group_size}; ingest more video, or train with --set data.group_size={len(self._clips)}"
-            )
+        require_groups(dataset, manifest, config.group_size)
+        self._clips = sample_clips(dataset, manifest)
         self.dataset, self.config, self.seed = dataset, config, seed
         self._order = SampleOrder(len(self._clips), manifest, seed)
         self._manifest = manifest

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from pipelines.cluster import local_cluster
-from pipelines.dataset.loader import ClipLoader
 from pipelines.errors import SSTrackError
 from pipelines.training.loop import TrainJob, build_net, train_rank
 from pipelines.training.metrics import read_metrics
@@ -36,9 +35,8 @@ def fit(
 ) -> None:
     """Train from the newest checkpoint in `folder` on, and leave the packages `untrained` and `package` in it.
 
-    Raises SSTrackError if too few clips can be trained on, before any worker starts, or if training fails.
+    Raises SSTrackError if training fails.
     """
-    ClipLoader(dataset, manifest, recipe.data, recipe.seed)
     job = TrainJob(dataset=dataset, manifest=manifest, recipe=recipe, folder=str(folder), run_key=key)
     facts = {"run_key": key, "manifest": manifest, "step": 0}
     save_package(folder / "untrained", build_net(recipe), recipe, facts)

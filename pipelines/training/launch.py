@@ -13,6 +13,7 @@ from typing import Any
 
 from pipelines import storage
 from pipelines.dataset.manifest import load_manifest
+from pipelines.dataset.samples import require_groups
 from pipelines.errors import UsageError
 from pipelines.locks import work_lock
 from pipelines.training.metrics import read_metrics
@@ -85,6 +86,7 @@ def train(
     result = folder / "result.json"
     if result.is_file():
         return TrainResult(**{**json.loads(result.read_text()), "found": True})
+    require_groups(dataset, digest, recipe.data.group_size)
     # Only here: a run that is found needs neither torch nor Ray.
     from pipelines.training.fit import fit
 

@@ -30,6 +30,13 @@ def test_a_crop_outside_the_frame_is_black() -> None:
     assert crop(torch.full((1, 3, 20, 20), 255.0), torch.tensor([[30.0, 30.0, 10.0, 10.0]]), 8).abs().max() == 0
 
 
+def test_crops_of_different_regions_in_one_batch_equal_each_alone() -> None:
+    frames = torch.rand(3, 3, 90, 120, generator=torch.Generator().manual_seed(0)) * 255
+    regions = torch.tensor([[10.0, 20.0, 12.0, 12.0], [-30.0, 40.0, 70.0, 70.0], [100.5, 70.25, 400.0, 400.0]])
+    alone = [crop(frames[i : i + 1], regions[i : i + 1], 24)[0] for i in range(3)]
+    torch.testing.assert_close(crop(frames, regions, 24), torch.stack(alone), atol=1e-2, rtol=1e-4)
+
+
 def test_a_crop_of_a_flat_frame_is_flat_at_any_scale() -> None:
     frame = torch.full((3, 1, 40, 50), 77.0)
     regions = torch.tensor([[10.0, 10.0, 1.0, 1.0], [5.5, 7.25, 13.1, 11.9], [3.0, 3.0, 31.0, 33.0]])
