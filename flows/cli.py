@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.children import fork_supervised
 from flows.console import absolute_model, guarded, parse_box, parse_settings, progress_bar, reporting
 
 app = typer.Typer(
@@ -37,11 +38,13 @@ Model = Annotated[
 def demo(
     videos: Annotated[Path | None, typer.Option(help="A folder of your videos instead of the embedded ones.")] = None,
     work: Work = None,
+    options: Set = None,
 ) -> None:
     """Video to champion on embedded defaults; ends with a table and the lines to type next."""
+    fork_supervised()
     from flows.demo import demo_on_terminal
 
-    demo_on_terminal(_absolute(videos), _absolute(work))
+    demo_on_terminal(_absolute(videos), _absolute(work), parse_settings(options or []))
 
 
 @app.command()
@@ -145,6 +148,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a recipe on a dataset. The same command again resumes, or finds what is done."""
+    fork_supervised()
     from flows.tables import key_value_table
     from pipelines.registry.record import train_and_record
     from pipelines.settings import absolute, settings

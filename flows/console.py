@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import typer
 from rich.console import Console
 
+from flows.children import Ended, descendants, stop_processes
 from pipelines.errors import GateRefused, SSTrackError, UsageError
 
 P = ParamSpec("P")
@@ -30,12 +31,12 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return command(*args, **kwargs)
+        except Ended as ended:
+            raise typer.Exit(ended.code) from ended
         except SSTrackError as error:
             print(f"sstrack: {error}", file=sys.stderr)
             raise typer.Exit(exit_code(error)) from error
-        except KeyboardInterrupt as error:
-            from flows.children import descendants, stop_processes
-
+        except (KeyboardInterrupt, SystemExit) as error:  # Ray Train turns Ctrl-C into sys.exit
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             stop_processes(descendants(os.getpid()))
             print("sstrack: stopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)

@@ -9,17 +9,21 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from pipelines.errors import GateRefused
+from pipelines.errors import GateRefused, SSTrackError
 from pipelines.locks import work_lock
+
+log = logging.getLogger(__name__)
 
 RECIPE = "tiny_cpu"
 WORKERS = 2
+INGEST = {"long_side": 320, "max_frames": 60}
+"""Small frames for a small network, and short clips, so that little video still gives many."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,18 @@ class DemoSummary:
     """True when training and evaluation had been done before."""
     seconds: float
     eval_root: Path
+    picture: Path
+    """Some held-out sequences with the truth in white and the trained tracker's boxes in green."""
     work: Path
 
 
-def run_demo(videos: Path | None, work: Path, terminal: TextIO) -> DemoSummary:
+def run_demo(videos: Path | None, work: Path, overrides: Mapping[str, Any], terminal: TextIO) -> DemoSummary:
     """Run every stage that is not done yet.
 
     Args:
         videos: a folder of the user's videos, or None for the embedded ones.
         work: folder that holds everything the demo makes.
+        overrides: fields of the recipe `tiny_cpu` to replace.
         terminal: where stage lines go.
 
     Raises SSTrackError: a second demo in `work`, no usable video, no space, no permission.
@@ -61,17 +68,17 @@ def run_demo(videos: Path | None, work: Path, terminal: TextIO) -> DemoSummary:
         demo_environment(work)
         closing.enter_context(noise_to(work / "logs" / "demo.log"))
         closing.enter_context(_stage_lines(terminal, started))
-        return _run(videos, work, started)
+        return _run(videos, work, dict(overrides), started)
 
 
-def demo_on_terminal(videos: Path | None, work: Path | None) -> None:
+def demo_on_terminal(videos: Path | None, work: Path | None, overrides: Mapping[str, Any]) -> None:
     """`run_demo` with stage lines and a closing table on standard output. GateRefused when the gate keeps the model."""
     with os.fdopen(os.dup(1), "w") as terminal:
         if work is None:
             from pipelines.settings import settings
 
             work = settings().work / "demo"
-        summary = run_demo(videos, work, terminal)
+        summary = run_demo(videos, work, overrides, terminal)
     from rich.console import Console
 
     from flows.tables import demo_table
@@ -131,6 +138,8 @@ def noise_to(path: Path) -> Iterator[None]:
             os.dup2(log, descriptor)
         yield
     finally:
+        # Prefect's last words come when this process ends, after the descriptors have been put back.
+        logging.getLogger("prefect").setLevel(logging.WARNING)
         sys.stdout.flush()
         sys.stderr.flush()
         for descriptor, saved in kept.items():
@@ -139,10 +148,14 @@ def noise_to(path: Path) -> Iterator[None]:
         os.close(log)
 
 
-def _run(videos: Path | None, work: Path, started: float) -> DemoSummary:
-    log = logging.getLogger(__name__)
+def _run(videos: Path | None, work: Path, overrides: dict[str, Any], started: float) -> DemoSummary:
+    from pipelines.registry.record import resolve_recipe
+
+    resolve_recipe(RECIPE, overrides)  # a typo ends the demo before its first stage
     log.info("inputs: preparing videos and held-out sequences under %s", work)
     from pipelines.demo_inputs import prepare
+    from pipelines.evaluation.pictures import draw_results
+    from pipelines.ingest.config import IngestConfig
     from pipelines.settings import settings
 
     inputs = prepare(work, rendered_videos=videos is None, workers=settings().workers)
@@ -153,10 +166,13 @@ def _run(videos: Path | None, work: Path, started: float) -> DemoSummary:
 
     here = settings()
     log.info("ingest: %s", f"{len(sources)} videos" if videos is None else sources[0])
-    ingested: Any = ingest_videos(sources, here.dataset, workers=here.workers)
+    ingested: Any = ingest_videos(sources, here.dataset, IngestConfig(**INGEST), here.workers)
     log.info("ingest: %d clips of %.0f s of video", ingested["clips"], ingested["seconds_in"])
-    outcome: Any = retrain_tracker(here.dataset, RECIPE, root=str(inputs.eval_root), workers=WORKERS)
+    overrides = _with_groups_that_fit(here.dataset, overrides)
+    outcome: Any = retrain_tracker(here.dataset, RECIPE, overrides, root=str(inputs.eval_root), workers=WORKERS)
     training, evaluation, decision = outcome["training"], outcome["evaluation"], outcome["decision"]
+    picture = work / "tracked.png"
+    draw_results(evaluation["trained"]["results"], "folder", str(inputs.eval_root), picture)
     return DemoSummary(
         seconds_of_video=ingested["seconds_in"],
         clips=ingested["clips"],
@@ -173,8 +189,26 @@ def _run(videos: Path | None, work: Path, started: float) -> DemoSummary:
         found=training["found"] and evaluation["trained"]["found"],
         seconds=time.monotonic() - started,
         eval_root=Path(inputs.eval_root),
+        picture=picture,
         work=work,
     )
+
+
+def _with_groups_that_fit(dataset: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Smaller groups where a few videos give fewer clips with a seed box than the recipe's group takes."""
+    from pipelines.dataset.manifest import load_manifest, read_clips
+    from pipelines.registry.record import resolve_recipe
+
+    wanted = resolve_recipe(RECIPE, overrides).data.group_size
+    seeded = sum(bool(source) for source in read_clips(dataset, load_manifest(dataset))["seed_source"].to_pylist())
+    if seeded < 2:
+        raise SSTrackError(
+            f"{seeded} clip(s) show something that moves, and training needs at least 2, better 50; give more videos"
+        )
+    if seeded >= wanted:
+        return overrides
+    log.info("train: only %d clips have a seed box, so groups hold %d instead of %d", seeded, seeded, wanted)
+    return {**overrides, "data.group_size": seeded}
 
 
 @contextmanager

@@ -67,5 +67,6 @@ def demo_table(summary: "DemoSummary") -> Table:
     table.add_row("AO box that never moves", f"{summary.ao_static:.1f} %")
     table.add_row("champion", f"version {summary.champion}" if summary.champion else "none")
     table.add_row("gate", "\n".join((summary.outcome, *summary.reasons)))
+    table.add_row("picture", str(summary.picture))
     table.add_row("took", f"{summary.seconds:.0f} s{', found done' if summary.found else ''}")
     return table

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -24,7 +25,6 @@ from PIL import Image
 
 from pipelines.errors import SSTrackError
 from pipelines.ingest.decode import binary as ffmpeg_binary
-from sstrack.synthetic import SceneConfig, render_scene
 
 log = logging.getLogger(__name__)
 
@@ -114,13 +114,23 @@ def _write_held_out(root: Path, workers: int) -> None:
 
 
 def _in_processes(function: Callable[..., None], arguments: list[tuple[Path, int]], workers: int) -> None:
-    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
         for future in [pool.submit(function, *args) for args in arguments]:
             future.result()
 
 
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def _write_video(folder: Path, number: int) -> None:
     """One training video; every fifth is MPEG-4 in AVI."""
+    # Here, as torch comes with it: a process that finds the inputs there should not wait for that.
+    from sstrack.synthetic import SceneConfig, render_scene
+
     config = SceneConfig(
         frames=42,
         objects=1 + number % 4,
@@ -134,6 +144,8 @@ def _write_video(folder: Path, number: int) -> None:
 
 def _write_sequence(root: Path, number: int) -> None:
     """One held-out sequence: frames that went through H.264, and the exact boxes."""
+    from sstrack.synthetic import SceneConfig, render_scene
+
     config = SceneConfig(frames=50, objects=3 + number % 3, occluders=number % 2, camera_speed=float(number % 3))
     scene = render_scene(_photos(_HELD_OUT_PHOTOS), 900_000 + number, config)
     folder = root / f"scene_{number:03d}"
@@ -174,6 +186,7 @@ def _decode(path: Path) -> list[NDArray[np.uint8]]:
         return [frame.to_ndarray(format="rgb24").astype(np.uint8) for frame in container.decode(video=0)]
 
 
+@cache
 def _photos(names: tuple[str, ...]) -> list[NDArray[np.uint8]]:
     photos: list[NDArray[np.uint8]] = []
     for path in _package_files("skimage", "data", names):

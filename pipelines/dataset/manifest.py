@@ -120,7 +120,8 @@ def _read_table(dataset: str, sha256: str, kind: str) -> pa.Table:
     data = storage.read_bytes(uri)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise SSTrackError(f"{uri} is damaged: its bytes do not match its name; restore it from a copy.")
-    return pq.read_table(io.BytesIO(data))
+    # In this thread alone: a process with torch in it sometimes aborts at its end after Arrow's own threads have read.
+    return pq.ParquetFile(io.BytesIO(data), pre_buffer=False).read(use_threads=False)
 
 
 def put_table(dataset: str, table: pa.Table, kind: str) -> str:

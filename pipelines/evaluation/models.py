@@ -8,8 +8,8 @@ from typing import Any
 
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.settings import settings
-from sstrack.models.package import package_digest, package_recipe
-from sstrack.tracking.tracker import TRACKER_VERSION
+from sstrack.models.package_files import package_digest, package_recipe
+from sstrack.tracking import TRACKER_VERSION
 
 
 def resolve_model(uri: str) -> Path:

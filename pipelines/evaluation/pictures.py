@@ -1,6 +1,7 @@
 """A picture of a tracker at work: frames of some sequences with the truth and the tracker's boxes drawn in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from collections.abc import Sequence as Many
 from pathlib import Path
 
 import cv2
@@ -8,16 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines import storage
+from pipelines.evaluation.results import ResultStore
+from pipelines.evaluation.run import read_benchmark
 from pipelines.frames import read_image
-from sstrack.benchmarks.sequence import Sequence as Sequence_
+from sstrack.benchmarks.sequence import Sequence
 
 TRUTH = (255, 255, 255)
 FOUND = (40, 220, 120)
 _TILE_WIDTH = 240
 
 
+def draw_results(results: str, benchmark: str, root: str, out: Path, rows: int = 4) -> None:
+    """Draw evenly chosen sequences of a benchmark with the boxes in a raw result folder."""
+    store = ResultStore(results)
+    _, sequences = read_benchmark(benchmark, root)
+    chosen = [sequences[i] for i in np.unique(np.linspace(0, len(sequences) - 1, rows).round().astype(int))]
+    write_strips(out, chosen, {sequence.name: store.boxes(sequence.name) for sequence in chosen})
+
+
 def write_strips(
-    out: Path, sequences: Sequence[Sequence_], boxes: Mapping[str, NDArray[np.float64]], frames: int = 5
+    out: Path, sequences: Many[Sequence], boxes: Mapping[str, NDArray[np.float64]], frames: int = 5
 ) -> None:
     """Write a PNG with one row of `frames` evenly spaced frames per sequence: truth in white, found box in green.
 
@@ -36,7 +47,7 @@ def write_strips(
     storage.write_atomic(str(out), png.tobytes())
 
 
-def _tile(sequence: Sequence_, number: int, found: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _tile(sequence: Sequence, number: int, found: NDArray[np.float64]) -> NDArray[np.uint8]:
     frame = read_image(sequence.frames[number])
     scale = _TILE_WIDTH / frame.shape[1]
     tile = cv2.resize(frame, (_TILE_WIDTH, round(frame.shape[0] * scale)), interpolation=cv2.INTER_AREA)

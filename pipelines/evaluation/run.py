@@ -18,12 +18,15 @@ from pipelines.evaluation.results import ResultStore
 from pipelines.frames import read_image
 from sstrack.benchmarks.registry import Benchmark, Boxes, Rule, benchmark, benchmark_names
 from sstrack.benchmarks.sequence import Sequence, static_boxes
-from sstrack.models.package import package_recipe
+from sstrack.models.package_files import package_recipe
 
 if TYPE_CHECKING:
     from sstrack.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
+
+FRAMES_WORTH_A_CLUSTER = 2000
+"""Starting Ray and loading the model in its workers takes as long as tracking about this many frames."""
 
 Progress = Callable[[int, int], None]
 """(sequences done, sequences in all)."""
@@ -84,7 +87,7 @@ def evaluate(
         benchmark: a registered name.
         root: the benchmark's folder in its native layout.
         out: result store, a local folder or an s3:// prefix.
-        workers: Ray tasks in parallel; 0 tracks in this process.
+        workers: Ray tasks in parallel; 0, or too few frames to be worth a cluster, tracks in this process.
         tracking: fields of the recipe's tracking section to replace; another digest, so other results.
             `{"templates": "swapped"}` gives each sequence the template of the next one.
         rule: scoring rule; the benchmark's first one when None.
@@ -234,7 +237,7 @@ def _track(
     progress: Progress,
 ) -> None:
     """Run the jobs in this process or as Ray tasks. Finished sequences stay when a later one fails."""
-    if workers == 0:
+    if workers == 0 or sum(map(len, jobs)) < FRAMES_WORTH_A_CLUSTER:
         track_piece(package, tracking, jobs, store)
         progress(len(jobs), len(jobs))
         return

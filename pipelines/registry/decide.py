@@ -34,7 +34,7 @@ class Decision:
 
 def rival_of(uri: str, name: str, package: str) -> str | None:
     """URI of the champion that the package at `package` has to beat; None when there is none, or it is that package."""
-    from sstrack.models.package import package_digest
+    from sstrack.models.package_files import package_digest
 
     holder = champion(uri, name)
     if holder is None or holder.package_digest == package_digest(Path(package)):
@@ -66,7 +66,9 @@ def register_and_decide(
         gate: what has to be reached.
     """
     verdict = judge(report["per_sequence"], untrained=untrained, static=static, champion=champion, config=gate)
-    scores = {f"{report['benchmark']}/{report['rule']}/{metric}": value for metric, value in report["metrics"].items()}
+    # MLflow's names know no @.
+    place = f"{report['benchmark']}/{report['rule']}".replace("@", "-")
+    scores = {f"{place}/{metric}": value for metric, value in report["metrics"].items()}
     version = register(
         uri,
         name,
@@ -74,7 +76,7 @@ def register_and_decide(
         run_id=training["run_id"],
         run_key=training["run_key"],
         manifest=training["manifest"],
-        metrics={key.replace("@", "-"): value for key, value in scores.items()},
+        metrics=scores,
         tags={f"sstrack.score.{key}": f"{value:.2f}" for key, value in scores.items()},
     )
     promoted = new = False

@@ -89,7 +89,7 @@ def register(
         metrics: scores of the package, kept with the stored model.
         tags: further tags of the version, set again on a found one.
     """
-    from sstrack.models.package import package_digest
+    from sstrack.models.package_files import package_digest
 
     client = registry_client(uri)
     digest = package_digest(package)
@@ -98,9 +98,9 @@ def register(
         _ensure_registered_model(client, name)
         all_tags = {RUN_KEY: run_key, MANIFEST: manifest, PACKAGE_DIGEST: digest}
         model_id = log_package(client, experiment_id(client, uri), run_id, package, name, all_tags)
-        made = client.create_model_version(
-            name, source=f"models:/{model_id}", run_id=run_id, tags=all_tags, model_id=model_id
-        )
+        # The place itself, as `models:/<id>` would be looked up in the process's global store instead of this one.
+        source = client.get_logged_model(model_id).artifact_location
+        made = client.create_model_version(name, source=source, run_id=run_id, tags=all_tags, model_id=model_id)
         version = str(made.version)
         for key, value in metrics.items():
             client.log_metric(run_id, key, value, model_id=model_id)
@@ -167,7 +167,7 @@ def _split(model: str) -> tuple[str, str]:
 
 
 def _fetch(client: MlflowClient, version: Registered, uri: str, folder: Path) -> Path:
-    from sstrack.models.package import package_digest
+    from sstrack.models.package_files import package_digest
 
     if folder.is_dir():
         return folder

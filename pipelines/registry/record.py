@@ -10,7 +10,7 @@ from pipelines.errors import UsageError
 from pipelines.registry.runs import TrainingRun, registry_client
 from pipelines.settings import settings
 from pipelines.training.launch import TrainResult, run_key, train
-from pipelines.training.loop import read_metrics
+from pipelines.training.metrics import read_metrics
 from sstrack.recipes import Recipe, as_dict
 from sstrack.recipes import recipe as recipe_named
 

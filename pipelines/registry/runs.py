@@ -45,6 +45,7 @@ class TrainingRun:
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self._client = client
         self._pending: list[Metric] = []
+        self._logged: dict[str, set[int]] = {}
         self.run_id = run_id
 
     @classmethod
@@ -84,9 +85,15 @@ class TrainingRun:
             self.flush()
 
     def flush(self) -> None:
-        """Send what is queued."""
-        for start in range(0, len(self._pending), _METRICS_PER_CALL):
-            self._client.log_batch(self.run_id, metrics=self._pending[start : start + _METRICS_PER_CALL])
+        """Send what is queued, but for steps that are there already: MLflow would keep both."""
+        for name in {metric.key for metric in self._pending} - set(self._logged):
+            history = self._client.get_metric_history(self.run_id, name)
+            self._logged[name] = {metric.step for metric in history}
+        new = [metric for metric in self._pending if metric.step not in self._logged[metric.key]]
+        for start in range(0, len(new), _METRICS_PER_CALL):
+            self._client.log_batch(self.run_id, metrics=new[start : start + _METRICS_PER_CALL])
+        for metric in new:
+            self._logged[metric.key].add(metric.step)
         self._pending = []
 
     def log_dataset(self, uri: str, manifest: str) -> None:

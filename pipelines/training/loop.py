@@ -4,7 +4,6 @@ The global batch is a fixed list of groups; rank r takes groups r, r + world, â€
 gradient is the mean over all groups, whatever the world size.
 """
 
-import json
 import logging
 import math
 import time
@@ -21,6 +20,7 @@ from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.order import seed_words
 from pipelines.errors import SSTrackError
 from pipelines.training.checkpoint import RunIdentity, load_newest, save_checkpoint
+from pipelines.training.metrics import add_metrics, trim_metrics
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.objectives.decoupled import decoupled
 from sstrack.recipes import OptimConfig, Recipe, config_digest
@@ -40,6 +40,7 @@ class TrainJob:
     recipe: Recipe
     folder: str
     """The run's folder: `metrics.jsonl` and `checkpoints/`. Seen by all ranks."""
+    run_key: str
 
     @property
     def identity(self) -> RunIdentity:
@@ -68,7 +69,7 @@ def train_rank(job: TrainJob, rank: int, world: int, device: torch.device, repor
     optimizer = torch.optim.AdamW(_parameter_groups(net, recipe.optim), lr=recipe.optim.lr, betas=(0.9, 0.95))
     start, skipped = load_newest(folder / "checkpoints", net, optimizer, job.identity)
     if rank == 0:
-        _trim_metrics(folder / "metrics.jsonl", start)
+        trim_metrics(folder, start)
         log.info("training %s from step %d to %d in %d process(es)", recipe.name, start, recipe.optim.steps, world)
     model = DistributedDataParallel(net, device_ids=[device] if device.type == "cuda" else None) if world > 1 else net
     objective = decoupled(recipe.net, recipe.objective)
@@ -112,8 +113,7 @@ def train_rank(job: TrainJob, rank: int, world: int, device: torch.device, repor
             row["skipped"] = float(skipped)
             sums, clock = {}, time.perf_counter()
             if rank == 0:
-                with (folder / "metrics.jsonl").open("a") as file:
-                    file.write(json.dumps({"step": done, **row}) + "\n")
+                add_metrics(folder, done, row)
             report(done, row)
         if rank == 0 and (done % recipe.checkpoint_every == 0 or done == recipe.optim.steps):
             save_checkpoint(folder / "checkpoints", done, net, optimizer, job.identity, skipped)
@@ -126,15 +126,6 @@ def learning_rate(step: int, optim: OptimConfig) -> float:
     """Linear warm-up, then a cosine to 1 % of the peak."""
     warm = min(1.0, (step + 1) / max(optim.warmup, 1))
     return optim.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / optim.steps)))
-
-
-def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """Rows of a run's `metrics.jsonl`, oldest first; a last line cut by a crash is left out."""
-    path = folder / "metrics.jsonl"
-    if not path.is_file():
-        return []
-    lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]
 
 
 def _samples(recipe: Recipe) -> int:
@@ -172,11 +163,3 @@ def _mean_over_ranks(sums: dict[str, list[float]], world: int, device: torch.dev
     if world > 1:
         dist.all_reduce(totals)
     return {name: float(total / max(count, 1.0)) for name, (total, count) in zip(names, totals.tolist(), strict=True)}
-
-
-def _trim_metrics(path: Path, start: int) -> None:
-    """Drop rows past the checkpoint, so that repeated steps are not written twice."""
-    rows = [row for row in read_metrics(path.parent) if row["step"] <= start]
-    draft = path.with_suffix(".tmp")
-    draft.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    draft.rename(path)

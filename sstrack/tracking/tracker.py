@@ -15,9 +15,6 @@ from sstrack.crops import crop, from_region, square_region
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.recipes import TrackingConfig
 
-TRACKER_VERSION = 1
-"""Raised when the same network and configuration track otherwise than before."""
-
 
 @dataclass(frozen=True)
 class Prediction:

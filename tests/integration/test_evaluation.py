@@ -49,7 +49,10 @@ def test_finished_sequences_are_found_and_missing_ones_done(root: Path, package:
     assert third.metrics == first.metrics
 
 
-def test_ray_tasks_give_the_bytes_that_one_process_gives(root: Path, package: Path, tmp_path: Path):
+def test_ray_tasks_give_the_bytes_that_one_process_gives(
+    root: Path, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("pipelines.evaluation.run.FRAMES_WORTH_A_CLUSTER", 0)
     alone = evaluate(str(package), "folder", str(root), str(tmp_path / "alone"), workers=0)
     with local_cluster(2):
         spread = evaluate(str(package), "folder", str(root), str(tmp_path / "spread"), workers=2)

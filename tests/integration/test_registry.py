@@ -15,7 +15,7 @@ from pipelines.registry.package import save_pyfunc
 from pipelines.registry.promote import champion, find, versions
 from pipelines.registry.runs import EXPERIMENT, TrainingRun, registry_client
 from sstrack.gates import GateConfig
-from sstrack.models.package import package_digest
+from sstrack.models.package_files import package_digest
 from tests.factories import write_package, write_sequences
 
 
@@ -97,7 +97,7 @@ def test_the_champion_moves_only_through_the_gate_and_each_package_is_registered
     assert by_version["3"].aliases == ("champion",)
     assert by_version["1"].aliases == ("previous",)
     assert "sstrack.demoted_at" in by_version["1"].tags
-    assert by_version["3"].tags["sstrack.score.folder@1/got10k-like/AO"] == "60.00"
+    assert by_version["3"].tags["sstrack.score.folder-1/got10k-like/AO"] == "60.00"
     assert len(by_version) == 3
 
     fetched = resolve_model("models:/sstrack@champion")

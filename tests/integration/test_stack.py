@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from flows.children import descendants
+from flows.children import alive, descendants
 from pipelines.errors import SSTrackError
 from tests.conftest import REPO
 
@@ -145,4 +145,4 @@ def test_ctrl_c_leaves_no_process_behind(stack):
     process.send_signal(signal.SIGINT)
     process.wait(timeout=60)
     assert process.returncode == 0
-    assert not [pid for pid in below if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in below if alive(pid)]

@@ -12,8 +12,9 @@ import pytest
 from pipelines.dataset.manifest import load_manifest
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.training.launch import run_key, train
-from pipelines.training.loop import read_metrics
-from sstrack.models.package import load_package, package_facts
+from pipelines.training.metrics import read_metrics
+from sstrack.models.package import load_package
+from sstrack.models.package_files import package_facts
 from sstrack.recipes import Recipe, recipe
 
 SMALL = {

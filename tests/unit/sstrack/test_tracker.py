@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sstrack.models.package import load_package, package_digest, package_facts, save_package
+from sstrack.models.package import load_package, save_package
+from sstrack.models.package_files import package_digest, package_facts
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.recipes import TrackingConfig, recipe
 from sstrack.tracking.tracker import Tracker
