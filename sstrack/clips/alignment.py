@@ -27,8 +27,8 @@ def align(luma_THW: NDArray[np.uint8]) -> tuple[Floats, Floats]:
     Args:
         luma_THW: uint8, T >= 2 frames in time order.
 
-    Returns: the first frame, float32 [H, W], and K <= T - 1 later frames, float32 [K, H, W], in its view: NaN where they
-        do not show it; frames whose view cannot be found, or shows too little of the first, are left out.
+    Returns: the first frame, float32 [H, W], and K <= T - 1 later frames, float32 [K, H, W], in its view: NaN where
+        they do not show it; frames whose view cannot be found, or shows too little of the first, are left out.
     """
     frames = [blur(frame.astype(np.float32)) for frame in luma_THW]
     first = frames[0]
@@ -56,7 +56,7 @@ def blur(image: Floats) -> Floats:
     """3x3 binomial blur of [H, W], edges repeated."""
     padded = np.pad(image, 1, mode="edge")
     rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
-    return (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
+    return ((rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4).astype(np.float32)
 
 
 def _refine(first: Floats, frame: Floats, start: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -73,9 +73,8 @@ def _refine(first: Floats, frame: Floats, start: NDArray[np.float64]) -> tuple[f
         still, other = first, frame
         for _ in range(blurs):
             still, other = blur(still), blur(other)
-        slope_y, slope_x = np.gradient(still)
         at = still[rows, columns].ravel()
-        slopes = np.stack([slope_y[rows, columns].ravel(), slope_x[rows, columns].ravel()], -1)
+        slopes = np.stack(np.gradient(still), -1)[rows, columns].reshape(-1, 2)
         terms = slopes if free == 2 else (slopes[:, :, None] * basis[:, None, :]).reshape(-1, 6)
         stiff = np.diag([10.0, 10.0] if free == 2 else [10.0, 500.0, 500.0] * 2)
         found, fits = view, 0.0
