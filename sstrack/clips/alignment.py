@@ -74,7 +74,7 @@ def _refine(first: Floats, frame: Floats, start: NDArray[np.float64]) -> tuple[f
         for _ in range(blurs):
             still, other = blur(still), blur(other)
         at = still[rows, columns].ravel()
-        slopes = np.stack(np.gradient(still), -1)[rows, columns].reshape(-1, 2)
+        slopes = np.asarray(np.gradient(still))[:, rows, columns].reshape(2, -1).T
         terms = slopes if free == 2 else (slopes[:, :, None] * basis[:, None, :]).reshape(-1, 6)
         stiff = np.diag([10.0, 10.0] if free == 2 else [10.0, 500.0, 500.0] * 2)
         found, fits = view, 0.0

@@ -30,6 +30,8 @@ _UNLIKE = 25.0
 """Mean grey level difference at which two patches have nothing in common."""
 _SMALLEST, _LARGEST = 0.0015, 0.35
 """Share of the frame that a seed's box may cover."""
+_WIDEST = 0.8
+"""Share of the frame's width or height that it may span."""
 _MOST_SEEDS = 5
 
 
@@ -55,7 +57,8 @@ def motion_seeds(luma_THW: NDArray[np.uint8]) -> list[SeedBox]:
         for span, _ in best_rectangles(evidence - price, _MOST_SEEDS):
             top, bottom, left, right = span
             share = (bottom - top) * (right - left) / evidence.size
-            if _SMALLEST <= share <= _LARGEST and min(bottom - top, right - left) >= 4:
+            spread = max((bottom - top) / evidence.shape[0], (right - left) / evidence.shape[1])
+            if _SMALLEST <= share <= _LARGEST and spread <= _WIDEST and min(bottom - top, right - left) >= 4:
                 found.append((_wholeness(total, span), span))
     likely = _distinct(sorted(found, reverse=True), 0.7)[: 2 * _MOST_SEEDS]
     ranked = sorted(((score * _travel(first, later, span), span) for score, span in likely), reverse=True)
