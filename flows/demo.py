@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +149,16 @@ def noise_to(path: Path) -> Iterator[None]:
 
 
 def _run(videos: Path | None, work: Path, overrides: dict[str, Any], started: float) -> DemoSummary:
+    from flows.ephemeral import ephemeral_server
+
+    log.info("prefect: starting its ephemeral server")
+    with ephemeral_server() as wait_for_server:
+        return _stages(videos, work, overrides, started, wait_for_server)
+
+
+def _stages(
+    videos: Path | None, work: Path, overrides: dict[str, Any], started: float, wait_for_server: Callable[[], None]
+) -> DemoSummary:
     from pipelines.registry.record import resolve_recipe
 
     resolve_recipe(RECIPE, overrides)  # a typo ends the demo before its first stage
@@ -160,7 +170,8 @@ def _run(videos: Path | None, work: Path, overrides: dict[str, Any], started: fl
 
     inputs = prepare(work, rendered_videos=videos is None, workers=settings().workers)
     sources = [str(videos)] if videos is not None else list(inputs.videos)
-    log.info("prefect: starting its ephemeral server")
+    log.info("prefect: waiting for its ephemeral server")
+    wait_for_server()
     from flows.ingest_videos import ingest_videos
     from flows.retrain_tracker import retrain_tracker
 

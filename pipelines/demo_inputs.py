@@ -34,7 +34,7 @@ INPUTS_VERSION = 1
 TRAINING_SCENES = 44
 HELD_OUT_SCENES = 12
 _FPS = 10
-_TRAINING_PHOTOS = (
+TRAINING_PHOTOS = (
     "astronaut.png",
     "brick.png",
     "camera.png",
@@ -49,7 +49,7 @@ _TRAINING_PHOTOS = (
     "page.png",
     "retina.jpg",
 )
-_HELD_OUT_PHOTOS = ("chelsea.png", "coffee.png", "rocket.jpg")
+HELD_OUT_PHOTOS = ("chelsea.png", "coffee.png", "rocket.jpg")
 _REAL_VIDEOS = ("bikes.mp4", "carphone_pristine.mp4", "bigbuckbunny.mp4")
 _LONG_SIDE = 512
 
@@ -137,7 +137,7 @@ def _write_video(folder: Path, number: int) -> None:
         occluders=number % 2,
         camera_speed=(0.0, 1.0, 2.0)[number % 3],
     )
-    scene = render_scene(_photos(_TRAINING_PHOTOS), 1000 + number, config)
+    scene = render_scene(_photos(TRAINING_PHOTOS), 1000 + number, config)
     mpeg4 = number % 5 == 4
     encode(scene.frames, folder / f"scene_{number:03d}.{'avi' if mpeg4 else 'mp4'}", "mpeg4" if mpeg4 else "libx264")
 
@@ -147,7 +147,7 @@ def _write_sequence(root: Path, number: int) -> None:
     from sstrack.synthetic import SceneConfig, render_scene
 
     config = SceneConfig(frames=50, objects=3 + number % 3, occluders=number % 2, camera_speed=float(number % 3))
-    scene = render_scene(_photos(_HELD_OUT_PHOTOS), 900_000 + number, config)
+    scene = render_scene(_photos(HELD_OUT_PHOTOS), 900_000 + number, config)
     folder = root / f"scene_{number:03d}"
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory(dir=root) as scratch:

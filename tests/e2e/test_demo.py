@@ -1,0 +1,146 @@
+"""The whole way as a person types it: video to champion, found again by a second run, and with one's own videos."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.evaluation.run import EvaluationReport, evaluate, evaluate_static
+from pipelines.training.metrics import read_metrics
+from sstrack.models.package_files import package_recipe
+
+SSTRACK = str(Path(sys.executable).with_name("sstrack"))
+MARGIN = 8.0
+"""Points of AO by which the trained tracker has to beat each control; four runs beat each by more than 15."""
+
+
+def sstrack(*words: object, work: Path, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SSTRACK, *map(str, words)],
+        env={**os.environ, "SSTRACK_WORK": str(work), "SSTRACK_WORKERS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder and the output of one whole demo on embedded inputs."""
+    work = tmp_path_factory.mktemp("demo") / "work"
+    done = sstrack("demo", "--work", work, work=work)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return work, done.stdout
+
+
+def run_folder(work: Path) -> Path:
+    (folder,) = [path for path in (work / "runs").iterdir() if path.is_dir()]
+    return folder
+
+
+@pytest.mark.timeout(1200)
+def test_the_demo_ends_with_a_table_a_champion_and_what_to_type_next(demo: tuple[Path, str]) -> None:
+    work, output = demo
+    for row in ("video", "clips", "training", "AO trained", "AO untrained start", "champion", "gate"):
+        assert f"│ {row}" in output
+    assert "320 steps, loss" in output and "version 1 is the champion" in output and "dropped: too_short" in output
+    assert (work / "tracked.png").read_bytes().startswith(b"\x89PNG")
+    rows = read_metrics(run_folder(work))
+    assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
+    assert rows[0]["known_templates"] == 1 and rows[-1]["known_templates"] < 0.2
+
+
+@pytest.mark.timeout(600)
+def test_the_trained_tracker_beats_its_start_stillness_and_blank_or_foreign_templates(
+    demo: tuple[Path, str], tmp_path: Path
+) -> None:
+    work, _ = demo
+    folder, root = run_folder(work), str(work / "held-out")
+
+    def measured(package: str, **tracking: str) -> EvaluationReport:
+        return evaluate(str(folder / package), "folder", root, str(tmp_path), workers=2, tracking=tracking)
+
+    trained = measured("package").metrics["AO"]
+    controls = {
+        "untrained": measured("untrained").metrics["AO"],
+        "static": evaluate_static("folder", root).metrics["AO"],
+        "zeroed": measured("package", templates="zeroed").metrics["AO"],
+        "swapped": measured("package", templates="swapped").metrics["AO"],
+    }
+    assert all(trained > control + MARGIN for control in controls.values()), (trained, controls)
+
+
+def test_seed_boxes_came_from_motion_and_held_out_photographs_were_not_trained_on(demo: tuple[Path, str]) -> None:
+    from pipelines.dataset.manifest import load_manifest, read_clips
+    from pipelines.demo_inputs import HELD_OUT_PHOTOS, TRAINING_PHOTOS
+
+    work, _ = demo
+    clips = read_clips(str(work / "dataset"), load_manifest(str(work / "dataset"))).to_pylist()
+    assert {clip["seed_source"] for clip in clips} <= {"motion", ""}
+    assert not any("held-out" in clip["source_uri"] for clip in clips)
+    assert not set(HELD_OUT_PHOTOS) & set(TRAINING_PHOTOS)
+
+
+@pytest.mark.timeout(300)
+def test_a_second_run_finds_everything_done(demo: tuple[Path, str]) -> None:
+    work, output = demo
+    before = {path: path.stat().st_mtime_ns for path in [*work.glob("runs/*/*.json*"), *work.rglob("results/**/*.txt")]}
+    again = sstrack("demo", "--work", work, work=work)
+    assert again.returncode == 0, again.stderr
+    assert "found done" in again.stdout and "of 320 steps" not in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    ao = re.compile(r"AO trained\s+│ ([\d.]+)")
+    first, second = ao.search(output), ao.search(again.stdout)
+    assert first is not None and second is not None and first[1] == second[1]
+
+
+@pytest.mark.timeout(300)
+def test_the_champion_is_registered_and_tracks_from_the_registry(demo: tuple[Path, str], tmp_path: Path) -> None:
+    work, _ = demo
+    models = json.loads(sstrack("models", "list", "--json", work=work).stdout)
+    assert [(row["version"], row["aliases"]) for row in models["versions"]] == [("1", ["champion"])]
+    frames = work / "held-out" / "scene_000"
+    box = (frames / "groundtruth.txt").read_text().splitlines()[0]
+    tracked = sstrack(
+        *("track", frames, "--box", box, "--model", "models:/sstrack@champion", "--out", tmp_path / "boxes.txt"),
+        work=work,
+    )
+    assert tracked.returncode == 0, tracked.stderr
+    assert len((tmp_path / "boxes.txt").read_text().splitlines()) == 50
+
+
+@pytest.mark.timeout(900)
+def test_the_demo_runs_on_ones_own_videos(real_videos: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    done = sstrack("demo", "--videos", real_videos, "--work", work, "--set", "optim.steps=20", work=work)
+    # Twenty steps teach nothing, so the gate refuses: every stage ran and the end says why.
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert (
+        "│ training" in done.stdout
+        and "20 steps, loss" in done.stdout
+        and "champion                │ none" in done.stdout
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    assert package_recipe(run_folder(work) / "package").optim.steps == 20
+
+
+@pytest.mark.timeout(300)
+def test_wrong_videos_end_the_demo_with_a_sentence_and_leave_no_dataset(tmp_path: Path) -> None:
+    empty, text = tmp_path / "empty", tmp_path / "text"
+    empty.mkdir()
+    text.mkdir()
+    (text / "notes.mp4").write_text("no video at all\n" * 50)
+    for folder, told in ((empty, "no video in"), (text, "not_a_video")):
+        done = sstrack("demo", "--videos", folder, "--work", tmp_path / "work", work=tmp_path / "work")
+        assert done.returncode == 1 and told in done.stderr and "Traceback" not in done.stderr, done.stderr
+        assert not (tmp_path / "work" / "dataset" / "HEAD").exists()
+
+
+def test_a_wrong_recipe_field_ends_the_demo_before_its_first_stage(tmp_path: Path) -> None:
+    done = sstrack("demo", "--work", tmp_path / "work", "--set", "optim.stepz=3", work=tmp_path / "work")
+    assert done.returncode == 2 and "optim.stepz" in done.stderr
+    assert not (tmp_path / "work" / "videos").exists()
