@@ -16,7 +16,7 @@ from pipelines.ingest.seeding import look_at
 from pipelines.ingest.sources import Source
 from sstrack.clips.clip import Clip, clip_key
 from sstrack.clips.quality import Thresholds, score_span, verdict
-from sstrack.clips.shots import find_cuts, shot_spans, split_span
+from sstrack.clips.shots import find_cuts, find_fades, shot_spans, split_span
 
 
 def process_source(source: Source, config: IngestConfig, state: Path) -> Path:
@@ -79,7 +79,9 @@ def _cut(
     """Kept clips and dropped spans of one decoded source."""
     zero = round(decoded.times[0] * fps)
     numbers = np.rint(decoded.times * fps).astype(np.int64) - zero  # stored frame that shows each decoded one, or later
-    cuts = find_cuts(decoded.measures[:, 2], config.cut_level, config.cut_ratio)
+    mean, spread, change = decoded.measures[:, :3].T
+    dark = (mean < config.black_level) & (spread < 2 * config.flat_level)
+    cuts = np.union1d(find_cuts(change, config.cut_level, config.cut_ratio), find_fades(dark))
     limits = Thresholds(config.black_level, config.flat_level, config.still_level, config.min_frames)
     clips: list[tuple[Clip, tuple[Place, ...]]] = []
     rejects: list[Reject] = []

@@ -11,6 +11,7 @@ import av.error
 import av.video
 from av.stream import Disposition
 
+from pipelines import storage
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.reject import Unusable
 
@@ -39,7 +40,8 @@ class Probe:
 
 def probe(path: Path, config: IngestConfig) -> Probe:
     """Read a file's headers and count its packets. Raises Unusable for what is no video or breaks a limit."""
-    size = path.stat().st_size
+    with storage.explained(path, "read"):
+        size = path.stat().st_size
     if size == 0:
         raise Unusable("probe", "empty", "the file holds no bytes")
     if size > config.max_mib * 2**20:
