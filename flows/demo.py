@@ -150,7 +150,10 @@ def noise_to(path: Path) -> Iterator[None]:
 
 def _run(videos: Path | None, work: Path, overrides: dict[str, Any], started: float) -> DemoSummary:
     from flows.ephemeral import ephemeral_server
+    from pipelines.ingest.sources import discover
 
+    if videos is not None:
+        discover([str(videos)])  # nothing to read ends the demo before its first stage
     log.info("prefect: starting its ephemeral server")
     with ephemeral_server() as wait_for_server:
         return _stages(videos, work, overrides, started, wait_for_server)

@@ -31,8 +31,8 @@ def ephemeral_server() -> Iterator[Callable[[], None]]:
             yield lambda: woken.result()
         finally:
             woken.cancel()
-    _deliver()
-    stop_processes(descendants(os.getpid()), _PATIENCE_S)
+            _deliver()
+            stop_processes(descendants(os.getpid()), _PATIENCE_S)
 
 
 def _deliver() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from pipelines.errors import SSTrackError
@@ -26,13 +26,17 @@ class RunIdentity:
 def save_checkpoint(
     folder: Path, step: int, net: nn.Module, optimizer: torch.optim.Optimizer, identity: RunIdentity, skipped: int
 ) -> Path:
-    """Write the state after `step` steps as `folder/step_<step>`; older checkpoints but the last two are removed."""
+    """Write the state after `step` steps as `folder/step_<step>`; older ones but the last two are removed.
+
+    Raises OSError where the disk refuses; the checkpoints before it stay.
+    """
     final = folder / f"step_{step:06d}"
     draft = folder / f".step_{step:06d}.{os.getpid()}"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}, draft / "net.st")
-    save_file(_optimizer_tensors(net, optimizer), draft / "optimizer.st")
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    (draft / "net.st").write_bytes(save(weights))  # not save_file: a full disk should be an OSError
+    (draft / "optimizer.st").write_bytes(save(_optimizer_tensors(net, optimizer)))
     meta = {
         "step": step,
         "skipped": skipped,

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from pipelines import storage
 from pipelines.cluster import local_cluster
 from pipelines.errors import SSTrackError
 from pipelines.training.loop import TrainJob, build_net, train_rank
@@ -38,8 +39,9 @@ def fit(
     Raises SSTrackError if training fails.
     """
     job = TrainJob(dataset=dataset, manifest=manifest, recipe=recipe, folder=str(folder), run_key=key)
-    facts = {"run_key": key, "manifest": manifest, "step": 0}
-    save_package(folder / "untrained", build_net(recipe), recipe, facts)
+    with storage.explained(folder):
+        facts = {"run_key": key, "manifest": manifest, "step": 0}
+        save_package(folder / "untrained", build_net(recipe), recipe, facts)
     if workers == 0:
         _train_here(job, progress)
     else:
@@ -57,7 +59,8 @@ def _train_here(job: TrainJob, progress: Progress | None) -> None:
             progress({"step": float(step), **row})
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    _finish(job, train_rank(job, 0, 1, device, report))
+    with storage.explained(job.folder):
+        _finish(job, train_rank(job, 0, 1, device, report))
 
 
 def _train_on_ray(job: TrainJob, workers: int, progress: Progress | None) -> None:
@@ -102,9 +105,10 @@ def _ray_worker(config: dict[str, Any]) -> None:
 
     device = ray.train.torch.get_device()
     assert isinstance(device, torch.device)
-    net = train_rank(job, context.get_world_rank(), context.get_world_size(), device, report)
-    if context.get_world_rank() == 0:
-        _finish(job, net)
+    with storage.explained(job.folder):
+        net = train_rank(job, context.get_world_rank(), context.get_world_size(), device, report)
+        if context.get_world_rank() == 0:
+            _finish(job, net)
 
 
 @contextmanager

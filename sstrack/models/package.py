@@ -6,13 +6,12 @@ The folder is written under a temporary name and renamed, so a folder under its 
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from sstrack.models.package_files import CONFIG, FORMAT, WEIGHTS, package_recipe
@@ -23,13 +22,15 @@ from sstrack.recipes import Recipe, as_dict
 def save_package(folder: Path, net: nn.Module, recipe: Recipe, facts: Mapping[str, object]) -> Path:
     """Write a network and its recipe. `facts` (JSON types: manifest, run key, step, …) are kept beside them.
 
-    An existing package of that name is replaced. Returns `folder`.
+    An existing package of that name is replaced. Returns `folder`. Raises OSError where the disk refuses.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    draft = folder.parent / f".{folder.name}.{os.getpid()}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
     try:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-        save_file(tensors, draft / WEIGHTS)
+        (draft / WEIGHTS).write_bytes(save(tensors))  # not save_file: a full disk should be an OSError
         config = {"format": FORMAT, "recipe": as_dict(recipe), "facts": dict(facts)}
         (draft / CONFIG).write_text(json.dumps(config, sort_keys=True, indent=1) + "\n")
         for path in (draft / WEIGHTS, draft / CONFIG):

@@ -1,6 +1,7 @@
 """Training on real video: with and without Ray, found again, resumed after a kill, refused where it must be."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -101,6 +102,27 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(
     assert (folder / "package/weights.safetensors").read_bytes() == (
         undisturbed / "package/weights.safetensors"
     ).read_bytes()
+
+
+def test_a_full_disk_ends_the_run_with_a_reason_and_a_rerun_goes_on(
+    real_dataset: Path, small: Recipe, undisturbed: Path, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "runs")
+
+    def limited() -> None:
+        # No file may grow past 300 kB: the weights fit, the optimiser's state, written with every checkpoint, does not.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    sstrack = str(Path(sys.executable).with_name("sstrack"))
+    command = [sstrack, "train", str(real_dataset), "--out", out, "--workers", "0"]
+    command += [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
+    failed = subprocess.run(command, preexec_fn=limited, capture_output=True, text=True, cwd=tmp_path)
+    assert failed.returncode == 1 and "no space left to write" in failed.stderr, failed.stderr
+    assert "Traceback" not in failed.stderr
+    folder = tmp_path / "runs" / undisturbed.name
+    assert list(folder.glob("checkpoints/step_*")) == [] and not (folder / "package").exists()
+    assert train(str(real_dataset), small, out, workers=0).steps == SMALL["optim.steps"]
 
 
 def test_more_workers_than_groups_are_refused(real_dataset: Path, small: Recipe, tmp_path: Path) -> None:
