@@ -151,9 +151,12 @@ def noise_to(path: Path) -> Iterator[None]:
 def _run(videos: Path | None, work: Path, overrides: dict[str, Any], started: float) -> DemoSummary:
     from flows.ephemeral import ephemeral_server
     from pipelines.ingest.sources import discover
+    from pipelines.training.launch import resolve_recipe
 
+    # A typo, or nothing to read, ends the demo before its first stage.
+    resolve_recipe(RECIPE, overrides)
     if videos is not None:
-        discover([str(videos)])  # nothing to read ends the demo before its first stage
+        discover([str(videos)])
     log.info("prefect: starting its ephemeral server")
     with ephemeral_server() as wait_for_server:
         return _stages(videos, work, overrides, started, wait_for_server)
@@ -162,9 +165,6 @@ def _run(videos: Path | None, work: Path, overrides: dict[str, Any], started: fl
 def _stages(
     videos: Path | None, work: Path, overrides: dict[str, Any], started: float, wait_for_server: Callable[[], None]
 ) -> DemoSummary:
-    from pipelines.registry.record import resolve_recipe
-
-    resolve_recipe(RECIPE, overrides)  # a typo ends the demo before its first stage
     log.info("inputs: preparing videos and held-out sequences under %s", work)
     from pipelines.demo_inputs import prepare
     from pipelines.evaluation.pictures import draw_results
@@ -212,7 +212,7 @@ def _with_groups_that_fit(dataset: str, overrides: dict[str, Any]) -> dict[str, 
     """Smaller groups where a few videos give fewer clips with a seed box than the recipe's group takes."""
     from pipelines.dataset.manifest import load_manifest
     from pipelines.dataset.samples import sample_clips
-    from pipelines.registry.record import resolve_recipe
+    from pipelines.training.launch import resolve_recipe
 
     wanted = resolve_recipe(RECIPE, overrides).data.group_size
     seeded = len(sample_clips(dataset, load_manifest(dataset).digest))

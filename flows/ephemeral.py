@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 from flows.children import descendants, stop_processes
@@ -30,7 +30,7 @@ def ephemeral_server() -> Iterator[Callable[[], None]]:
         try:
             yield lambda: woken.result()
         finally:
-            woken.cancel()
+            wait([woken])  # a server that is stopped while it starts would be waited for until its time limit
             _deliver()
             stop_processes(descendants(os.getpid()), _PATIENCE_S)
 

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.dataset.manifest import load_manifest
-from pipelines.errors import UsageError
 from pipelines.registry.runs import TrainingRun, registry_client
 from pipelines.settings import settings
-from pipelines.training.launch import TrainResult, run_key, train
+from pipelines.training.launch import TrainResult, resolve_recipe, run_key, train
 from pipelines.training.metrics import read_metrics
 from sstrack.recipes import Recipe, as_dict
-from sstrack.recipes import recipe as recipe_named
 
 log = logging.getLogger(__name__)
 
@@ -70,14 +68,6 @@ def train_and_record(
         result.loss_end,
     )
     return {**result.as_dict(), "run_id": _record(uri, dataset, config, result)}
-
-
-def resolve_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
-    """The recipe with its overrides; UsageError names what is wrong."""
-    try:
-        return recipe_named(name, overrides)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
 
 
 def _record(uri: str, dataset: str, config: Recipe, result: TrainResult) -> str:

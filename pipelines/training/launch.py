@@ -6,7 +6,7 @@ crash goes on from the newest checkpoint.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pipelines.errors import UsageError
 from pipelines.locks import work_lock
 from pipelines.training.metrics import read_metrics
 from sstrack.recipes import Recipe, config_digest
+from sstrack.recipes import recipe as recipe_named
 
 Progress = Callable[[dict[str, float]], None]
 """Called with each new row of metrics; `step` is in it."""
@@ -46,6 +47,14 @@ class TrainResult:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def resolve_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
+    """The recipe with its overrides; UsageError names what is wrong."""
+    try:
+        return recipe_named(name, overrides)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def run_key(recipe: Recipe, manifest: str) -> str:

@@ -102,7 +102,7 @@ def test_a_second_run_finds_everything_done(demo: tuple[Path, str]) -> None:
 def test_the_champion_is_registered_and_tracks_from_the_registry(demo: tuple[Path, str], tmp_path: Path) -> None:
     work, _ = demo
     models = json.loads(sstrack("models", "list", "--json", work=work).stdout)
-    assert [(row["version"], row["aliases"]) for row in models["versions"]] == [("1", ["champion"])]
+    assert [(row["version"], row["aliases"]) for row in models["models"]] == [("1", ["champion"])]
     frames = work / "held-out" / "scene_000"
     box = (frames / "groundtruth.txt").read_text().splitlines()[0]
     tracked = sstrack(
