@@ -40,7 +40,7 @@ def fork_supervised() -> None:
 def _end_with_parent(lifeline: int) -> None:
     """Wait until the waiting process is gone, killed say; then nobody should go on here."""
     os.read(lifeline, 1)
-    stop_processes(descendants(os.getpid()))
+    stop_processes(descendants(os.getpid()), patience=1.0)
     os._exit(1)
 
 
