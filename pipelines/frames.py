@@ -2,12 +2,21 @@
 imports nothing of ours."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import av
+import av.container
+import av.error
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+CONTAINERS = (
+    "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,mxf,ivf,wtv,nut,dv,m4v,h264,hevc,rm,yuv4mpegpipe"
+)
+"""Real video containers. Playlists and scripts, which name other files, are not among them and so are never opened."""
+PROTOCOLS = "file,pipe"
 IMAGES = (".jpg", ".jpeg", ".png")
 
 
@@ -38,21 +47,32 @@ def count_frames(source: Path) -> int:
     """Frames in `source` as far as can be said without decoding; 0 when a video does not say."""
     if source.is_dir():
         return sum(path.suffix.lower() in IMAGES for path in source.iterdir())
-    video = cv2.VideoCapture(str(source))
-    try:
-        return max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
-    finally:
-        video.release()
+    with _opened(source) as container:
+        return container.streams.video[0].frames
 
 
 def _read_video(path: Path) -> Iterator[NDArray[np.uint8]]:
-    video = cv2.VideoCapture(str(path))
+    decoded = 0
     try:
-        good, frame = video.read()
-        if not good:
-            raise ValueError(f"{path} is not a video that can be decoded")
-        while good:
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
-            good, frame = video.read()
-    finally:
-        video.release()
+        with _opened(path) as container:
+            container.streams.video[0].thread_type = "AUTO"
+            for frame in container.decode(video=0):
+                picture = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+                yield np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
+                decoded += 1
+    except av.error.FFmpegError as error:
+        raise ValueError(f"{path} cannot be decoded after frame {decoded}: {error}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """A local video container with a video stream, and nothing that would make the decoder open other files."""
+    limits = {"format_whitelist": CONTAINERS, "protocol_whitelist": PROTOCOLS}
+    try:
+        container = av.open(str(path), options=limits)
+    except (av.error.FFmpegError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a video that can be decoded: {error}") from error
+    with container:
+        if not container.streams.video:
+            raise ValueError(f"{path} has no video stream")
+        yield container

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import SSTrackError
-from pipelines.ingest.probe import CONTAINERS, PROTOCOLS, Probe
+from pipelines.frames import CONTAINERS, PROTOCOLS
+from pipelines.ingest.probe import Probe
 from pipelines.ingest.reject import Unusable
 from pipelines.settings import settings
 from sstrack.clips.luma import LumaTrack

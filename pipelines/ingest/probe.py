@@ -12,16 +12,11 @@ import av.video
 from av.stream import Disposition
 
 from pipelines import storage
+from pipelines.frames import CONTAINERS, PROTOCOLS
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.reject import Unusable
 
 log = logging.getLogger(__name__)
-
-CONTAINERS = (
-    "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,mxf,ivf,wtv,nut,dv,m4v,h264,hevc,rm,yuv4mpegpipe"
-)
-"""Real video containers. Playlists and scripts, which name other files, are not among them and so are never opened."""
-PROTOCOLS = "file,pipe"
 
 
 @dataclass(frozen=True)

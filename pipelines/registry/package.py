@@ -16,7 +16,17 @@ import sstrack
 
 log = logging.getLogger(__name__)
 
-REQUIREMENTS = ("mlflow", "numpy", "opencv-python-headless", "pydantic", "safetensors", "timm", "torch", "torchvision")
+REQUIREMENTS = (
+    "av",
+    "mlflow",
+    "numpy",
+    "opencv-python-headless",
+    "pydantic",
+    "safetensors",
+    "timm",
+    "torch",
+    "torchvision",
+)
 """What the served tracker imports, pinned to the versions at hand. Listed, so that MLflow need not import and guess."""
 
 MODEL_FILE = Path(__file__).with_name("serving_model.py")

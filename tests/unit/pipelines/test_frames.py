@@ -1,0 +1,41 @@
+"""Frames of a clip: videos and folders alike, and nothing that names other files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.frames import count_frames, read_clip
+
+
+def test_a_video_gives_all_its_frames_as_rgb(real_videos: Path) -> None:
+    frames = list(read_clip(real_videos / "action.avi"))
+    assert len(frames) == count_frames(real_videos / "action.avi") == 164
+    assert all(frame.shape == (240, 320, 3) and frame.dtype == np.uint8 for frame in frames)
+
+
+def test_a_folder_of_images_gives_them_by_name(shared: Path) -> None:
+    folder = shared / "data/sequences/davis/car-shadow/img"
+    assert len(list(read_clip(folder))) == count_frames(folder) > 10
+
+
+def test_a_playlist_named_like_a_video_is_refused(real_videos: Path, tmp_path: Path) -> None:
+    playlist = tmp_path / "clip.mp4"
+    playlist.write_text(
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{real_videos / 'action.avi'}\n#EXT-X-ENDLIST\n"
+    )
+    with pytest.raises(ValueError, match="is not a video that can be decoded"):
+        next(read_clip(playlist))
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all\n" * 100])
+def test_a_file_that_is_no_video_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is not a video that can be decoded"):
+        next(read_clip(path))
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no image"):
+        read_clip(tmp_path)
