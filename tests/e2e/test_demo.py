@@ -15,7 +15,7 @@ from sstrack.models.package_files import package_recipe
 
 SSTRACK = str(Path(sys.executable).with_name("sstrack"))
 MARGIN = 8.0
-"""Points of AO by which the trained tracker has to beat each control; four runs beat each by more than 15."""
+"""Points of AO by which the trained tracker has to beat each control; three whole runs beat each by more than 20."""
 
 
 def sstrack(*words: object, work: Path, timeout: float = 900) -> subprocess.CompletedProcess[str]:
