@@ -34,7 +34,7 @@ class TrackerNet(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = OneStreamBackbone(config)
-        self.head = CentreHead(config.width, config.head_width)
+        self.head = CentreHead(config.width, config.head_width, config.head_depth, config.head_norm)
         self.register_buffer("mean", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(3, 1, 1), persistent=False)
         self.mean: Tensor
@@ -45,18 +45,28 @@ class TrackerNet(nn.Module):
         """Cells per side of the score map."""
         return self.config.search_size // self.config.patch
 
-    def forward(self, templates_BTCHW: Tensor, search_BCHW: Tensor, query_BC: Tensor | None = None) -> NetOutput:
+    def forward(
+        self,
+        templates_BTCHW: Tensor,
+        search_BCHW: Tensor,
+        query_BC: Tensor | None = None,
+        keep: float | None = None,
+    ) -> NetOutput:
         """Locate the templates' target in the search region.
 
         Args:
             templates_BTCHW: `[B, T, 3, template_size, template_size]` float RGB in 0..255.
             search_BCHW: `[B, 3, search_size, search_size]` float RGB in 0..255.
             query_BC: query output of the frame before; None starts a sequence.
+            keep: share of the search tokens that each eliminating block keeps, for a schedule; None takes
+                `config.keep_ratio`, as in tracking.
         """
         templates, search = self._normalise(templates_BTCHW), self._normalise(search_BCHW)
-        query, tokens = self.backbone(templates, search, query_BC)
-        # Reweighting: a search token counts by its agreement with the query.
-        weight = tokens @ query[:, :, None] / query.shape[-1] ** 0.5
+        share = self.config.keep_ratio if keep is None else keep
+        query, tokens = self.backbone(templates, search, query_BC, share)
+        # Reweighting: a search token counts by its agreement with the query. The root keeps bf16 in range; the norm
+        # after the head's first convolution takes any constant factor out again.
+        weight = (tokens * query[:, None]).sum(-1, keepdim=True) / query.shape[-1] ** 0.5
         b, _, c = tokens.shape
         features = (tokens * weight).transpose(1, 2).reshape(b, c, self.cells, self.cells)
         return NetOutput(self.head(features), query, tokens)

@@ -29,9 +29,14 @@ class ClipBatch:
 
 
 class Network(Protocol):
-    """What an objective asks of a network (a wrapped one, DDP's say, too)."""
+    """What an objective asks of a network (a wrapped or compiled one too).
 
-    def __call__(self, templates: Tensor, search: Tensor, query: Tensor | None = None) -> NetOutput: ...
+    `keep` is the share of search tokens that candidate elimination keeps; None takes the network's own.
+    """
+
+    def __call__(
+        self, templates: Tensor, search: Tensor, query: Tensor | None = None, keep: float | None = None
+    ) -> NetOutput: ...
 
 
 class Objective(Protocol):
