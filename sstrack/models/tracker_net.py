@@ -50,7 +50,7 @@ class TrackerNet(nn.Module):
         templates_BTCHW: Tensor,
         search_BCHW: Tensor,
         query_BC: Tensor | None = None,
-        keep: float | None = None,
+        eliminate: float = 1.0,
     ) -> NetOutput:
         """Locate the templates' target in the search region.
 
@@ -58,12 +58,11 @@ class TrackerNet(nn.Module):
             templates_BTCHW: `[B, T, 3, template_size, template_size]` float RGB in 0..255.
             search_BCHW: `[B, 3, search_size, search_size]` float RGB in 0..255.
             query_BC: query output of the frame before; None starts a sequence.
-            keep: share of the search tokens that each eliminating block keeps, for a schedule; None takes
-                `config.keep_ratio`, as in tracking.
+            eliminate: how much of the candidate elimination is in force, 0..1, for a schedule: 0 keeps all search
+                tokens, 1 the configured share, as in tracking. Between, the kept share goes in steps of a twentieth.
         """
         templates, search = self._normalise(templates_BTCHW), self._normalise(search_BCHW)
-        share = self.config.keep_ratio if keep is None else keep
-        query, tokens = self.backbone(templates, search, query_BC, share)
+        query, tokens = self.backbone(templates, search, query_BC, kept_share(self.config.keep_ratio, eliminate))
         # Reweighting: a search token counts by its agreement with the query. The root keeps bf16 in range; the norm
         # after the head's first convolution takes any constant factor out again.
         weight = (tokens * query[:, None]).sum(-1, keepdim=True) / query.shape[-1] ** 0.5
@@ -73,3 +72,12 @@ class TrackerNet(nn.Module):
 
     def _normalise(self, picture: Tensor) -> Tensor:
         return (picture / 255 - self.mean) / self.std
+
+
+def kept_share(keep_ratio: float, eliminate: float) -> float:
+    """Share of the search tokens to keep when `eliminate` of the elimination is in force.
+
+    In steps of a twentieth on the way, so that the schedule meets few tensor shapes: each one costs a compiled network
+    a compilation and the allocator new blocks.
+    """
+    return keep_ratio if eliminate >= 1 else round(20 * (1 - eliminate * (1 - keep_ratio))) / 20
