@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from timm.layers.attention import Attention
 from timm.models.vision_transformer import Block
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from sstrack.models.backbone import OneStreamBackbone, elimination_blocks, resize_table
@@ -79,7 +80,7 @@ def plain_elimination(
 ) -> tuple[Tensor, Tensor]:
     """One eliminating block in float64, token by token, with the whole attention matrix."""
     attention = block.attn
-    assert isinstance(attention.qkv, nn.Linear) and isinstance(attention.num_heads, int)
+    assert isinstance(attention, Attention)
     heads, width = attention.num_heads, tokens.shape[-1]
     per = width // heads
     rows: list[Tensor] = []
