@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.s3 import S3Server, seaweedfs
+
 REPO = Path(__file__).resolve().parent.parent
 
 # Read when Prefect, Ray and MLflow are imported: nothing leaves the machine, nothing of the user's is touched.
-for _name in [name for name in os.environ if name.startswith(("PREFECT_", "SSTRACK_", "MLFLOW_"))]:
+for _name in [name for name in os.environ if name.startswith(("AWS_", "PREFECT_", "SSTRACK_", "MLFLOW_"))]:
     if _name != "SSTRACK_SHARED":
         del os.environ[_name]
 _HOME = tempfile.mkdtemp(prefix="sstrack-tests-")
@@ -65,6 +67,15 @@ def mlflow_uri(work: Path, migrated_mlflow: Path) -> str:
     work.mkdir(parents=True, exist_ok=True)
     shutil.copy(migrated_mlflow, work / "mlflow.db")
     return f"sqlite:///{work / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server on loopback; the AWS_* variables name it and hold its keys until the session ends."""
+    with seaweedfs(tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as environment:
+        for name, value in server.environment.items():
+            environment.setenv(name, value)
+        yield server
 
 
 @pytest.fixture(scope="session")

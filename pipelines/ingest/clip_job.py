@@ -14,17 +14,18 @@ from pipelines.ingest.probe import Probe, probe
 from pipelines.ingest.reject import Reject, Unusable
 from pipelines.ingest.seeding import look_at
 from pipelines.ingest.sources import Source
+from pipelines.ingest.workspace import Workspace
 from sstrack.clips.clip import Clip, clip_key
 from sstrack.clips.quality import Thresholds, score_span, verdict
 from sstrack.clips.shots import find_cuts, find_fades, shot_spans, split_span
 
 
-def process_source(source: Source, config: IngestConfig, state: Path) -> Path:
-    """Find or make the pack of one source under `state`; returns its folder.
+def process_source(source: Source, config: IngestConfig, space: Workspace) -> str:
+    """Find or make the pack of one source in `space`; returns its URI.
 
     A source that yields nothing gives a pack of rejects. Raises SSTrackError only where the disk refuses.
     """
-    return find_or_make(state, pack_key(source, config), lambda frames: _fill(source, config, frames))
+    return find_or_make(space, pack_key(source, config), lambda frames: _fill(source, config, frames))
 
 
 def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:
@@ -32,7 +33,7 @@ def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:
     try:
         video = probe(source.path, config)
     except Unusable as problem:
-        return Pack(record, (), (_reject(record, problem),), Path())
+        return Pack(record, (), (_reject(record, problem),))
     fps = min(Fraction(config.fps).limit_denominator(1001), video.fps)
     record = _describe(record, video, decoded=None)
     size = stored_size(video, config.long_side)
@@ -41,14 +42,14 @@ def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:
     try:
         decoded = decode(source.path, video, size, fps, deadline, spool.store)
     except Unusable as problem:
-        return Pack(record, (), (_reject(record, problem),), Path())
+        return Pack(record, (), (_reject(record, problem),))
     frames.flush()
     record = _describe(record, video, decoded)
     clips, rejects = _cut(record, decoded, float(fps), size, Path(frames.name), spool.places, config)
     if record.frames_decoded < record.frames_expected:
         rejects.insert(0, _lost(record, decoded))
     kept = _describe(record, video, decoded, clips=len(clips))
-    return Pack(kept, tuple(clips), tuple(rejects), Path(frames.name))
+    return Pack(kept, tuple(clips), tuple(rejects))
 
 
 class _Spool:
@@ -98,7 +99,6 @@ def _cut(
             clip = Clip(
                 clip_id=clip_key(source.source_id, first, end, config.digest),
                 source_id=source.source_id,
-                source_uri=source.source_uri,
                 start_s=round(start_s, 6),
                 end_s=round(end_s, 6),
                 fps=round(fps, 6),

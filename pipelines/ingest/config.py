@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.dataset.manifest import digest_of
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 """Raised when the meaning of ingest's output changes, so that older results are not found again."""
 
 _WITHOUT_EFFECT = {"shard_mib", "deadline_factor"}

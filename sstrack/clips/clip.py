@@ -19,11 +19,13 @@ class SeedBox:
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip. Times are seconds of the source, sizes pixels of the stored frames, `scores` named measurements."""
+    """One clip. Times are seconds of the source, sizes pixels of the stored frames, `scores` named measurements.
+
+    `source_id` is the sha256 of its video; no path is kept here, so the same video gives the same clip wherever it lay.
+    """
 
     clip_id: str
     source_id: str
-    source_uri: str
     start_s: float
     end_s: float
     fps: float

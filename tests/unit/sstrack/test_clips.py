@@ -106,9 +106,7 @@ def test_the_best_rectangle_is_the_block_of_evidence(top: int, left: int, height
 
 
 def test_a_clip_survives_json() -> None:
-    clip = Clip(
-        "ab", "cd", "/v.mp4", 0.5, 2.5, 10.0, 20, 320, 180, {"motion": 3.0}, (SeedBox((1, 2, 3, 4), 0.5, "x"),), "e"
-    )
+    clip = Clip("ab", "cd", 0.5, 2.5, 10.0, 20, 320, 180, {"motion": 3.0}, (SeedBox((1, 2, 3, 4), 0.5, "x"),), "e")
     assert Clip.from_dict(json.loads(json.dumps(clip.as_dict()))) == clip
 
 
