@@ -25,7 +25,7 @@ def process_source(source: Source, config: IngestConfig, space: Workspace) -> st
 
     A source that yields nothing gives a pack of rejects. Raises SSTrackError only where the disk refuses.
     """
-    return find_or_make(space, pack_key(source, config), lambda frames: _fill(source, config, frames))
+    return find_or_make(space, pack_key(source.source_id, config), lambda frames: _fill(source, config, frames))
 
 
 def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:

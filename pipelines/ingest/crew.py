@@ -1,4 +1,4 @@
-"""Who does the jobs: this process itself, watched worker processes on this machine, or such workers on a Ray cluster."""
+"""Who does the jobs: this process itself, watched worker processes on this machine, or such workers on Ray."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -53,7 +53,7 @@ class Here:
 
     def start(self, number: int, job: Any) -> None:
         try:
-            value = self._work(job, lambda stage, amount: self._news.append(Told(number, stage, amount)))
+            value = self._work(job, lambda stage, amount, source_id="": self._news.append(Told(number, stage, amount)))
         except Transient as error:
             self._news.append(Ended(number, Raised(error, str(error))))
         else:
@@ -101,7 +101,7 @@ class LocalCrew:
             worker.close()
 
     def _run(self, worker: Worker, number: int, job: Any) -> None:
-        outcome = worker.run(job, lambda stage, amount: self._news.put(Told(number, stage, amount)))
+        outcome = worker.run(job, lambda stage, amount, source_id="": self._news.put(Told(number, stage, amount)))
         self._idle.put(worker)
         self._news.put(Ended(number, outcome))
 
@@ -146,7 +146,7 @@ class RayCrew:
             cluster.end(actor)
 
 
-def _silent(stage: str, amount: float) -> None:
+def _silent(stage: str, amount: float, source_id: str = "") -> None:
     """Stages of jobs on other machines are not told while they run."""
 
 

@@ -10,6 +10,9 @@ from pipelines import storage
 from pipelines.ingest import remote
 from pipelines.ingest.clip_job import process_source
 from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.labelled.clips import digest_of_sequence, fill
+from pipelines.ingest.labelled.find import Member
+from pipelines.ingest.pack import SourceRecord, find_or_make, pack_key
 from pipelines.ingest.reject import Transient, Unusable
 from pipelines.ingest.sources import Found, Source
 from pipelines.ingest.stages import Tell, recorded, stage
@@ -53,6 +56,8 @@ def run_job(setup: Setup, found: Found, tell: Tell) -> Result:
 
 
 def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Result:
+    if found.member is not None:
+        return _run_labelled(setup, found, found.member, cpu)
     if storage.is_local(found.uri):
         path = storage.local_path(found.uri)
         with stage("read", found.bytes):
@@ -65,9 +70,22 @@ def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Re
         raise Unusable("read", "checksum", f"its bytes have sha256 {source_id}, the list promises {found.sha256}")
     if source_id in setup.known:
         return Result(source_id, size, cpu=cpu)
-    with stage("probe", size):
+    with stage("probe", size, source_id):
         pack = process_source(Source(source_id, found.label, path, size), setup.config, setup.space)
     return Result(source_id, size, pack, cpu=cpu)
+
+
+def _run_labelled(setup: Setup, found: Found, member: Member, cpu: dict[str, float]) -> Result:
+    with stage("read", found.bytes):
+        sequence = member.read()
+        source_id = digest_of_sequence(sequence)
+    if source_id in setup.known:
+        return Result(source_id, found.bytes, cpu=cpu)
+    record = SourceRecord(source_id, found.label, found.bytes, setup.config.digest, container=member.layout)
+    key = pack_key(source_id, setup.config)
+    with stage("decode", len(sequence.frames) / sequence.fps, source_id):
+        pack = find_or_make(setup.space, key, lambda file: fill(sequence, record, setup.config, file))
+    return Result(source_id, found.bytes, pack, cpu=cpu)
 
 
 def _digest(path: Path) -> tuple[str, int]:

@@ -1,32 +1,25 @@
 """Videos in object stores: what is there, in which version, and a copy of one in a scratch folder."""
 
+import errno
 import hashlib
+import re
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
-import fsspec
+from fsspec.utils import glob_translate
 
-from pipelines import storage
+from pipelines import s3, storage
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.ingest.reject import Transient, Unusable
+from pipelines.local_files import explained
+from pipelines.s3 import Object
+from pipelines.s3_errors import MissingObject
 
-_CHUNK = 8 << 20
 _SPARE = 256 << 20
-_LOOKERS = 16
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An object: its URI, what names its version (ETag, else size and time of change), its size in bytes."""
-
-    uri: str
-    version: str
-    bytes: int
+"""Bytes that a fetch leaves free on the disk."""
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
+"""What this machine's disk says, not the store: trying again helps nobody."""
 
 
 def require_scheme(uri: str) -> None:
@@ -35,47 +28,38 @@ def require_scheme(uri: str) -> None:
         raise UsageError(f"{uri} cannot be read: sources are local paths and s3:// URIs.")
 
 
-def under(uri: str) -> list[Entry]:
-    """The object `uri`, or all objects below the prefix; empty where there is neither."""
-    filesystem, key = _open(uri)
-    with _answering(uri):
-        found: dict[str, Any] = filesystem.find(key, detail=True)
-    return [_entry(filesystem, info) for _, info in sorted(found.items())]
+def under(uri: str) -> list[Object]:
+    """The object `uri` and all objects below it, taken as a folder."""
+    named = s3.look_up([uri]) if s3.split(uri)[1] and not uri.endswith("/") else []
+    return [*named, *storage.list_objects(uri)]
 
 
-def matching(pattern: str) -> list[Entry]:
+def matching(pattern: str) -> list[Object]:
     """All objects that a pattern with *, ?, ** and [] names."""
-    filesystem, key = _open(pattern)
-    with _answering(pattern):
-        found: dict[str, Any] = filesystem.glob(key, detail=True)
-    return [_entry(filesystem, info) for _, info in sorted(found.items()) if info["type"] == "file"]
+    fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
+    wanted = re.compile(glob_translate(pattern.removeprefix("s3://")))
+    return [each for each in storage.list_objects(fixed) if wanted.match(each.uri.removeprefix("s3://"))]
 
 
-def look_up(uris: Sequence[str]) -> dict[str, Entry]:
-    """Those of `uris` that are objects."""
-    with ThreadPoolExecutor(_LOOKERS) as pool:
-        return {entry.uri: entry for entry in pool.map(_look, uris) if entry is not None}
+def look_up(uris: Iterable[str]) -> dict[str, Object]:
+    """Those of `uris` that are objects, by URI."""
+    return {each.uri: each for each in s3.look_up(uris)}
 
 
-def _look(uri: str) -> Entry | None:
-    filesystem, key = _open(uri)
-    with _answering(uri):
-        try:
-            info = filesystem.info(key)
-        except FileNotFoundError:
-            return None
-    return Entry(uri, _version(info), int(info["size"])) if info["type"] == "file" else None
+def version(each: Object) -> str:
+    """What names the bytes of an object: its entity tag."""
+    return each.tag or f"{each.size}-{each.modified.isoformat()}"
 
 
 def fetch(uri: str, size: int, folder: Path, limit: int) -> tuple[Path, str, int]:
     """Copy an object into `folder`; returns the copy, the hex sha256 of its bytes and their number.
 
-    Raises Unusable for an object of more than `limit` bytes, Transient where the store fails, SSTrackError where the
-    disk is too small for it. Nothing is left in `folder` then.
+    Raises Unusable for an object of more than `limit` bytes and one that is gone, Transient where the store fails,
+    SSTrackError where the disk is too small for it. Nothing is left in `folder` then.
     """
     if size > limit:
         raise Unusable("fetch", "file_too_large", f"{size} bytes; a fetched copy may have {limit}")
-    with storage.explained(folder):
+    with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
     if free < size + _SPARE:
@@ -83,56 +67,14 @@ def fetch(uri: str, size: int, folder: Path, limit: int) -> tuple[Path, str, int
             f"no space left to fetch {uri}: {size} bytes, {free} free in {folder}: free some space and run the same "
             "command again; what is finished is kept."
         )
-    copy = folder / ("fetched" + Path(uri).suffix[:16])
-    digest = hashlib.sha256()
-    count = 0
+    copy = folder / ("fetched" + PurePosixPath(uri).suffix[:16])
     try:
-        with copy.open("wb") as file:
-            for piece in _pieces(uri):
-                count += len(piece)
-                if count > limit:
-                    raise Unusable("fetch", "file_too_large", f"it grew above {limit} bytes while it was fetched")
-                digest.update(piece)
-                with storage.explained(copy):
-                    file.write(piece)
-    except BaseException:
-        copy.unlink(missing_ok=True)
-        raise
-    return copy, digest.hexdigest(), count
-
-
-def _pieces(uri: str) -> Iterator[bytes]:
-    filesystem, key = _open(uri)
-    try:
-        with filesystem.open(key, "rb", block_size=_CHUNK, cache_type="readahead") as stream:
-            while piece := stream.read(_CHUNK):
-                yield piece
-    except Exception as error:
-        raise Transient(f"{uri} could not be fetched: {type(error).__name__}: {error}") from error
-
-
-def _open(uri: str) -> tuple[Any, str]:
-    require_scheme(uri)
-    return fsspec.core.url_to_fs(uri, use_listings_cache=False)
-
-
-@contextmanager
-def _answering(uri: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise SSTrackError(
-            f"{uri} cannot be listed ({type(error).__name__}: {error}): check the bucket's name, the keys and "
-            "AWS_ENDPOINT_URL, and run the same command again."
-        ) from error
-
-
-def _entry(filesystem: Any, info: dict[str, Any]) -> Entry:
-    return Entry(filesystem.unstrip_protocol(info["name"]), _version(info), int(info["size"]))
-
-
-def _version(info: dict[str, Any]) -> str:
-    tag = str(info.get("ETag") or "").strip('"')
-    return tag or f"{info['size']}-{info.get('LastModified', '')}"
+        storage.download(uri, copy)
+    except MissingObject as error:
+        raise Unusable("fetch", "missing", "it was there when the run began and is gone") from error
+    except SSTrackError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _DISK:
+            raise
+        raise Transient(str(error)) from error
+    with copy.open("rb") as file:
+        return copy, hashlib.file_digest(file, "sha256").hexdigest(), file.tell()

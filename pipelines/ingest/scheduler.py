@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from pipelines.errors import SSTrackError
 from pipelines.ingest.crew import Crew, Ended, Told
 from pipelines.ingest.limits import BYTE_STAGES, RunLimits
+from pipelines.ingest.quarantine import Crashes
 from pipelines.ingest.reject import Transient
 from pipelines.ingest.worker import Died, Done, Raised
 
@@ -49,6 +50,8 @@ class Finished:
     value: Any = None
     reason: str = ""
     detail: str = ""
+    source_id: str = ""
+    """Of a job that was not done, as far as its worker told it."""
 
 
 class Watch(Protocol):
@@ -57,19 +60,15 @@ class Watch(Protocol):
     def __call__(self, running: Sequence[Running]) -> None: ...
 
 
-def run_jobs(
-    jobs: Sequence[Any], crew: Crew, limits: RunLimits, watch: Watch, crashes: dict[str, int]
-) -> Iterator[Finished]:
-    """Yield each job's end, in the order they end. `crashes` counts, by label, how many workers a job has killed; it
-    is updated. An SSTrackError of a job (no space left, say) stops everything and is raised; so is what fails in this
+def run_jobs(jobs: Sequence[Any], crew: Crew, limits: RunLimits, watch: Watch, crashes: Crashes) -> Iterator[Finished]:
+    """Yield each job's end, in the order they end. `crashes` counts, by label, how many workers a job has killed. An
+    SSTrackError of a job (no space left, say) stops everything and is raised; so is what fails in this
     process."""
     return _Schedule(jobs, crew, limits, watch, crashes).run()
 
 
 class _Schedule:
-    def __init__(
-        self, jobs: Sequence[Any], crew: Crew, limits: RunLimits, watch: Watch, crashes: dict[str, int]
-    ) -> None:
+    def __init__(self, jobs: Sequence[Any], crew: Crew, limits: RunLimits, watch: Watch, crashes: Crashes) -> None:
         self._waiting = sorted(range(len(jobs)), key=lambda number: jobs[number].weight)  # popped from the end
         self._later: list[tuple[float, int]] = []
         self._failures = [0] * len(jobs)
@@ -126,9 +125,10 @@ class _Schedule:
         return None
 
     def _dead(self, number: int, job: Any, death: Died) -> Finished | None:
-        count = self._crashes[job.label] = self._crashes.get(job.label, 0) + 1
+        count = self._crashes.one_more(job.label)
         if count >= self._limits.crashes:
-            return Finished(job, reason=death.reason, detail=f"{death.detail}, {count} times: quarantined")
+            detail = f"{death.detail} ({count} times); --retry-quarantined tries it again"
+            return Finished(job, reason=death.reason, detail=detail, source_id=death.source_id)
         log.warning("%s: %s; trying again", job.label, death.detail)
         self._later.append((time.monotonic(), number))
         return None

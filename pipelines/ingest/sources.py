@@ -4,16 +4,22 @@ versions only; no byte of a video is read here."""
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.ingest import remote
+from pipelines.ingest.labelled.find import Member, describe, find_members
 from pipelines.ingest.lists import BadRow, is_list, read_list
+from pipelines.local_files import explained
 
 VIDEO_EXTENSIONS = frozenset(
-    """.mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .m2ts .mts .wmv .asf .flv .ogv .3gp .mxf .vob .ivf .y4m""".split()
+    f".{name}"
+    for name in (
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "m2ts"),
+        *("mts", "wmv", "asf", "flv", "ogv", "3gp", "mxf", "vob", "ivf", "y4m"),
+    )
 )
 """What a folder or prefix is searched for; a file that is named itself may have any other."""
 _PATTERN = frozenset("*?[")
@@ -30,15 +36,13 @@ class Found:
     bytes: int
     sha256: str = ""
     """What a list promises its bytes to be."""
-    layout: str = ""
-    """For a labelled sequence: the name of its set's layout. `uri` is its folder or truth file then."""
-    sequence: str = ""
-    """For a labelled sequence: its name inside the set."""
+    member: Member | None = None
+    """The labelled sequence that this is. `uri` is the folder or file that it is read from then."""
 
     @property
     def label(self) -> str:
         """Its name as valid UTF-8, for tables and messages."""
-        return label(f"{self.uri}#{self.sequence}" if self.sequence else self.uri)
+        return label(f"{self.uri}#{self.member.name}" if self.member and self.member.name else self.uri)
 
     @property
     def weight(self) -> float:
@@ -58,72 +62,99 @@ class Source:
 
 @dataclass
 class Discovery:
-    """What was found, each name once, and what lists name in vain."""
+    """What was found, each name once, and what is named in vain."""
 
     found: list[Found] = field(default_factory=list)
-    bad_rows: list[BadRow] = field(default_factory=list)
+    bad: list[BadRow] = field(default_factory=list)
 
 
-def discover(sources: Sequence[str]) -> Discovery:
-    """All videos that `sources` name, sorted by name.
+def discover(sources: Sequence[str], layout: str = "") -> Discovery:
+    """All videos and labelled sequences that `sources` name, sorted by name; sequences alone where a `layout` is named.
 
     Raises SSTrackError for a place that is not there, and where there is nothing to read at all; UsageError for a
-    scheme that cannot be read and a list without a `uri` column.
+    scheme that cannot be read, a list without a `uri` column and an unknown layout.
     """
     if not sources:
         raise UsageError("no sources were given; name video files, folders, s3:// prefixes or lists of them.")
     discovery = Discovery()
     named: dict[str, Found] = {}
     for source in sources:
-        for found in _from_list(source, discovery) if is_list(source) else _from_place(source):
-            named.setdefault(found.uri, found)
-    if not named and not discovery.bad_rows:
+        finds = _from_set if layout else _from_list if is_list(source) else _from_place
+        for found in finds(source, layout, discovery):
+            named.setdefault(found.label, found)
+    if not named and not discovery.bad:
+        place = ", ".join(sources)
+        if layout:
+            raise SSTrackError(f"no {layout} sequence in {place}; expected {describe(layout)}.")
         raise SSTrackError(
-            f"no video in {', '.join(sources)}: folders and prefixes are searched for "
-            f"{' '.join(sorted(VIDEO_EXTENSIONS))}; put videos there or name files."
+            f"no video in {place}: folders and prefixes are searched for {' '.join(sorted(VIDEO_EXTENSIONS))} and for "
+            "labelled sets; put videos there or name files."
         )
-    discovery.found = [named[uri] for uri in sorted(named)]
+    discovery.found = [named[name] for name in sorted(named)]
     return discovery
 
 
-def _from_place(source: str) -> Iterator[Found]:
-    if not storage.is_local(source):
+def _from_place(source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
+    if "://" in source and not source.startswith("file://"):
         yield from _from_store(source)
         return
     path = storage.local_path(source).expanduser().absolute()
-    with storage.explained(path, "read"):
-        if path.exists():
-            yield from _from_path(path)
+    with explained(path, "read"):
+        if path.is_dir():
+            yield from _from_folder(path, discovery)
+        elif path.is_file():
+            yield local_file(path)
+        elif path.exists():
+            raise SSTrackError(f"{label(path)} is neither a file nor a folder; name a video file or a folder of them.")
         elif _PATTERN & set(str(path)):
-            for match in map(Path, glob.iglob(str(path), recursive=True)):
-                if match.is_dir() or _wanted(match.name):
-                    yield from _from_path(match)
+            for match in map(Path, glob.iglob(str(path), recursive=True)):  # noqa: PTH207 - the pattern may be absolute
+                if match.is_dir():
+                    yield from _from_folder(match, discovery)
+                elif _wanted(match.name) and match.is_file():
+                    yield local_file(match)
         else:
             raise SSTrackError(f"there is no file or folder {label(path)}; check the path.")
 
 
-def _from_path(path: Path) -> Iterator[Found]:
-    if path.is_dir():
-        for file in path.rglob("*"):
-            if _wanted(file.name) and file.is_file():
+def _from_folder(path: Path, discovery: Discovery) -> Iterator[Found]:
+    for place, _, names in os.walk(path):
+        for name in names:
+            file = Path(place) / name
+            if _wanted(name) and file.is_file():
                 yield local_file(file)
-    elif path.is_file():
-        yield local_file(path)
-    else:
-        raise SSTrackError(f"{label(path)} is neither a file nor a folder; name a video file or a folder of them.")
+    yield from _sequences(path, "", discovery)
+
+
+def _from_set(source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
+    if "://" in source and not source.startswith("file://"):
+        raise UsageError(f"{source}: labelled sets are read from local folders; copy it to one and name that.")
+    path = storage.local_path(source).expanduser().absolute()
+    if not path.exists():
+        raise SSTrackError(f"there is no file or folder {label(path)}; check the path.")
+    with explained(path, "read"):
+        yield from _sequences(path, layout, discovery)
+
+
+def _sequences(path: Path, layout: str, discovery: Discovery) -> Iterator[Found]:
+    for member in find_members(path, layout):
+        name = label(f"{member.path}#{member.name}" if member.name else member.path)
+        if member.evaluation:
+            detail = "a test split: it has one box per film, and trackers are judged on it"
+            discovery.bad.append(BadRow("", name, "evaluation_split", detail))
+            continue
+        version, size = member.version()
+        yield Found(str(member.path), version, size, member=member)
 
 
 def _from_store(source: str) -> Iterator[Found]:
     remote.require_scheme(source)
-    if _PATTERN & set(source):
-        entries = remote.matching(source)
-    else:
-        entries = remote.under(source)
-        if not entries:
-            raise SSTrackError(f"there is no object and no prefix {source}; check the URI.")
-    for entry in entries:
-        if entry.uri == source or _wanted(PurePosixPath(entry.uri).name):
-            yield Found(entry.uri, entry.version, entry.bytes)
+    pattern = bool(_PATTERN & set(source))
+    objects = remote.matching(source) if pattern else remote.under(source)
+    if not objects:
+        raise SSTrackError(f"there is no object and no prefix {source}; check the URI.")
+    for each in objects:
+        if each.uri == source or _wanted(PurePosixPath(each.uri).name):
+            yield Found(each.uri, remote.version(each), each.size)
 
 
 def _wanted(name: str) -> bool:
@@ -137,29 +168,29 @@ def local_file(path: Path) -> Found:
     return Found(str(path), f"{state.st_size}-{state.st_mtime_ns}", state.st_size)
 
 
-def _from_list(source: str, discovery: Discovery) -> Iterator[Found]:
+def _from_list(source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
     rows, bad = read_list(source)
-    discovery.bad_rows += bad
-    places = remote.look_up([row.uri for row in rows if not storage.is_local(row.uri) and not row.etag])
+    discovery.bad += bad
+    objects = remote.look_up(row.uri for row in rows if row.uri.startswith("s3://") and not row.etag)
     for row in rows:
-        if not storage.is_local(row.uri):
+        if row.uri.startswith("s3://"):
             if row.etag:
                 yield Found(row.uri, row.etag.strip('"'), row.bytes, row.sha256)
-            elif entry := places.get(row.uri):
-                yield Found(row.uri, entry.version, entry.bytes, row.sha256)
+            elif each := objects.get(row.uri):
+                yield Found(row.uri, remote.version(each), each.size, row.sha256)
             else:
-                discovery.bad_rows.append(row.bad("missing", "there is no such object"))
+                discovery.bad.append(row.bad("missing", "there is no such object"))
             continue
         path = storage.local_path(row.uri)
         try:
             found = local_file(path)
         except OSError as error:
-            discovery.bad_rows.append(row.bad("missing", f"it cannot be read: {error.strerror}"))
+            discovery.bad.append(row.bad("missing", f"it cannot be read: {error.strerror}"))
             continue
         if path.is_file():
-            yield Found(found.uri, found.version, found.bytes, row.sha256)
+            yield replace(found, sha256=row.sha256)
         else:
-            discovery.bad_rows.append(row.bad("bad_row", "it is a folder; a list names files"))
+            discovery.bad.append(row.bad("bad_row", "it is a folder; a list names files"))
 
 
 def label(path: str | Path) -> str:

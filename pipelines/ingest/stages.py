@@ -2,12 +2,17 @@
 
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Protocol
 
-Tell = Callable[[str, float], None]
-"""(stage, seconds of video, or bytes in stages that only read): told when a stage begins."""
+
+class Tell(Protocol):
+    """Told when a stage begins: its name, seconds of video (bytes in stages that only read), and which source it is
+    once that is known."""
+
+    def __call__(self, stage: str, amount: float, source_id: str = "") -> None: ...
 
 
 class Stages:
@@ -19,9 +24,9 @@ class Stages:
         self._inner = [0.0]
 
     @contextmanager
-    def run(self, name: str, amount: float) -> Iterator[None]:
+    def run(self, name: str, amount: float, source_id: str) -> Iterator[None]:
         if self._tell is not None:
-            self._tell(name, amount)
+            self._tell(name, amount, source_id)
         begun = _cpu_seconds()
         self._inner.append(0.0)
         try:
@@ -47,14 +52,14 @@ def recorded(tell: Tell | None = None) -> Iterator[Stages]:
 
 
 @contextmanager
-def stage(name: str, amount: float = 0.0) -> Iterator[None]:
+def stage(name: str, amount: float = 0.0, source_id: str = "") -> Iterator[None]:
     """The block is stage `name` of the current job, on a video of `amount` seconds (bytes where it only reads).
     Outside a job it means nothing."""
     stages = _current.get()
     if stages is None:
         yield
         return
-    with stages.run(name, amount):
+    with stages.run(name, amount, source_id):
         yield
 
 

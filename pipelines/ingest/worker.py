@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -50,6 +50,8 @@ class Died:
 
     reason: str
     detail: str
+    source_id: str = ""
+    """As far as the job told it."""
 
 
 Outcome = Done | Raised | Died
@@ -66,6 +68,7 @@ class Worker:
         self._work, self._deadline, self._memory = work, deadline, memory_mib * 2**20
         self._child: _Child | None = None
         self._stopping = threading.Event()
+        self._source_id = ""
 
     def run(self, job: Any, tell: Tell) -> Outcome:
         """Do one job; what it tells is passed on. Raises Stopped where `stop` was called meanwhile."""
@@ -81,6 +84,7 @@ class Worker:
         if isinstance(outcome, Died):
             self._child = None
             child.kill()
+            return replace(outcome, source_id=self._source_id)
         return outcome
 
     def stop(self) -> None:
@@ -96,6 +100,7 @@ class Worker:
     def _watch(self, child: "_Child", job: Any, tell: Tell) -> Outcome:
         if not child.send(job):
             return Died("crashed", child.ending())
+        self._source_id = ""
         stage, amount, begun, looked = "start", 0.0, time.monotonic(), 0.0
         while not self._stopping.is_set():
             message = child.receive(_LOOK_S)
@@ -103,7 +108,8 @@ class Worker:
             if isinstance(message, Done | Raised | Died):
                 return message
             if message is not None:
-                (stage, amount), begun = message, now
+                (stage, amount, source_id), begun = message, now
+                self._source_id = source_id or self._source_id
                 tell(stage, amount)
             if now - looked < _LOOK_S:
                 continue
@@ -135,7 +141,7 @@ class _Child:
             return False
         return True
 
-    def receive(self, patience: float) -> tuple[str, float] | Outcome | None:
+    def receive(self, patience: float) -> tuple[str, float, str] | Outcome | None:
         try:
             return self._pipe.recv() if self._pipe.poll(patience) else None
         except (EOFError, ConnectionResetError):
@@ -195,7 +201,7 @@ def _serve(work: Work, pipe: Connection, alive: Connection) -> None:
         except EOFError:
             return
         try:
-            result = Done(work(job, lambda stage, amount: send((stage, amount))))
+            result = Done(work(job, lambda stage, amount, source_id="": send((stage, amount, source_id))))
         except Exception as error:  # noqa: BLE001 - handed to the parent, which decides
             result = Raised(_portable(error), "".join(traceback.format_exception(error)[-3:])[-2000:])
         send(result)

@@ -35,6 +35,10 @@ class Clip:
     scores: dict[str, float]
     seed_boxes: tuple[SeedBox, ...]
     config: str
+    boxes: tuple[Box | None, ...] | None = None
+    """For labelled clips the true box on each frame, None where the target is absent or its box is unknown."""
+    visible: tuple[bool, ...] | None = None
+    """For labelled clips whether the target can be seen on each frame."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` is the inverse."""
@@ -45,6 +49,9 @@ class Clip:
         """Build a clip from what `as_dict` gave, also after a trip through JSON."""
         seeds = tuple(SeedBox(_box(seed["box"]), seed["score"], seed["source"]) for seed in values["seed_boxes"])
         fields: dict[str, Any] = {**values, "seed_boxes": seeds}
+        if values.get("boxes") is not None:
+            fields["boxes"] = tuple(None if box is None else _box(box) for box in values["boxes"])
+            fields["visible"] = tuple(values["visible"])
         return Clip(**fields)
 
 

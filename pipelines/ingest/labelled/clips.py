@@ -1,9 +1,8 @@
-"""One labelled sequence to one pack: frames at our rate and size, boxes scaled along, a clip per clean labelled span."""
+"""One labelled sequence to one pack: frames at our rate and size, boxes scaled along, a clip per clean span."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import IO
 
 import cv2
@@ -15,7 +14,6 @@ from pipelines.ingest.labelled.pictures import Damaged, check_size, decode, pict
 from pipelines.ingest.labelled.sequence import Labelled
 from pipelines.ingest.pack import Pack, Place, SourceRecord
 from pipelines.ingest.reject import Reject, Unusable
-from pipelines.ingest.stages import stage
 from sstrack.clips.clip import Box, Clip, SeedBox, clip_key
 from sstrack.clips.luma import LumaTrack
 from sstrack.clips.quality import score_span, sharpness
@@ -65,18 +63,12 @@ def fill(sequence: Labelled, record: SourceRecord, config: IngestConfig, file: I
         rejects.append(_reject(record, problem))
         return Pack(record, (), tuple(rejects))
     record = replace(record, width=size[0], height=size[1])
-    with stage("decode", record.seconds):
-        step = max(1, round(sequence.fps / config.fps))
-        target = _stored_size(size, config.long_side)
-        frames, small = _store(sequence, size, target, step, config.quality, file)
+    step = max(1, round(sequence.fps / config.fps))
+    target = _stored_size(size, config.long_side)
+    frames, small = _store(sequence, size, target, step, config.quality, file)
     clips, dropped = _clips(sequence, record, frames, small, (size, target), sequence.fps / step, config)
-    whole = sum(frame.place is not None for frame in frames)
-    record = replace(
-        record,
-        frames_decoded=record.frames_expected - (len(frames) - whole) * step if whole < len(frames) else record.frames_expected,
-        error_lines=len(frames) - whole,
-        clips=len(clips),
-    )
+    lost = sum(frame.place is None for frame in frames)
+    record = replace(record, frames_decoded=record.frames_expected - lost * step, error_lines=lost, clips=len(clips))
     return Pack(record, tuple(clips), (*rejects, *dropped))
 
 

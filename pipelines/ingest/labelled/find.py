@@ -1,7 +1,7 @@
 """Finds labelled sequences below a folder, by the layout that is named or by the files that lie there."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Member:
 
     def version(self) -> tuple[str, int]:
         """What tells this sequence from an earlier one at the same place, and its bytes."""
-        return _fingerprint([path for path in self._files()])
+        return _fingerprint(self._files())
 
     def _files(self) -> Iterator[Path]:
         if self.target is not None:
@@ -48,7 +48,7 @@ class Member:
 
 
 def find_members(folder: Path, layout: str) -> Iterator[Member]:
-    """Labelled sequences below `folder`; with an empty `layout` of any known one. Raises UsageError for another name."""
+    """Labelled sequences below `folder`, of any layout where none is named. Raises UsageError for an unknown one."""
     if layout and layout not in LAYOUTS:
         raise UsageError(f"--layout {layout}: known are {', '.join(LAYOUTS)}")
     wanted = [_LAYOUTS[layout]] if layout in _LAYOUTS else list(_LAYOUTS.values()) if not layout else []
@@ -88,7 +88,7 @@ def _below(folder: Path) -> Iterator[Path]:
         yield from (Path(place) / name for name in files)
 
 
-def _fingerprint(files: Sequence[Path]) -> tuple[str, int]:
+def _fingerprint(files: Iterable[Path]) -> tuple[str, int]:
     count, size, newest = 0, 0, 0
     for path in files:
         state = path.stat()

@@ -40,7 +40,7 @@ def picture_size(data: bytes) -> tuple[int, int]:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
     except ValueError as error:
         raise Damaged(f"it is neither JPEG nor PNG: {error}") from error
-    return width, height
+    return int(width), int(height)
 
 
 def decode(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -116,7 +116,7 @@ def rows_of(data: bytes, name: str, columns: tuple[int, ...], wrong: list[str]) 
 
 
 def flags_of(data: bytes | None, count: int, name: str, wrong: list[str]) -> NDArray[np.float64]:
-    """[count] numbers of a flag file, one line or many; zeros where it is missing (None) or too short, which is said."""
+    """[count] numbers of a flag file, on one line or many; zeros where it is missing (None) or too short."""
     values = np.zeros(count)
     if data is None:
         return values
