@@ -58,6 +58,7 @@ class ClipLoader:
             sizes=torch.tensor([[row["width"], row["height"]] for row in rows], dtype=torch.float32),
             seeds=torch.tensor([[row[f"seed_{k}"] for k in "xywh"] for row in rows], dtype=torch.float32),
             clip_ids=tuple(row["clip_id"] for row in rows),
+            boxes=torch.full((config.group_size, 1 + config.n_search, 4), float("nan")),
         )
 
     def groups(self, wanted: list[tuple[int, int]]) -> Iterator[ClipBatch]:
