@@ -69,7 +69,7 @@ def test_places_that_cannot_be_read_are_refused(films: Path, tmp_path: Path) -> 
             discover(sources)
     with pytest.raises(UsageError, match="--layout vot: known are got10k"):
         discover([str(films)], "vot")
-    with pytest.raises(SSTrackError, match="no lasot sequence in .*expected"):
+    with pytest.raises(SSTrackError, match=r"no lasot sequence in .*expected"):
         discover([str(films)], "lasot")
     with pytest.raises(UsageError, match="read from local folders"):
         discover(["s3://bucket/set"], "lasot")
