@@ -57,7 +57,7 @@ class Finished:
 class Watch(Protocol):
     """Is told what runs, every half second or so."""
 
-    def __call__(self, running: Sequence[Running]) -> None: ...
+    def __call__(self, running: Sequence[Running], /) -> None: ...
 
 
 def run_jobs(jobs: Sequence[Any], crew: Crew, limits: RunLimits, watch: Watch, crashes: Crashes) -> Iterator[Finished]:

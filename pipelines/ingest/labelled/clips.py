@@ -1,8 +1,8 @@
 """One labelled sequence to one pack: frames at our rate and size, boxes scaled along, a clip per clean span."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO
 
 import cv2
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.judge import judge
 from pipelines.ingest.labelled.pictures import Damaged, check_size, decode, picture_size, read_bytes, stored
 from pipelines.ingest.labelled.sequence import Labelled
 from pipelines.ingest.pack import Pack, Place, SourceRecord
 from pipelines.ingest.reject import Reject, Unusable
 from sstrack.clips.clip import Box, Clip, SeedBox, clip_key
 from sstrack.clips.luma import LumaTrack
-from sstrack.clips.quality import score_span, sharpness
 from sstrack.clips.shots import split_span
 
 _TINY = (48, 27)
@@ -30,6 +30,20 @@ class _Frame:
     number: int
     place: Place | None
     problem: str = ""
+
+
+@dataclass
+class _Film:
+    """Stored frames in the file `path`, their tiny luma frames [N, 27, 48] (zeros where damaged), and their rate."""
+
+    frames: list[_Frame]
+    tiny: NDArray[np.uint8]
+    fps: float
+    path: Path
+
+    def tiny_at(self, times: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """The tiny frames nearest to times in seconds."""
+        return self.tiny[np.clip(np.rint(times * self.fps).astype(int), 0, len(self.tiny) - 1)]
 
 
 def digest_of_sequence(sequence: Labelled) -> str:
@@ -65,9 +79,9 @@ def fill(sequence: Labelled, record: SourceRecord, config: IngestConfig, file: I
     record = replace(record, width=size[0], height=size[1])
     step = max(1, round(sequence.fps / config.fps))
     target = _stored_size(size, config.long_side)
-    frames, small = _store(sequence, size, target, step, config.quality, file)
-    clips, dropped = _clips(sequence, record, frames, small, (size, target), sequence.fps / step, config)
-    lost = sum(frame.place is None for frame in frames)
+    film = _store(sequence, size, target, step, config.quality, file)
+    clips, dropped = _clips(sequence, record, film, (size, target), config)
+    lost = sum(frame.place is None for frame in film.frames)
     record = replace(record, frames_decoded=record.frames_expected - lost * step, error_lines=lost, clips=len(clips))
     return Pack(record, tuple(clips), (*rejects, *dropped))
 
@@ -91,8 +105,8 @@ def _stored_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:
 
 def _store(
     sequence: Labelled, size: tuple[int, int], target: tuple[int, int], step: int, quality: int, file: IO[bytes]
-) -> tuple[list[_Frame], NDArray[np.uint8]]:
-    """Stored frames, every `step`-th of the sequence, and their tiny luma frames [N, 27, 48] (zeros where damaged)."""
+) -> _Film:
+    """Write every `step`-th frame of the sequence."""
     frames: list[_Frame] = []
     numbers = range(0, len(sequence.frames), step)
     small = np.zeros((len(numbers), _TINY[1], _TINY[0]), np.uint8)
@@ -111,61 +125,78 @@ def _store(
         frames.append(_Frame(number, (file.tell(), len(jpeg))))
         file.write(jpeg)
         small[row] = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), _TINY, interpolation=cv2.INTER_AREA)
-    return frames, small
+    file.flush()
+    return _Film(frames, small, sequence.fps / step, Path(file.name))
 
 
 def _clips(
     sequence: Labelled,
     record: SourceRecord,
-    frames: Sequence[_Frame],
-    small: NDArray[np.uint8],
+    film: _Film,
     sizes: tuple[tuple[int, int], tuple[int, int]],
-    fps: float,
     config: IngestConfig,
 ) -> tuple[list[tuple[Clip, tuple[Place, ...]]], list[Reject]]:
+    """Clips of the spans without damage, each from its first box on, and what was left out."""
     (width, height), target = sizes
     scale = np.array((target[0] / width, target[1] / height) * 2)
-    numbers = [frame.number for frame in frames]
-    boxes = _inside(sequence.boxes[numbers] * scale, target)
+    boxes = _inside(sequence.boxes[[frame.number for frame in film.frames]] * scale, target)
+    others = _inside(sequence.others * scale, target)
     clips: list[tuple[Clip, tuple[Place, ...]]] = []
     rejects: list[Reject] = []
-    for first, end in _damaged_spans(frames):
-        problem = Unusable("labels", "bad_frame", f"{end - first} frames; {frames[first].problem}")
-        if len(rejects) < _MOST_DAMAGE_ROWS:
-            rejects.append(_reject(record, problem, first / fps, end / fps))
+    for first, end in _spans([frame.place is None for frame in film.frames])[:_MOST_DAMAGE_ROWS]:
+        problem = Unusable("labels", "bad_frame", f"{end - first} frames; {film.frames[first].problem}")
+        rejects.append(_reject(record, problem, first / film.fps, end / film.fps))
     least = 1 if sequence.still else config.min_frames
-    for whole in _clean_spans(frames):
+    for whole in _spans([frame.place is not None for frame in film.frames]):
         for first, end in split_span(whole, config.max_frames):
             known = np.flatnonzero(np.isfinite(boxes[first:end, 0]))
             begin = first + int(known[0]) if len(known) else end
             if end - begin < least:
                 reason = "too_short" if len(known) else "no_truth"
                 problem = Unusable("labels", reason, f"{end - begin} frames from the first box on, {least} are needed")
-                rejects.append(_reject(record, problem, first / fps, end / fps))
+                rejects.append(_reject(record, problem, first / film.fps, end / film.fps))
                 continue
-            span = range(begin, end) if not sequence.still else range(begin, begin + 1)
-            places = tuple(place for number in span if (place := frames[number].place) is not None)
-            rows = boxes[span.start : span.stop]
-            if sequence.still:  # a training sample needs a later frame: the same picture again
-                places, rows = places * 2, np.repeat(rows, 2, axis=0)
-            others = _inside(sequence.others * scale, target) if begin == 0 else np.empty((0, 4))
-            clip = Clip(
-                clip_id=clip_key(record.source_id, begin, begin + len(places), config.digest),
-                source_id=record.source_id,
-                start_s=round(begin / fps, 6),
-                end_s=round((begin + len(places)) / fps, 6),
-                fps=round(fps, 6),
-                frames=len(places),
-                width=target[0],
-                height=target[1],
-                scores=_scores(small[span.start : span.stop], fps),
-                seed_boxes=tuple(SeedBox(box, 1.0, "ground_truth") for box in _boxes([rows[0], *others]) if box),
-                config=config.digest,
-                boxes=_boxes(rows),
-                visible=tuple(bool(np.isfinite(row[0])) for row in rows),
-            )
-            clips.append((clip, places))
+            further = others if begin == 0 else others[:0]
+            # a training sample needs a later frame: of a still picture that is the same again
+            shown = [begin, begin] if sequence.still else list(range(begin, end))
+            clips.append(_clip(record, film, shown, boxes[shown], further, target, config))
     return clips, rejects
+
+
+def _clip(
+    record: SourceRecord,
+    film: _Film,
+    shown: list[int],
+    boxes: NDArray[np.float64],
+    others: NDArray[np.float64],
+    size: tuple[int, int],
+    config: IngestConfig,
+) -> tuple[Clip, tuple[Place, ...]]:
+    """One clip of the stored frames `shown`. Labels speak for it, so verdicts are kept and drop nothing."""
+    places = tuple(place for number in shown if (place := film.frames[number].place) is not None)
+    span_s = (shown[0] / film.fps, (shown[0] + len(shown)) / film.fps)
+    track = LumaTrack(lag=max(1, round(film.fps / 2)))
+    track.add(film.tiny[shown])
+    lenient = config.model_copy(update={"score_only": True})
+    found = judge(film.path, places, size, span_s, track.measures(), film.tiny_at, 0.0, lenient)
+    clip = Clip(
+        clip_id=clip_key(record.source_id, shown[0], shown[0] + len(shown), config.digest),
+        source_id=record.source_id,
+        start_s=round(span_s[0], 6),
+        end_s=round(span_s[1], 6),
+        fps=round(film.fps, 6),
+        frames=len(places),
+        width=size[0],
+        height=size[1],
+        scores=found.scores,
+        seed_boxes=tuple(SeedBox(box, 1.0, "ground_truth") for box in _boxes([boxes[0], *others]) if box),
+        config=config.digest,
+        verdicts=found.against,
+        phash=found.phash,
+        boxes=_boxes(boxes),
+        visible=tuple(bool(known) for known in np.isfinite(boxes[:, 0])),
+    )
+    return clip, places
 
 
 def _inside(boxes: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
@@ -180,21 +211,6 @@ def _boxes(rows) -> tuple[Box | None, ...]:
         (round(float(x), 3), round(float(y), 3), round(float(w), 3), round(float(h), 3)) if np.isfinite(x) else None
         for x, y, w, h in rows
     )
-
-
-def _scores(small: NDArray[np.uint8], fps: float) -> dict[str, float]:
-    track = LumaTrack(lag=max(1, round(fps / 2)))
-    track.add(small)
-    sharp = float(np.median([sharpness(frame) for frame in small]))
-    return {name: round(value, 4) for name, value in {**score_span(track.measures()), "sharpness": sharp}.items()}
-
-
-def _clean_spans(frames: Sequence[_Frame]) -> list[tuple[int, int]]:
-    return _spans([frame.place is not None for frame in frames])
-
-
-def _damaged_spans(frames: Sequence[_Frame]) -> list[tuple[int, int]]:
-    return _spans([frame.place is None for frame in frames])
 
 
 def _spans(mask: list[bool]) -> list[tuple[int, int]]:

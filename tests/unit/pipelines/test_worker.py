@@ -59,7 +59,9 @@ def worker() -> Iterator[Worker]:
 
 def test_jobs_run_in_one_other_process_and_tell_their_stages(worker: Worker) -> None:
     told: list[tuple[str, float]] = []
-    first, second = (worker.run(("pid", ""), lambda stage, amount, _="": told.append((stage, amount))) for _ in "ab")
+    first, second = (
+        worker.run(("pid", ""), lambda stage, amount, source_id="": told.append((stage, amount))) for _ in "ab"
+    )
     assert isinstance(first, Done) and first == second
     assert first.value != os.getpid()
     assert told == [("pid", 1.0)] * 2
