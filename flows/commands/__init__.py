@@ -1,1 +1,1 @@
-"""The families of `sstrack` commands; each registers its own with the application in `flows.cli`."""
+"""Families of commands, one module each; `flows/cli.py` registers them."""
