@@ -14,7 +14,8 @@ from pipelines.evaluation.models import resolve_model, tracker_digest
 from pipelines.evaluation.plan import balanced_pieces
 from pipelines.evaluation.results import ResultStore, in_benchmark_coordinates
 from pipelines.evaluation.score import SCORES, ScoreReport, report_of
-from pipelines.evaluation.track import TrackJob, missing_runs, track_piece, tracking_config
+from pipelines.evaluation.track import TrackJob, missing_runs, track_piece
+from pipelines.tracking.options import tracking_config
 from sstrack.benchmarks.registry import Benchmark, benchmark
 from sstrack.benchmarks.scores import Results, Rule
 from sstrack.benchmarks.scoring import score_results

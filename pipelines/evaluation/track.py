@@ -1,6 +1,5 @@
 """Track pieces of a benchmark: one model load, many sequences, each by the benchmark's protocol."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import SSTrackError, UsageError
+from pipelines.errors import SSTrackError
 from pipelines.evaluation.results import ResultStore
 from pipelines.frames import read_image
+from pipelines.tracking.options import tracking_config
 from sstrack.benchmarks.metrics.vot_anchor import anchor_frames, anchors_of
 from sstrack.benchmarks.protocols.base import BoxRun, RegionRun, Runner
 from sstrack.benchmarks.protocols.one_pass import run_one_pass
@@ -85,15 +85,6 @@ def track_piece(
             if number > EQUAL_RUNS and _settled(job, store):
                 break
             store.write(job.sequence, number, _run(runner, job.sequence, number, store.protocol))
-
-
-def tracking_config(base: Any, changes: Mapping[str, Any]) -> Any:
-    """The recipe's tracking options with some replaced; UsageError names what is wrong and what is known."""
-    try:
-        return dataclasses.replace(base, **changes)
-    except (TypeError, ValueError) as error:
-        known = ", ".join(field.name for field in dataclasses.fields(base))
-        raise UsageError(f"tracking options {dict(changes)}: {error}. Known options: {known}") from error
 
 
 def _run(runner: Runner, sequence: Sequence, number: int, protocol: str) -> BoxRun | RegionRun:
