@@ -1,15 +1,15 @@
 """What ingest does with a video: sampling, limits, thresholds. All that changes a clip is part of its key."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.dataset.manifest import digest_of
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 """Raised when the meaning of ingest's output changes, so that older results are not found again."""
 
-_WITHOUT_EFFECT = {"shard_mib", "deadline_factor"}
+_WITHOUT_EFFECT = {"shard_mib", "deadline_factor", "max_child_mib", "segment_seconds"}
 
 
 class IngestConfig(BaseModel):
@@ -48,6 +48,12 @@ class IngestConfig(BaseModel):
     seed_score: float = Field(default=0.25, ge=0, le=1)
     """Seed boxes with a lower score are not kept."""
 
+    backend: Literal["auto", "pyav", "ffmpeg"] = "auto"
+    """What decodes: PyAV says of every frame whether it is sound; ffmpeg only whether a whole video is. `auto` is PyAV,
+    and ffmpeg where PyAV's process breaks down."""
+    segment_seconds: float = Field(default=120.0, ge=10)
+    """Longer videos can be decoded in parts of about this length, by several workers, to the same result."""
+
     max_pixels: int = Field(default=8192 * 4320, ge=4096)
     """Largest frame, width times height."""
     max_seconds: float = Field(default=6 * 3600.0, gt=0)
@@ -56,6 +62,8 @@ class IngestConfig(BaseModel):
     """Largest file in MiB."""
     deadline_factor: float = Field(default=4.0, gt=0, le=1000)
     """Decoding may take a minute plus this many times the length of the video."""
+    max_child_mib: float = Field(default=2048.0, ge=64)
+    """Memory in MiB that a decoder's process may hold; an hour of 1080p takes about 100, 8K ten times that."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
