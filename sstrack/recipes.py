@@ -13,13 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-STAGE_VERSION = 1
+from sstrack.bounds import check
+from sstrack.objectives.config import ObjectiveConfig
+
+STAGE_VERSION = 2
 """Raised when a recipe of the same values means another training, so that old runs are not found for it."""
-
-
-def _check(condition: bool, owner: object, name: str, rule: str) -> None:
-    if not condition:
-        raise ValueError(f"{type(owner).__name__}.{name} = {getattr(owner, name)!r}: {rule}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,59 +48,13 @@ class NetConfig:
     network without pretrained weights learns to compare template and search within minutes."""
 
     def __post_init__(self) -> None:
-        _check(self.width % self.heads == 0, self, "width", f"must be a multiple of heads ({self.heads})")
+        check(self.width % self.heads == 0, self, "width", f"must be a multiple of heads ({self.heads})")
         for name in ("template_size", "search_size"):
-            _check(getattr(self, name) % self.patch == 0, self, name, f"must be a multiple of patch ({self.patch})")
+            check(getattr(self, name) % self.patch == 0, self, name, f"must be a multiple of patch ({self.patch})")
         for name in ("patch", "depth", "heads", "head_width", "max_templates"):
-            _check(getattr(self, name) >= 1, self, name, "must be at least 1")
+            check(getattr(self, name) >= 1, self, name, "must be at least 1")
         for name in ("template_factor", "search_factor"):
-            _check(1.0 < getattr(self, name) <= 10.0, self, name, "must be above 1 and at most 10")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ObjectiveConfig:
-    """The decoupled objective: what is pasted, how views are made, how terms are weighed."""
-
-    name: Literal["decoupled"] = "decoupled"
-    views: int = 2
-    """Augmented views of the first frame that backward tracking localises the target in."""
-    giou_weight: float = 2.0
-    l1_weight: float = 5.0
-    focal_weight: float = 1.0
-    contrastive_weight: float = 1.0
-    temperature: float = 0.5
-    box_at: Literal["predicted", "target"] = "target"
-    """Cell whose offset and size the box terms supervise: the score map's maximum as published, or the target's cell,
-    which teaches a network from scratch faster, as the maximum is noise at first."""
-    paste_share: float = 0.5
-    """Share of samples whose target is pasted in from another clip of the group (published: half); while memory
-    templates are cut at known boxes, that is of pasted targets, the share is higher."""
-    paste_distractors: int = 2
-    """Further targets of other clips pasted into the same frames, so that being pasted does not mark the target."""
-    paste_scale: float = 0.25
-    """Largest relative change of a pasted target's sides between frames."""
-    known_templates_until: float = 1.0
-    """Curriculum: over the first half of this share of training all targets are pasted and memory templates are cut at
-    their known boxes; over the second half the chance of that falls to 0, and templates are cut at predictions, as
-    published. 0 gives the published method, which needs pretrained weights: from scratch the first predictions are
-    noise, and templates of noise teach a network to ignore templates."""
-    centre_jitter: float = 3.0
-    """A view's centre moves by up to half of this many target sides (published: 3 for factor 4)."""
-    scale_jitter: float = 0.25
-    """Standard deviation of the logarithm of a view's side (published: 0.5)."""
-    brightness: float = 0.2
-    flip: float = 0.5
-    """Chance of mirroring a template or a view, each on its own."""
-    grayscale: float = 0.05
-
-    def __post_init__(self) -> None:
-        for name in ("paste_share", "known_templates_until", "flip", "grayscale", "brightness", "paste_scale"):
-            _check(0.0 <= getattr(self, name) <= 1.0, self, name, "must lie in 0..1")
-        for name in ("giou_weight", "l1_weight", "focal_weight", "contrastive_weight", "centre_jitter", "scale_jitter"):
-            _check(0.0 <= getattr(self, name) <= 100.0, self, name, "must lie in 0..100")
-        _check(self.temperature > 0, self, "temperature", "must be above 0")
-        _check(1 <= self.views <= 8, self, "views", "must lie in 1..8")
-        _check(0 <= self.paste_distractors <= 8, self, "paste_distractors", "must lie in 0..8")
+            check(1.0 < getattr(self, name) <= 10.0, self, name, "must be above 1 and at most 10")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +71,10 @@ class DataConfig:
     """Groups in the global batch; the number of workers divides or exceeds nothing: ranks take whole groups."""
 
     def __post_init__(self) -> None:
-        _check(1 <= self.n_search <= 16, self, "n_search", "must lie in 1..16")
-        _check(1 <= self.max_gap <= 100_000, self, "max_gap", "must lie in 1..100000")
-        _check(2 <= self.group_size <= 1024, self, "group_size", "must lie in 2..1024")
-        _check(1 <= self.groups <= 1024, self, "groups", "must lie in 1..1024")
+        check(1 <= self.n_search <= 16, self, "n_search", "must lie in 1..16")
+        check(1 <= self.max_gap <= 100_000, self, "max_gap", "must lie in 1..100000")
+        check(2 <= self.group_size <= 1024, self, "group_size", "must lie in 2..1024")
+        check(1 <= self.groups <= 1024, self, "groups", "must lie in 1..1024")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +93,12 @@ class OptimConfig:
     """Non-finite steps that are skipped and counted before training fails."""
 
     def __post_init__(self) -> None:
-        _check(1 <= self.steps <= 10_000_000, self, "steps", "must lie in 1..10000000")
-        _check(0.0 < self.lr <= 1.0, self, "lr", "must be above 0 and at most 1")
-        _check(0.0 <= self.weight_decay <= 1.0, self, "weight_decay", "must lie in 0..1")
-        _check(0 <= self.warmup <= 1_000_000, self, "warmup", "must lie in 0..1000000")
-        _check(self.clip_norm > 0, self, "clip_norm", "must be above 0")
-        _check(self.max_skipped >= 0, self, "max_skipped", "must be at least 0")
+        check(1 <= self.steps <= 10_000_000, self, "steps", "must lie in 1..10000000")
+        check(0.0 < self.lr <= 1.0, self, "lr", "must be above 0 and at most 1")
+        check(0.0 <= self.weight_decay <= 1.0, self, "weight_decay", "must lie in 0..1")
+        check(0 <= self.warmup <= 1_000_000, self, "warmup", "must lie in 0..1000000")
+        check(self.clip_norm > 0, self, "clip_norm", "must be above 0")
+        check(self.max_skipped >= 0, self, "max_skipped", "must be at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,9 +113,29 @@ class TrackingConfig:
     """Controls that show how much the tracker looks at its target: `zeroed` blanks every template, `swapped` uses only
     the first template of another sequence."""
 
+    remember_above: float = 0.0
+    """Only predictions with at least this score become memory templates (published: all, 0)."""
+    smooth_size: float = 0.0
+    """Share of the last box's width and height that the next box keeps (published: none). The centre is never smoothed:
+    a box that lags loses fast targets."""
+    redetect_below: float = 0.0
+    """A target that scores less than this for `redetect_after` frames in a row is searched for in the whole frame with
+    the global search it was trained with (published: never, 0)."""
+    redetect_after: int = 5
+    """Unsure frames in a row before the whole frame is searched."""
+    absent_below: float = 0.0
+    """Predictions with a lower score are reported as absent; their boxes stay the best guess."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the network; bfloat16 is for GPUs that are fast in it."""
+
     def __post_init__(self) -> None:
-        _check(0.0 <= self.hann <= 1.0, self, "hann", "must lie in 0..1")
-        _check(0 <= self.memory <= 16, self, "memory", "must lie in 0..16")
+        check(0.0 <= self.hann <= 1.0, self, "hann", "must lie in 0..1")
+        check(0 <= self.memory <= 16, self, "memory", "must lie in 0..16")
+        check(0.0 <= self.remember_above < 1.0, self, "remember_above", "must lie in 0..1, 1 left out")
+        check(0.0 <= self.smooth_size < 1.0, self, "smooth_size", "must lie in 0..1, 1 left out")
+        check(0.0 <= self.redetect_below < 1.0, self, "redetect_below", "must lie in 0..1, 1 left out")
+        check(1 <= self.redetect_after <= 1000, self, "redetect_after", "must lie in 1..1000")
+        check(0.0 <= self.absent_below < 1.0, self, "absent_below", "must lie in 0..1, 1 left out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,14 +153,14 @@ class Recipe:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        _check(self.checkpoint_every >= 1, self, "checkpoint_every", "must be at least 1")
-        _check(
+        check(self.checkpoint_every >= 1, self, "checkpoint_every", "must be at least 1")
+        check(
             self.data.n_search <= self.net.max_templates,
             self.data,
             "n_search",
             f"gives more memory templates than net.max_templates ({self.net.max_templates})",
         )
-        _check(
+        check(
             self.tracking.memory < self.net.max_templates,
             self.tracking,
             "memory",

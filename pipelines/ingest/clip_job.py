@@ -10,6 +10,7 @@ import numpy as np
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.damage import clean_parts, spans_of
 from pipelines.ingest.decode import stored_size
+from pipelines.ingest.judge import judge
 from pipelines.ingest.pack import Pack, Place, SourceRecord, find_or_make, pack_key
 from pipelines.ingest.part import Part, Segment, decode_part
 from pipelines.ingest.probe import Probe, probe
@@ -18,17 +19,17 @@ from pipelines.ingest.seeding import look_at
 from pipelines.ingest.sources import Source
 from pipelines.ingest.timeline import Timeline, timeline_of
 from pipelines.ingest.tiny import TinyFrames
+from pipelines.ingest.workspace import Workspace
 from sstrack.clips.clip import Clip, clip_key
-from sstrack.clips.quality import Thresholds, score_span, verdict
 from sstrack.clips.shots import find_cuts, find_fades, shot_spans, split_span
 
 
-def process_source(source: Source, config: IngestConfig, state: Path) -> Path:
-    """Find or make the pack of one source under `state`; returns its folder.
+def process_source(source: Source, config: IngestConfig, space: Workspace) -> str:
+    """Find or make the pack of one source in `space`; returns its URI.
 
     A source that yields nothing gives a pack of rejects. Raises SSTrackError only where the disk refuses.
     """
-    return find_or_make(state, pack_key(source, config), lambda frames: _fill(source, config, frames))
+    return find_or_make(space, pack_key(source, config), lambda frames: _fill(source, config, frames))
 
 
 def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:
@@ -50,7 +51,7 @@ def source_record(source: Source, config: IngestConfig) -> SourceRecord:
 
 def rejected_pack(record: SourceRecord, problem: Unusable) -> Pack:
     """The pack of a source that yields nothing."""
-    return Pack(record, (), (_reject(record, problem),), Path())
+    return Pack(record, (), (_reject(record, problem),))
 
 
 def make_pack(
@@ -70,7 +71,7 @@ def make_pack(
     clips, dropped = _cut(
         record, timeline, tiny, stored_size(video, config.long_side), Path(frames.name), places, config
     )
-    return Pack(replace(record, clips=len(clips)), tuple(clips), (*rejects, *dropped), Path(frames.name))
+    return Pack(replace(record, clips=len(clips)), tuple(clips), (*rejects, *dropped))
 
 
 def _losses(record: SourceRecord, video: Probe, timeline: Timeline, errors: str) -> list[Reject]:
@@ -110,34 +111,35 @@ def _cut(
     mean, spread, change = measures[:, :3].T
     dark = (mean < config.black_level) & (spread < 2 * config.flat_level)
     cuts = np.union1d(find_cuts(change, config.cut_level, config.cut_ratio), find_fades(dark))
-    limits = Thresholds(config.black_level, config.flat_level, config.still_level, config.min_frames)
     clips: list[tuple[Clip, tuple[Place, ...]]] = []
     rejects: list[Reject] = []
     shots = shot_spans(np.unique(numbers[cuts]), len(places))
     clean = [part for shot in shots for part in clean_parts(shot, timeline.damage)]
     for span in clean:
         for first, end in split_span(span, config.max_frames):
-            scores = score_span(measures[timeline.decoded(first, end)])
-            start_s, end_s = timeline.seconds(first), timeline.seconds(end)
-            if reason := verdict(scores, end - first, limits):
-                detail = f"{end - first} frames, " + ", ".join(f"{name} {value:.1f}" for name, value in scores.items())
-                rejects.append(_reject(source, Unusable("quality", reason, detail), start_s, end_s))
-                continue
+            span_s = timeline.seconds(first), timeline.seconds(end)
             taken = tuple(places[first:end])
-            seeds, sharp = look_at(frames, taken, size, fps, config.seed_seconds, config.seed_score)
+            rows = measures[timeline.decoded(first, end)]
+            judged = judge(frames, taken, size, span_s, rows, tiny.shown_at(timeline.times), 0.0, config)
+            if judged.reason:
+                problem = Unusable("quality", judged.reason, f"{end - first} frames, {judged.detail}")
+                rejects.append(_reject(source, problem, *span_s))
+                continue
+            seeds = look_at(frames, taken, size, fps, config.seed_seconds, config.seed_score)
             clip = Clip(
                 clip_id=clip_key(source.source_id, first, end, config.digest),
                 source_id=source.source_id,
-                source_uri=source.source_uri,
-                start_s=round(start_s, 6),
-                end_s=round(end_s, 6),
+                start_s=round(span_s[0], 6),
+                end_s=round(span_s[1], 6),
                 fps=round(fps, 6),
                 frames=end - first,
                 width=size[0],
                 height=size[1],
-                scores={name: round(value, 4) for name, value in {**scores, "sharpness": sharp}.items()},
+                scores=judged.scores,
                 seed_boxes=seeds,
                 config=config.digest,
+                verdicts=judged.against,
+                phash=judged.phash,
             )
             clips.append((clip, taken))
     return clips, rejects

@@ -65,21 +65,20 @@ def decode(
     task: DecodeTask,
     backend: str,
     limits: Limits,
-    expected: int,
     tiny: IO[bytes],
     store: Callable[[Planes], None],
 ) -> Decoded:
     """Decode `path` once with `backend` ("pyav" or "ffmpeg"): tiny frames go to the file `tiny`, full-range YUV 4:2:0
     planes of each stored frame to `store`, in order.
 
-    `expected` frames should come. Raises Unusable where nothing decodes or a limit is passed, Crashed where the
+    Raises Unusable where nothing decodes or a limit is passed, Crashed where the
     decoder's process dies. What `store` raises stops the decoder and passes on.
     """
     found = _Records()
     small = _Tiny(tiny)
-    last = (
-        task.number(task.stop) - task.number(task.start) if task.stop is not None and task.start is not None else None
-    )
+    # after a jump, ffmpeg takes the end of the video for later than it is, and repeats the last frame until then
+    end = task.stop if task.stop is not None else task.end
+    last = None if task.start is None else task.number(end) - task.number(task.start)
     frames = _Frames(task.size, store, last, with_header=backend == "pyav")
     if backend == "pyav":
         ended = run_child(
@@ -105,9 +104,13 @@ def decode(
         if ended.status < 0:
             raise Crashed(f"ffmpeg was ended by signal {-ended.status}: {ended.errors}")
     decoded = _judge(task, found, min(small.count, len(found.ticks)), frames.count, ended)
-    if backend == "ffmpeg" and (ended.status or ended.error_lines or len(decoded.ticks) < expected):
-        return replace(decoded, corrupt=np.ones(len(decoded.ticks), np.bool_))
-    return decoded
+    tiny.truncate(len(decoded.ticks) * FRAME_BYTES)
+    return distrusted(decoded) if backend == "ffmpeg" and (ended.status or ended.error_lines) else decoded
+
+
+def distrusted(decoded: Decoded) -> Decoded:
+    """What was decoded, all of it taken for damaged."""
+    return replace(decoded, corrupt=np.ones(len(decoded.ticks), np.bool_))
 
 
 def _judge(task: DecodeTask, found: "_Records", count: int, stored: int, ended: Ended) -> Decoded:

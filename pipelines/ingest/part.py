@@ -4,7 +4,7 @@ A whole video is one part; a long one may be several, decoded by several workers
 exactly what one pass gives: they meet at keyframes, and each knows which stored frames are its own.
 """
 
-import shutil
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipelines.ingest.child import Limits
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.decode import Crashed, Decoded, Planes, decode, stored_size
+from pipelines.ingest.decode import Crashed, Decoded, Planes, decode, distrusted, stored_size
 from pipelines.ingest.pack import Place
 from pipelines.ingest.probe import Probe
 from pipelines.ingest.reject import Unusable
@@ -54,6 +54,7 @@ def make_task(video: Probe, config: IngestConfig, segment: Segment) -> DecodeTas
         size=stored_size(video, config.long_side),
         fps=stored_rate(video, config),
         max_pixels=config.max_pixels,
+        end=video.end,
         start=segment.start,
         stop=segment.stop,
     )
@@ -71,25 +72,56 @@ def decode_part(
 
     Raises Unusable where nothing decodes or a limit is passed.
     """
-    task = make_task(video, config, segment)
     limits = Limits(60 + config.deadline_factor * video.seconds, int(config.max_child_mib * 2**20))
     backends = _BACKENDS[config.backend]
     for backend in backends:
-        frames.seek(0)
-        frames.truncate()
-        tiny.seek(0)
-        tiny.truncate()
-        spool = _Spool(frames, config.quality, round(video.seconds * float(task.fps) * 1.5) + 100)
         try:
-            decoded = decode(path, task, backend, limits, video.packets - video.edited_out, tiny, spool.store)
+            part = _attempt(path, video, config, make_task(video, config, segment), backend, limits, frames, tiny)
+            late = segment.start is not None and part.decoded.ticks[0] > segment.start
+            if late or (segment.start is not None and backend == "ffmpeg" and part.decoded.corrupt.any()):
+                # it jumped too far, or erred over frames before the segment: decode from the file's start
+                task = replace(make_task(video, config, segment), seek=False)
+                part = _attempt(path, video, config, task, backend, limits, frames, tiny)
         except Crashed as crash:
             if backend == backends[-1]:
                 raise Unusable("decode", "crashed", str(crash)) from crash
-            continue
-        frames.flush()
-        tiny.flush()
-        return Part(decoded, task.number(int(decoded.ticks[0])), np.array(spool.places, np.int64).reshape(-1, 2))
+        else:
+            whole = segment == Segment() and backend == "ffmpeg"
+            return distrust_short([part], video)[0] if whole else part
     raise AssertionError("one of the backends has answered")
+
+
+def distrust_short(parts: Sequence[Part], video: Probe) -> list[Part]:
+    """The parts of a video as ffmpeg decoded them: all distrusted if one is, or if frames are missing."""
+    count = sum(len(part.decoded.ticks) for part in parts)
+    if count >= video.packets - video.edited_out and not any(part.decoded.corrupt.any() for part in parts):
+        return list(parts)
+    return [replace(part, decoded=distrusted(part.decoded)) for part in parts]
+
+
+def _attempt(
+    path: Path,
+    video: Probe,
+    config: IngestConfig,
+    task: DecodeTask,
+    backend: str,
+    limits: Limits,
+    frames: IO[bytes],
+    tiny: IO[bytes],
+) -> Part:
+    for file in (frames, tiny):
+        file.seek(0)
+        file.truncate()
+    spool = _Spool(frames, config.quality, round(video.seconds * float(task.fps) * 1.5) + 100)
+    decoded = decode(path, task, backend, limits, tiny, spool.store)
+    first = task.number(int(decoded.ticks[0]))
+    if task.start is not None or task.stop is not None:
+        del spool.places[max(1, task.number(task.end if task.stop is None else task.stop) - first) :]
+        frames.truncate(sum(spool.places[-1]))
+    frames.flush()
+    tiny.flush()
+    places = np.array(spool.places, np.int64).reshape(-1, 2)
+    return Part(replace(decoded, stored=len(places)), first, places)
 
 
 class _Spool:
@@ -108,24 +140,24 @@ class _Spool:
         self._end += len(data)
 
 
-def save_part(part: Part, file: Path) -> None:
-    """Write a part's numbers to `file` (npz); its frames are files of their own."""
-    decoded = part.decoded
-    with file.open("wb") as out:
-        np.savez(
-            out,
-            ticks=decoded.ticks,
-            corrupt=decoded.corrupt,
-            missing=decoded.missing,
-            places=part.places,
-            counts=np.array([part.first, decoded.stored, decoded.error_lines], np.int64),
-            errors=np.frombuffer(decoded.errors.encode(), np.uint8),
-        )
+def pack_part(part: Part) -> bytes:
+    """A part's numbers as bytes; its frames are files of their own."""
+    decoded, out = part.decoded, io.BytesIO()
+    np.savez(
+        out,
+        ticks=decoded.ticks,
+        corrupt=decoded.corrupt,
+        missing=decoded.missing,
+        places=part.places,
+        counts=np.array([part.first, decoded.stored, decoded.error_lines], np.int64),
+        errors=np.frombuffer(decoded.errors.encode(), np.uint8),
+    )
+    return out.getvalue()
 
 
-def load_part(file: Path) -> Part:
-    """Read what `save_part` wrote."""
-    with np.load(file, allow_pickle=False) as arrays:
+def unpack_part(data: IO[bytes], offset: int) -> Part:
+    """Read what `pack_part` wrote, of a part whose frames now lie `offset` bytes further on."""
+    with np.load(data, allow_pickle=False) as arrays:
         first, stored, error_lines = (int(value) for value in arrays["counts"])
         decoded = Decoded(
             arrays["ticks"],
@@ -135,37 +167,31 @@ def load_part(file: Path) -> Part:
             error_lines,
             arrays["errors"].tobytes().decode(),
         )
-        return Part(decoded, first, arrays["places"])
+        return Part(decoded, first, arrays["places"] + np.array([offset, 0]))
 
 
-def join_parts(parts: Sequence[Part], sources: Sequence[tuple[Path, Path]], frames: IO[bytes], tiny: IO[bytes]) -> Part:
-    """Join the parts of one video, in order. `sources` are their files of frames and of tiny frames, which are copied
-    to `frames` and `tiny`.
+def join_parts(parts: Sequence[Part]) -> Part:
+    """Join the parts of one video, in order; their frames have been put behind each other in one file.
 
     Where a part begins late, because its first frames are lost, the last frame before it is shown until then, as in one
     pass.
     """
     assert parts
     places: list[NDArray[np.int64]] = []
-    offset, end = 0, parts[0].first
-    for part, (part_frames, part_tiny) in zip(parts, sources, strict=True):
+    end = parts[0].first
+    for part in parts:
         if part.first > end:
             places.append(np.repeat(places[-1][-1:], part.first - end, axis=0))
-        places.append(part.places + np.array([offset, 0]))
+        places.append(part.places)
         end = part.first + len(part.places)
-        offset += part_frames.stat().st_size
-        for source, sink in ((part_frames, frames), (part_tiny, tiny)):
-            with source.open("rb") as file:
-                shutil.copyfileobj(file, sink, 1 << 20)
-    frames.flush()
-    tiny.flush()
+    decoded = [part.decoded for part in parts]
     joined = Decoded(
-        np.concatenate([part.decoded.ticks for part in parts]),
-        np.concatenate([part.decoded.corrupt for part in parts]),
-        np.concatenate([part.decoded.missing for part in parts]),
+        np.concatenate([one.ticks for one in decoded]),
+        np.concatenate([one.corrupt for one in decoded]),
+        np.concatenate([one.missing for one in decoded]),
         sum(len(piece) for piece in places),
-        sum(part.decoded.error_lines for part in parts),
-        "; ".join(part.decoded.errors for part in parts if part.decoded.errors)[:600],
+        sum(one.error_lines for one in decoded),
+        "; ".join(one.errors for one in decoded if one.errors)[:600],
     )
     return Part(joined, parts[0].first, np.concatenate(places))
 

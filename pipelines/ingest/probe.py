@@ -37,7 +37,8 @@ class Probe:
     """One video stream: `width` and `height` as shown (rotated, square pixels), `packets` frames in the file.
 
     `edited_out` of them are not to be shown, as the file's edit list says. `rotation` in degrees counter-clockwise
-    turns decoded frames upright; `origin` is the file's second 0 in ticks of `time_base`; `keyframes` are ticks at
+    turns decoded frames upright; `origin` is the file's second 0 in ticks of `time_base`, and
+    `end` its last frame's end; `keyframes` are ticks at
     which decoding may begin, ascending, empty where the container has no index.
     """
 
@@ -53,6 +54,7 @@ class Probe:
     rotation: int
     time_base: Fraction
     origin: int
+    end: int
     keyframes: array
 
 
@@ -110,6 +112,7 @@ def _read(container: av.container.InputContainer, config: IngestConfig) -> Probe
         rotation=rotation,
         time_base=time_base,
         origin=round(Fraction(container.start_time or 0, av.time_base) / time_base),
+        end=scan.end,
         keyframes=scan.keyframes if _INDEXED & set(container.format.name.split(",")) else array("q"),
     )
 
@@ -128,12 +131,13 @@ class _Scan:
     packets: int
     edited_out: int
     last: float
+    end: int
     keyframes: array
 
 
 def _scan(container: av.container.InputContainer, stream: av.video.VideoStream, most: int) -> _Scan:
     """Rotation of the first frame in degrees, number of frames, how many of them are not to be shown, end of the last
-    one in seconds, ticks of keyframes."""
+    one in seconds and in ticks, ticks of keyframes."""
     rotation: int | None = None
     packets = edited_out = last = 0
     keyframes = array("q")
@@ -154,7 +158,7 @@ def _scan(container: av.container.InputContainer, stream: av.video.VideoStream, 
     except av.error.FFmpegError as error:
         log.debug("packets end early: %s", error)  # the decoder's count tells how much is lost
     length = (last - (stream.start_time or 0)) * float(stream.time_base or 0)
-    return _Scan(rotation or 0, packets, edited_out, length, keyframes)
+    return _Scan(rotation or 0, packets, edited_out, length, last, keyframes)
 
 
 def _first_rotation(packet: av.Packet) -> int | None:

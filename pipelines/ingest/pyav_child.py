@@ -58,8 +58,9 @@ def _decode(
                 errors.append((av.logging.ERROR, "decode", str(error)))
         if packet.size and not packet.is_discard:
             records.write(f"p {packet.pts} {int(packet.is_keyframe)} {len(errors) + packet.is_corrupt}\n")
-        for _, _, text in errors[:3]:
-            print(text.strip(), file=sys.stderr)
+        if _inside(task, packet.pts):  # what is decoded to get there is another segment's
+            for _, _, text in errors[:3]:
+                print(text.strip(), file=sys.stderr)
         for frame in decoded:
             doubt = not frame.key_frame and (doubt or bool(errors))
             raw = frame.pts
@@ -72,6 +73,11 @@ def _decode(
             if task["stop"] is not None and tick >= task["stop"]:
                 return  # this one frame more says how long the last of the segment is shown
     out.finish()
+
+
+def _inside(task: dict[str, Any], tick: int | None) -> bool:
+    start, stop = task["start"], task["stop"]
+    return tick is None or ((start is None or tick >= start) and (stop is None or tick < stop))
 
 
 def _packets(container: av.container.InputContainer, stream: av.video.VideoStream) -> Iterator[av.Packet]:

@@ -1,25 +1,26 @@
 """`ingest`: video files in, a published dataset out. Finds what is done, does the rest, commits once."""
 
 import logging
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from pipelines import storage
-from pipelines.dataset.manifest import head, load_manifest
+from pipelines.dataset.commit import HeadMoved, Tables
+from pipelines.dataset.manifest import Manifest, head, load_manifest
+from pipelines.dataset.writing import writing
 from pipelines.errors import SSTrackError
 from pipelines.ingest.clip_job import process_source
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.pack import Pack, read_pack
+from pipelines.ingest.pack import Pack, pack_key, read_pack
 from pipelines.ingest.pool import run_all
-from pipelines.ingest.publish import publish, read_tables
+from pipelines.ingest.publish import publish, tables_of
 from pipelines.ingest.reject import Reject
 from pipelines.ingest.report import IngestProgress, IngestReport, report_on
 from pipelines.ingest.sources import Source, discover, identify, label
-from pipelines.locks import work_lock
+from pipelines.ingest.workspace import Workspace
+from pipelines.settings import absolute
 
 log = logging.getLogger(__name__)
 
@@ -34,60 +35,62 @@ def ingest(
     workers: int = 1,
     progress: Callable[[IngestProgress], None] | None = None,
 ) -> IngestReport:
-    """Add the videos in `sources` (files, folders) to `dataset` (a local folder), and publish a new manifest.
+    """Add the videos in `sources` (files, folders) to `dataset` (a folder or s3:// prefix) and publish a new manifest.
 
     Sources whose bytes are in the dataset already, kept or rejected under the same settings, are not read again; with
     nothing new nothing is published. A run that was killed is continued by running it again, to the same bytes.
     Raises SSTrackError where there is nothing to read, nothing usable, no space or permission, or another ingest.
     """
-    folder = storage.local_path(dataset).expanduser().absolute()
+    dataset = absolute(dataset)
     paths = discover(sources)
-    fresh = not folder.exists()
-    try:
-        with work_lock(folder, "ingest"):
-            return _ingest(paths, folder, config, workers, progress)
-    finally:
-        if fresh:
-            with suppress(OSError):
-                folder.rmdir()  # only where the run left nothing in it
+    storage.require_conditions(storage.join(dataset, "HEAD"))
+    with writing(dataset, "ingest"):
+        return _ingest(paths, dataset, config, workers, progress)
 
 
 def _ingest(
     paths: Sequence[Path],
-    folder: Path,
+    dataset: str,
     config: IngestConfig,
     workers: int,
     progress: Callable[[IngestProgress], None] | None,
 ) -> IngestReport:
-    dataset, state = str(folder), folder / "_state"
-    with storage.explained(state):
-        shutil.rmtree(state / "tmp", ignore_errors=True)
-    parent = load_manifest(dataset) if head(dataset) else None
-    before = read_tables(dataset, parent)
-    known_ids = _known(before.sources, config)
+    space = Workspace.of(dataset)
+    space.clear_drafts()
+    parent, before, known_ids = _newest(dataset, config)
     seen, extra = _identify_all(paths, config)
     new = [source for source in seen if source.source_id not in known_ids]
-    extra = [row for row in extra if row.source_id not in known_ids]
-    known = len(seen) - len(new)
-    if not new and parent is not None:
-        report = report_on(parent, published=False, new=0, known=known, clips_new=0)
-        log.info(report.line())
-        return report
-    packs = _process_all(new, config, state, workers, progress)
-    clips_new = sum(len(pack.clips) for pack in packs)
-    if clips_new == 0 and before.clips.num_rows == 0:
-        shutil.rmtree(state, ignore_errors=True)
-        raise SSTrackError(_nothing_usable(packs, extra))
-    manifest = publish(dataset, parent, before, packs, extra, config, state / "tmp")
-    shutil.rmtree(state, ignore_errors=True)
-    report = report_on(manifest, published=True, new=len(new), known=known, clips_new=clips_new)
+    packs = _process_all(new, config, space, workers, progress) if new else []
+    while True:
+        packs = [pack for pack in packs if pack.source.source_id not in known_ids]
+        extra = [row for row in extra if row.source_id not in known_ids]
+        clips_new = sum(len(pack.clips) for pack in packs)
+        if not packs and parent is not None:
+            manifest = parent
+            break
+        if clips_new == 0 and before.clips.num_rows == 0:
+            space.discard(space.pack(pack_key(source, config)) for source in seen)
+            raise SSTrackError(_nothing_usable(packs, extra))
+        try:
+            manifest = publish(dataset, parent, before, packs, extra, config, space.scratch)
+            break
+        except HeadMoved as moved:
+            log.warning("%s Publishing on top of it.", moved)
+            parent, before, known_ids = _newest(dataset, config)
+    space.discard(space.pack(pack_key(source, config)) for source in seen)
+    report = report_on(
+        manifest, published=bool(packs), new=len(packs), known=len(seen) - len(packs), clips_new=clips_new
+    )
     log.info(report.line())
     return report
 
 
-def _known(sources, config: IngestConfig) -> set[str]:
-    pairs = zip(sources["source_id"].to_pylist(), sources["config"].to_pylist(), strict=True)
-    return {source_id for source_id, digest in pairs if digest == config.digest}
+def _newest(dataset: str, config: IngestConfig) -> tuple[Manifest | None, Tables, set[str]]:
+    """The manifest that HEAD names, its tables, and the sources that it holds under these settings."""
+    parent = load_manifest(dataset) if head(dataset) else None
+    tables = tables_of(dataset, parent)
+    pairs = zip(tables.sources["source_id"].to_pylist(), tables.sources["config"].to_pylist(), strict=True)
+    return parent, tables, {source_id for source_id, digest in pairs if digest == config.digest}
 
 
 def _identify_all(paths: Sequence[Path], config: IngestConfig) -> tuple[list[Source], list[Reject]]:
@@ -110,14 +113,14 @@ def _identify_all(paths: Sequence[Path], config: IngestConfig) -> tuple[list[Sou
 def _process_all(
     new: Sequence[Source],
     config: IngestConfig,
-    state: Path,
+    space: Workspace,
     workers: int,
     progress: Callable[[IngestProgress], None] | None,
 ) -> list[Pack]:
     packs: list[Pack] = []
     seconds = 0.0
-    for source, folder in run_all(partial(process_source, config=config, state=state), new, workers):
-        pack = read_pack(folder)
+    for source, uri in run_all(partial(process_source, config=config, space=space), new, workers):
+        pack = read_pack(uri).located(source.uri)
         packs.append(pack)
         seconds += pack.source.seconds
         dropped = ", ".join(sorted({reject.reason for reject in pack.rejects}))

@@ -28,6 +28,7 @@ class DecodeTask:
         height: of upright frames.
         size: width and height of stored frames; `fps`: how many of them a second.
         start, stop: a segment: frames from `start`, which is a keyframe, to before `stop`; None is the file's end.
+        end: when the last frame of the video goes.
         seek: whether to jump to `start` rather than to decode up to it.
         max_pixels: a frame with more is refused by the decoder, also where a stream grows in its course.
     """
@@ -40,6 +41,7 @@ class DecodeTask:
     size: tuple[int, int]
     fps: Fraction
     max_pixels: int
+    end: int
     start: int | None = None
     stop: int | None = None
     seek: bool = True

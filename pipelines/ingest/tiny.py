@@ -1,6 +1,6 @@
 """The tiny luma frames of a video, on disk: 1.3 kB per frame, read back in pieces, so that memory stays small."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 import numpy as np
@@ -22,6 +22,18 @@ class TinyFrames:
     def at(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Frames by number: uint8 [k, 27, 48]."""
         return np.concatenate([self._read(int(index), 1) for index in indices] or [self._read(0, 0)])
+
+    def shown_at(self, times: NDArray[np.floating]) -> Callable[[NDArray[np.float64]], NDArray[np.uint8]]:
+        """A function from k wanted times to uint8 [k, 27, 48]: the frames nearest to them. `times` [N] are those of all
+        frames, ascending."""
+
+        def at(wanted: NDArray[np.float64]) -> NDArray[np.uint8]:
+            after = np.clip(np.searchsorted(times, wanted), 1, max(1, len(times) - 1))
+            before, after = after - 1, np.minimum(after, len(times) - 1)
+            nearer = np.abs(times[after] - wanted) < np.abs(times[before] - wanted)
+            return self.at(np.where(nearer, after, before))
+
+        return at
 
     def chunks(self) -> Iterator[NDArray[np.uint8]]:
         """All frames in order, a few hundred at a time: uint8 [n, 27, 48]."""

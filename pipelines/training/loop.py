@@ -22,7 +22,7 @@ from pipelines.errors import SSTrackError
 from pipelines.training.checkpoint import RunIdentity, load_newest, save_checkpoint
 from pipelines.training.metrics import add_metrics, trim_metrics
 from sstrack.models.tracker_net import TrackerNet
-from sstrack.objectives.decoupled import decoupled
+from sstrack.objectives.registry import build_objective
 from sstrack.recipes import OptimConfig, Recipe, config_digest
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def train_rank(job: TrainJob, rank: int, world: int, device: torch.device, repor
         trim_metrics(folder, start)
         log.info("training %s from step %d to %d in %d process(es)", recipe.name, start, recipe.optim.steps, world)
     model = DistributedDataParallel(net, device_ids=[device] if device.type == "cuda" else None) if world > 1 else net
-    objective = decoupled(recipe.net, recipe.objective)
+    objective = build_objective(recipe.net, recipe.objective)
     loader = ClipLoader(job.dataset, job.manifest, recipe.data, recipe.seed)
     mine = list(range(rank, recipe.data.groups, world))
     batches = loader.groups([(step, group) for step in range(start, recipe.optim.steps) for group in mine])
@@ -91,7 +91,9 @@ def train_rank(job: TrainJob, rank: int, world: int, device: torch.device, repor
             loss, metrics = objective(model, batch, generator, step / recipe.optim.steps)
             (loss * (world / recipe.data.groups)).backward()
             for name, value in metrics.items():
-                sums.setdefault(name, []).append(float(value))
+                # NaN says that this group could not measure it; a loss that is none has to be seen.
+                if name == "loss" or not math.isnan(value):
+                    sums.setdefault(name, []).append(float(value))
         norm = nn.utils.clip_grad_norm_(net.parameters(), recipe.optim.clip_norm)
         # After the gradient all-reduce every rank holds the same norm, so all decide alike.
         if math.isfinite(float(norm)):

@@ -1,6 +1,6 @@
 """The batch an objective sees and the shape every objective has."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -20,11 +20,17 @@ class ClipBatch:
     seeds: Tensor
     """`[B, 4]` float xywh: the seed box on the first frame, pixels."""
     clip_ids: tuple[str, ...]
+    boxes: Tensor
+    """`[B, 1 + n_search, 4]` float xywh: labels in pixels, NaN where a frame has none."""
 
     def to(self, device: torch.device) -> "ClipBatch":
         """The same batch on another device."""
-        return ClipBatch(
-            self.frames.to(device, non_blocking=True), self.sizes.to(device), self.seeds.to(device), self.clip_ids
+        return replace(
+            self,
+            frames=self.frames.to(device, non_blocking=True),
+            sizes=self.sizes.to(device, non_blocking=True),
+            seeds=self.seeds.to(device, non_blocking=True),
+            boxes=self.boxes.to(device, non_blocking=True),
         )
 
 
@@ -37,9 +43,15 @@ class Network(Protocol):
 class Objective(Protocol):
     """Loss and named metrics (detached scalars) of one group. Owns no state but its configuration.
 
-    `generator` gives every random draw; `progress` in 0..1 is the share of training done, for curricula.
+    `generator` gives every random draw; `progress` in 0..1 is the share of training done, for curricula. A metric that
+    this group could not measure is NaN; finding that out would make the host wait for the device.
     """
 
     def __call__(
         self, net: Network, batch: ClipBatch, generator: torch.Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+def mean_where(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `values` where `mask` (same shape, bool) holds; NaN where it holds nowhere."""
+    return torch.where(mask, values, 0).sum() / mask.sum()

@@ -6,100 +6,180 @@ the target in augmented views of the first frame, where its box is known. An ins
 one target together and pushes the targets of other samples away. One network does both.
 """
 
-from functools import partial
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
 from sstrack.boxes import clip_to_frame, iou
 from sstrack.crops import crop, from_region, whole_frame_region
-from sstrack.objectives.base import ClipBatch, Network, Objective
-from sstrack.objectives.contrastive import masked_mean, nt_xent
+from sstrack.objectives.base import ClipBatch, Network, mean_where
+from sstrack.objectives.changes import uniform
+from sstrack.objectives.config import ObjectiveConfig
+from sstrack.objectives.contrastive import box_mask, instance_contrast, masked_mean
 from sstrack.objectives.copy_paste import PastedClips, copy_paste
-from sstrack.objectives.losses import localise
-from sstrack.objectives.views import first_frame_view, template_crops, uniform
-from sstrack.recipes import NetConfig, ObjectiveConfig
+from sstrack.objectives.losses import Localisation, localise
+from sstrack.objectives.schedule import teaching_share
+from sstrack.objectives.views import search_view, template_crops
+from sstrack.recipes import NetConfig
 
 
-def decoupled(net_config: NetConfig, config: ObjectiveConfig) -> Objective:
+@dataclass(frozen=True)
+class Memory:
+    """What forward tracking leaves for backward tracking."""
+
+    templates: Tensor
+    """`[B, T, 3, S, S]`."""
+    query: Tensor | None
+    """`[B, C]` of the last frame."""
+    weights: Tensor
+    """`[B]` how much each sample counts, at least 0."""
+
+
+@dataclass(frozen=True)
+class BackwardViews:
+    """What backward tracking found in the views of the first frame."""
+
+    found: list[Localisation]
+    features: Tensor
+    """`[V, B, C]` mean search token of the target in each view."""
+    valid: Tensor
+    """`[B]` bool: every view has such a token."""
+    empty: Tensor
+    """Scalar: share of masks that hold no cell but, by the `box` rule, their centre's."""
+
+
+@dataclass(frozen=True)
+class Decoupled:
     """The objective for one network configuration."""
-    return partial(_decoupled, net_config, config)
+
+    net_config: NetConfig
+    config: ObjectiveConfig
+
+    def __call__(
+        self,
+        net: Network,
+        batch: ClipBatch,
+        generator: Generator,
+        progress: float,
+        negatives: Tensor | None = None,
+        counted: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and metrics of one group.
+
+        Args:
+            negatives: `[M, C]` features of targets of other groups, see `features`.
+            counted: `[B]` bool, samples that count; all by default.
+        """
+        config = self.config
+        memory, views, metrics = self._both_ways(net, batch, generator, progress)
+        weights = memory.weights if counted is None else memory.weights * counted
+        loss = torch.stack([found.total(config, weights) for found in views.found]).sum()
+        for name in ("giou", "l1", "focal"):
+            metrics[name] = torch.stack([found.metrics()[name] for found in views.found]).mean()
+        metrics["backward_iou"] = torch.stack([found.iou for found in views.found]).mean()
+        metrics["empty_masks"] = views.empty
+        if config.views > 1 and config.contrastive_weight > 0:
+            valid = views.valid if counted is None else views.valid & counted
+            contrast, accuracy = instance_contrast(views.features, config.temperature, valid, negatives)
+            loss = loss + config.contrastive_weight * contrast
+            metrics["contrastive"], metrics["contrastive_accuracy"] = contrast.detach(), accuracy
+        metrics["loss"] = loss.detach()
+        return loss, metrics
+
+    @torch.no_grad()
+    def features(self, net: Network, batch: ClipBatch, generator: Generator, progress: float) -> Tensor:
+        """`[V * B, C]` features of a group's targets, as negatives for other groups.
+
+        A generator of the same seed gives the features that the group's own loss compares.
+        """
+        return self._both_ways(net, batch, generator, progress)[1].features.flatten(0, 1)
+
+    def _both_ways(
+        self, net: Network, batch: ClipBatch, generator: Generator, progress: float
+    ) -> tuple[Memory, BackwardViews, dict[str, Tensor]]:
+        config = self.config
+        teach = teaching_share(progress, config)
+        share = config.paste_share + (1 - config.paste_share) * teach
+        clips = copy_paste(batch, share, self.net_config.template_size, config, generator)
+        memory, metrics = track_forward(net, clips, self.net_config, config, generator, teach)
+        return memory, track_backward(net, clips, memory, self.net_config, config, generator), metrics
 
 
-def _decoupled(
-    net_config: NetConfig,
-    config: ObjectiveConfig,
-    net: Network,
-    batch: ClipBatch,
-    generator: Generator,
-    progress: float,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    teach = teaching_share(progress, config)
-    share = config.paste_share + (1 - config.paste_share) * teach
-    clips = copy_paste(batch.frames.float(), batch.sizes, batch.seeds, share, config, generator)
-    memory, query, metrics = track_forward(net, clips, batch.sizes, net_config, config, generator, teach)
-    loss = torch.zeros((), device=batch.seeds.device)
-    features: list[Tensor] = []
-    for _ in range(config.views):
-        view, target = first_frame_view(clips.frames[:, 0], clips.boxes[:, 0], net_config, config, generator)
-        output = net(memory, view, query)
-        query = output.query.detach()
-        found = localise(output.maps, target, config)
-        loss = loss + found.weighted(config)
-        features.append(masked_mean(output.search, found.boxes))
-        metrics["giou"] = metrics.get("giou", 0) + found.giou.detach() / config.views
-        metrics["l1"] = metrics.get("l1", 0) + found.l1.detach() / config.views
-        metrics["focal"] = metrics.get("focal", 0) + found.focal.detach() / config.views
-        metrics["backward_iou"] = metrics.get("backward_iou", 0) + found.iou.mean() / config.views
-    if config.views > 1 and config.contrastive_weight > 0:
-        contrastive, accuracy = nt_xent(features[0], features[1], config.temperature)
-        loss = loss + config.contrastive_weight * contrastive
-        metrics["contrastive"], metrics["contrastive_accuracy"] = contrastive.detach(), accuracy
-    metrics["loss"] = loss.detach()
-    return loss, metrics
-
-
-def teaching_share(progress: float, config: ObjectiveConfig) -> float:
-    """Chance in 0..1 that memory templates come from known boxes: 1 in the curriculum's first half, then falling."""
-    if config.known_templates_until == 0:
-        return 0.0
-    return min(1.0, max(0.0, 2 - 2 * progress / config.known_templates_until))
+def decoupled(net_config: NetConfig, config: ObjectiveConfig) -> Decoupled:
+    """The objective for one network configuration."""
+    return Decoupled(net_config, config)
 
 
 @torch.no_grad()
 def track_forward(
     net: Network,
     clips: PastedClips,
-    sizes: Tensor,
     net_config: NetConfig,
     config: ObjectiveConfig,
     generator: Generator,
     teach: float,
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+) -> tuple[Memory, dict[str, Tensor]]:
     """Track from the first frame through the whole later frames and cut a memory template from each.
 
-    Returns: memory templates `[B, n_search, 3, S, S]`, the query output `[B, C]` of the last frame, and metrics
-    (`forward_iou` over pasted targets, whose truth is known; share of templates cut at known boxes).
+    Args:
+        teach: chance in 0..1 that a pasted target's templates are cut at its known boxes.
+
+    Returns: the memory and metrics: `forward_iou` over targets whose truth is known, pasted or labelled,
+    `labelled_iou` over labelled ones, `forward_score`, the shares `known_templates` and `kept_samples`.
     """
-    frames, known = clips.frames, clips.boxes
-    b, later = frames.shape[0], frames.shape[1] - 1
+    frames, known, sizes = clips.frames, clips.boxes, clips.sizes
     region = whole_frame_region(sizes)
-    template = template_crops(frames[:, 0], known[:, 0], net_config, config, generator)[:, None]
-    taught = (uniform((b,), generator) < teach) & clips.pasted
+    first = template_crops(frames[:, 0], known[:, 0], net_config, config, generator)
+    taught = (uniform((len(frames),), generator) < teach) & clips.pasted
     query: Tensor | None = None
-    memory: list[Tensor] = []
-    overlaps: list[Tensor] = []
-    for t in range(1, later + 1):
-        output = net(template, crop(frames[:, t], region, net_config.search_size), query)
-        query = output.query
-        found = from_region(output.maps.box_at(output.maps.best_cell()), region)
+    templates, overlaps, scores = [first] if config.memory_first else [], [], []
+    for t in range(1, frames.shape[1]):
+        output = net(first[:, None], crop(frames[:, t], region, net_config.search_size), query)
+        query = output.query if config.carry_query else None
+        best = output.maps.best_cell()
+        found = from_region(output.maps.box_at(best).float(), region)
         found = clip_to_frame(found, sizes[:, 0], sizes[:, 1], min_side=1.0)
-        overlaps.append(iou(found, known[:, t])[clips.pasted])
+        overlaps.append(iou(found, known[:, t]))
+        scores.append(output.maps.score_at(best).float())
+        # Labels are for metrics alone: only a pasted box, which costs no label, may stand in for a prediction.
         at = torch.where(taught[:, None], known[:, t], found)
-        memory.append(template_crops(frames[:, t], at, net_config, config, generator))
-    assert query is not None
-    overlap = torch.cat(overlaps)
-    metrics = {"known_templates": taught.float().mean()}
-    if len(overlap):
-        metrics["forward_iou"] = overlap.mean()
-    return torch.stack(memory, dim=1), query, metrics
+        templates.append(template_crops(frames[:, t], at, net_config, config, generator))
+    overlap, score = torch.stack(overlaps), torch.stack(scores).mean(0)
+    is_known = known[:, 1:].isfinite().all(-1).T
+    weights = torch.ones_like(score) if config.sample_weight == "equal" else score
+    weights = torch.where(taught, 1.0, weights * (score >= config.score_threshold))
+    metrics = {
+        "forward_iou": mean_where(overlap, is_known),
+        "labelled_iou": mean_where(overlap, is_known & ~clips.pasted),
+        "forward_score": score.mean(),
+        "known_templates": taught.float().mean(),
+        "kept_samples": (weights > 0).float().mean(),
+    }
+    return Memory(torch.stack(templates, dim=1), query, weights), metrics
+
+
+def track_backward(
+    net: Network,
+    clips: PastedClips,
+    memory: Memory,
+    net_config: NetConfig,
+    config: ObjectiveConfig,
+    generator: Generator,
+) -> BackwardViews:
+    """Find the target in augmented views of the first frame from the memory templates alone."""
+    query = memory.query
+    found: list[Localisation] = []
+    features: list[Tensor] = []
+    empties: list[Tensor] = []
+    for _ in range(config.views):
+        view, target = search_view(clips.frames[:, 0], clips.boxes[:, 0], net_config, config, generator)
+        output = net(memory.templates, view, query)
+        query = output.query.detach() if config.carry_query else None
+        found.append(localise(output.maps, target, config))
+        mask, empty = box_mask(found[-1].boxes, output.maps.score.shape[-1], config.contrast_mask)
+        features.append(masked_mean(output.search, mask))
+        empties.append(empty)
+    empty = torch.stack(empties)
+    valid = torch.ones_like(empty[0]) if config.contrast_mask == "box" else ~empty.any(0)
+    return BackwardViews(found, torch.stack(features), valid, empty.float().mean())

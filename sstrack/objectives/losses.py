@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sstrack.boxes import iou_giou, xywh_to_cxcywh, xywh_to_xyxy
+from sstrack.boxes import iou_giou, xywh_to_cxcywh, xywh_to_xyxy, xyxy_to_xywh
 from sstrack.models.head import HeadMaps
-from sstrack.recipes import ObjectiveConfig
+from sstrack.objectives.config import ObjectiveConfig
 
 
 @dataclass(frozen=True)
 class Localisation:
-    """Loss terms (scalars, unweighted) and the predicted boxes `[B, 4]`, normalised xywh."""
+    """Loss terms per sample `[B]`, unweighted, the predicted boxes `[B, 4]`, normalised xywh, and their IoU `[B]`."""
 
     giou: Tensor
     l1: Tensor
@@ -20,28 +20,45 @@ class Localisation:
     boxes: Tensor
     iou: Tensor
 
-    def weighted(self, config: ObjectiveConfig) -> Tensor:
-        """The published sum: 2 · GIoU + 5 · L1 + 1 · focal with default weights."""
-        return config.giou_weight * self.giou + config.l1_weight * self.l1 + config.focal_weight * self.focal
+    def total(self, config: ObjectiveConfig, weights: Tensor | None = None) -> Tensor:
+        """The published sum, 2 · GIoU + 5 · L1 + 1 · focal with default weights, as a mean over samples (scalar).
+
+        `weights` `[B]` of at least 0 say how much each sample counts; where all are 0 the sum is 0.
+        """
+        terms = config.giou_weight * self.giou + config.l1_weight * self.l1 + config.focal_weight * self.focal
+        return terms.mean() if weights is None else (terms * weights).sum() / weights.sum().clamp(min=1e-6)
+
+    def metrics(self) -> dict[str, Tensor]:
+        """Means of the terms, detached."""
+        return {name: getattr(self, name).detach().mean() for name in ("giou", "l1", "focal")}
 
 
 def localise(maps: HeadMaps, target: Tensor, config: ObjectiveConfig) -> Localisation:
     """Compare the head's maps with the target box `[B, 4]` xywh, normalised to the region, its centre inside it.
 
-    The box terms read offset and size at the cell that `config.box_at` names; corners are compared after clipping the
-    target to the region, as OSTrack does.
+    The box terms read offset and size at the cell that `config.box_at` names and compare them with the target as far
+    as it lies in the region, as OSTrack does. Half-precision maps are compared in float32.
     """
+    maps = _full_precision(maps)
     side = maps.score.shape[-1]
     centre = xywh_to_cxcywh(target)
     target_cell = (centre[:, :2] * side).long().clamp(0, side - 1)
-    target_index = target_cell[:, 1] * side + target_cell[:, 0]
     best = maps.best_cell()
-    boxes = maps.box_at(target_index if config.box_at == "target" else best)
-    giou = (1 - iou_giou(boxes, target)[1]).mean()
-    l1 = (xywh_to_xyxy(boxes) - xywh_to_xyxy(target).clamp(0, 1)).abs().mean()
-    heat = gaussian_map(target, side)
+    boxes = maps.box_at(target_cell[:, 1] * side + target_cell[:, 0] if config.box_at == "target" else best)
+    inside = xywh_to_xyxy(target).clamp(0, 1)
+    giou = 1 - iou_giou(boxes, xyxy_to_xywh(inside))[1]
+    l1 = (xywh_to_xyxy(boxes) - inside).abs().mean(-1)
     predicted = maps.box_at(best).detach()
-    return Localisation(giou, l1, focal_loss(maps.score, heat), predicted, iou_giou(predicted, target)[0].detach())
+    overlap = iou_giou(predicted, xyxy_to_xywh(inside))[0].detach()
+    return Localisation(giou, l1, focal_loss(maps.score, gaussian_map(target, side)), predicted, overlap)
+
+
+def _full_precision(maps: HeadMaps) -> HeadMaps:
+    """Maps in float32 or better; in half precision a score near 1 is 1, and its logarithm's partner infinite."""
+    score, offset, size = (
+        x.to(torch.promote_types(x.dtype, torch.float32)) for x in (maps.score, maps.offset, maps.size)
+    )
+    return HeadMaps(score.clamp(1e-4, 1 - 1e-4), offset, size)
 
 
 def gaussian_map(target: Tensor, side: int) -> Tensor:
@@ -63,8 +80,11 @@ def gaussian_map(target: Tensor, side: int) -> Tensor:
 
 
 def focal_loss(score: Tensor, heat: Tensor) -> Tensor:
-    """CenterNet's focal loss (alpha 2, beta 4) of scores against a Gaussian map, both `[B, S, S]`, per positive."""
+    """CenterNet's focal loss (alpha 2, beta 4) of scores in 0..1 against Gaussian maps, both `[B, S, S]`.
+
+    Returns `[B]`: the loss per positive cell, of which each map has one.
+    """
     positive = heat.eq(1).to(score.dtype)
     hit = positive * (1 - score) ** 2 * score.log()
     miss = (1 - positive) * (1 - heat) ** 4 * score**2 * (1 - score).log()
-    return -(hit + miss).sum() / positive.sum().clamp(min=1)
+    return -(hit + miss).sum((1, 2)) / positive.sum((1, 2)).clamp(min=1)

@@ -76,29 +76,6 @@ def test_a_run_killed_halfway_goes_on_to_the_same_bytes(
     assert files(out) == undisturbed
 
 
-@pytest.mark.parametrize("step", ["keep_if_absent", "write_atomic"])
-def test_a_run_stopped_while_publishing_goes_on_to_the_same_bytes(
-    step: str, sources: list[str], undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from pipelines import storage
-
-    out = tmp_path / "dataset"
-    work = getattr(storage, step)
-
-    def stop(first: object, *rest: object) -> object:
-        if str(first).endswith("HEAD") or str(rest[0]).endswith(".tar"):
-            raise KeyboardInterrupt
-        return work(first, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(storage, step, stop)
-        with pytest.raises(KeyboardInterrupt):
-            ingest(sources, str(out), SMALL)
-    assert not (out / "HEAD").exists()
-    ingest(sources, str(out), SMALL)
-    assert files(out) == undisturbed
-
-
 def test_the_order_of_sources_and_workers_do_not_change_a_byte(
     sources: list[str], undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -1,0 +1,44 @@
+"""One frame and its transformed self, as a baseline on the same network (S2SiamFC, Sio et al., ACM MM 2020).
+
+The template is cut at the seed box of a clip's first frame; the search regions are augmented views of the same frame.
+No other frame is looked at. What S2SiamFC hides from the network by adversarial masks, the change `occlusion` hides at
+random, where a recipe asks for it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from sstrack.objectives.base import ClipBatch, Network
+from sstrack.objectives.config import ObjectiveConfig
+from sstrack.objectives.losses import localise
+from sstrack.objectives.views import search_view, template_crops
+from sstrack.recipes import NetConfig
+
+
+@dataclass(frozen=True)
+class SingleFrame:
+    """The objective for one network configuration."""
+
+    net_config: NetConfig
+    config: ObjectiveConfig
+
+    def __call__(
+        self, net: Network, batch: ClipBatch, generator: Generator, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        frame = batch.frames[:, 0].float()
+        template = template_crops(frame, batch.seeds, self.net_config, self.config, generator)[:, None]
+        found = []
+        for _ in range(self.config.views):
+            view, target = search_view(frame, batch.seeds, self.net_config, self.config, generator)
+            found.append(localise(net(template, view).maps, target, self.config))
+        loss = torch.stack([f.total(self.config) for f in found]).sum()
+        metrics = {name: torch.stack([f.metrics()[name] for f in found]).mean() for name in ("giou", "l1", "focal")}
+        metrics["search_iou"] = torch.stack([f.iou for f in found]).mean()
+        return loss, {**metrics, "loss": loss.detach()}
+
+
+def single_frame(net_config: NetConfig, config: ObjectiveConfig) -> SingleFrame:
+    """The objective for one network configuration."""
+    return SingleFrame(net_config, config)
