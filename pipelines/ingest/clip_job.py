@@ -17,6 +17,7 @@ from pipelines.ingest.probe import Probe, probe
 from pipelines.ingest.reject import Reject, Unusable
 from pipelines.ingest.seeding import look_at
 from pipelines.ingest.sources import Source
+from pipelines.ingest.stages import stage
 from pipelines.ingest.timeline import Timeline, timeline_of
 from pipelines.ingest.tiny import TinyFrames
 from pipelines.ingest.workspace import Workspace
@@ -29,7 +30,7 @@ def process_source(source: Source, config: IngestConfig, space: Workspace) -> st
 
     A source that yields nothing gives a pack of rejects. Raises SSTrackError only where the disk refuses.
     """
-    return find_or_make(space, pack_key(source, config), lambda frames: _fill(source, config, frames))
+    return find_or_make(space, pack_key(source.source_id, config), lambda frames: _fill(source, config, frames))
 
 
 def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:
@@ -38,7 +39,8 @@ def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:
         video = probe(source.path, config)
         record = _describe(record, video)
         with tempfile.TemporaryFile(dir=Path(frames.name).parent) as tiny:
-            part = decode_part(source.path, video, config, Segment(), frames, tiny)
+            with stage("decode", video.seconds):
+                part = decode_part(source.path, video, config, Segment(), frames, tiny)
             return make_pack(record, video, part, frames, TinyFrames(tiny, len(part.decoded.ticks)), config)
     except Unusable as problem:
         return rejected_pack(record, problem)
@@ -68,9 +70,9 @@ def make_pack(
     )
     rejects = _losses(record, video, timeline, decoded.errors)
     places = [(int(offset), int(size)) for offset, size in part.places]
-    clips, dropped = _cut(
-        record, timeline, tiny, stored_size(video, config.long_side), Path(frames.name), places, config
-    )
+    size = stored_size(video, config.long_side)
+    with stage("judge", video.seconds):
+        clips, dropped = _cut(record, timeline, tiny, size, Path(frames.name), places, config)
     return Pack(replace(record, clips=len(clips)), tuple(clips), (*rejects, *dropped))
 
 

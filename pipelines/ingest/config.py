@@ -2,20 +2,19 @@
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from pipelines.dataset.manifest import digest_of
+from pipelines.ingest.limits import RunLimits
 
 STAGE_VERSION = 4
 """Raised when the meaning of ingest's output changes, so that older results are not found again."""
 
-_WITHOUT_EFFECT = {"shard_mib", "deadline_factor", "max_child_mib", "segment_seconds"}
+_WITHOUT_EFFECT = {"shard_mib", *RunLimits.model_fields}
 
 
-class IngestConfig(BaseModel):
+class IngestConfig(RunLimits):
     """Settings of one ingest. The defaults suit 10 fps training clips of one to fifteen seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     fps: float = Field(default=10.0, gt=0, le=120)
     """Stored frames per second; a slower video keeps its own rate."""
@@ -63,8 +62,6 @@ class IngestConfig(BaseModel):
     backend: Literal["auto", "pyav", "ffmpeg"] = "auto"
     """What decodes: PyAV says of every frame whether it is sound; ffmpeg only whether a whole video is. `auto` is PyAV,
     and ffmpeg where PyAV's process breaks down."""
-    segment_seconds: float = Field(default=120.0, ge=1)
-    """Longer videos can be decoded in parts of about this length, by several workers, to the same result."""
 
     max_pixels: int = Field(default=8192 * 4320, ge=4096)
     """Largest frame, width times height."""
@@ -72,10 +69,6 @@ class IngestConfig(BaseModel):
     """Longest video."""
     max_mib: float = Field(default=64 * 1024.0, gt=0)
     """Largest file in MiB."""
-    deadline_factor: float = Field(default=4.0, gt=0, le=1000)
-    """Decoding may take a minute plus this many times the length of the video."""
-    max_child_mib: float = Field(default=2048.0, ge=64)
-    """Memory in MiB that a decoder's process may hold; an hour of 1080p takes about 100, 8K ten times that."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -72,7 +72,7 @@ def decode_part(
 
     Raises Unusable where nothing decodes or a limit is passed.
     """
-    limits = Limits(60 + config.deadline_factor * video.seconds, int(config.max_child_mib * 2**20))
+    limits = Limits(60 + config.deadline_factor * video.seconds, config.decoder_bytes)
     backends = _BACKENDS[config.backend]
     for backend in backends:
         try:

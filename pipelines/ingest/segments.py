@@ -39,6 +39,7 @@ from pipelines.ingest.part import (
 from pipelines.ingest.probe import Probe, probe
 from pipelines.ingest.reject import Unusable
 from pipelines.ingest.sources import Source
+from pipelines.ingest.stages import stage
 from pipelines.ingest.tiny import TinyFrames
 from pipelines.ingest.workspace import Workspace
 
@@ -77,7 +78,8 @@ def process_segment(source: Source, config: IngestConfig, space: Workspace, segm
             with draft.open("wb") as frames, tempfile.TemporaryFile(dir=space.scratch) as tiny:
                 try:
                     video = probe(source.path, config)
-                    numbers = pack_part(decode_part(source.path, video, config, segment, frames, tiny))
+                    with stage("decode", video.seconds):
+                        numbers = pack_part(decode_part(source.path, video, config, segment, frames, tiny))
                 except Unusable as problem:
                     numbers = "\n".join((problem.stage, problem.reason, problem.detail)).encode()
                     for file in (frames, tiny):
@@ -102,7 +104,9 @@ def join_segments(source: Source, config: IngestConfig, space: Workspace, segmen
     A source of which no segment decodes gives a pack of rejects, as in one pass.
     """
     parts = [_uri(source, config, space, segment) for segment in segments]
-    pack = find_or_make(space, pack_key(source, config), lambda frames: _join(source, config, segments, parts, frames))
+    pack = find_or_make(
+        space, pack_key(source.source_id, config), lambda frames: _join(source, config, segments, parts, frames)
+    )
     storage.delete(parts)
     return pack
 
@@ -149,4 +153,4 @@ def _holds(segment: Segment, tick: int) -> bool:
 
 def _uri(source: Source, config: IngestConfig, space: Workspace, segment: Segment) -> str:
     start, stop = (("" if tick is None else str(tick)) for tick in (segment.start, segment.stop))
-    return storage.join(space.packs, f"{pack_key(source, config)}.{start}-{stop}.part")
+    return storage.join(space.packs, f"{pack_key(source.source_id, config)}.{start}-{stop}.part")

@@ -15,9 +15,9 @@ from pipelines.ingest.ffmpeg_command import binary
 from pipelines.ingest.pack import Pack, read_pack
 from pipelines.ingest.part import Segment, decode_part
 from pipelines.ingest.probe import probe
-from pipelines.ingest.sources import identify
 from pipelines.ingest.timeline import Timeline, timeline_of
 from pipelines.ingest.workspace import Workspace
+from tests.factories import local_source
 
 CONFIG = IngestConfig(long_side=160, min_frames=10, still_level=0.5)
 SECONDS = 12
@@ -60,7 +60,7 @@ def stored(path: Path, backend: str = "auto") -> Stored:
 
 def packed(path: Path, tmp_path: Path, **update: object) -> Pack:
     config = CONFIG.model_copy(update=update)
-    return read_pack(process_source(identify(path), config, Workspace.of(str(tmp_path / "dataset"))))
+    return read_pack(process_source(local_source(path), config, Workspace.of(str(tmp_path / "dataset"))))
 
 
 def reasons(pack: Pack) -> set[str]:

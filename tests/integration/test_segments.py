@@ -12,8 +12,8 @@ from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.ffmpeg_command import binary
 from pipelines.ingest.pack import Pack, read_pack
 from pipelines.ingest.probe import probe
-from pipelines.ingest.sources import identify
 from pipelines.ingest.workspace import Workspace
+from tests.factories import local_source
 
 CONFIG = IngestConfig(long_side=128, min_frames=10, segment_seconds=2)
 
@@ -29,11 +29,11 @@ def film(real_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def whole(path: Path, config: IngestConfig, folder: Path) -> Pack:
-    return read_pack(process_source(identify(path), config, Workspace.of(str(folder))))
+    return read_pack(process_source(local_source(path), config, Workspace.of(str(folder))))
 
 
 def in_segments(path: Path, config: IngestConfig, folder: Path) -> Pack:
-    source, space = identify(path), Workspace.of(str(folder))
+    source, space = local_source(path), Workspace.of(str(folder))
     planned = segments.plan(probe(path, config), config)
     assert len(planned) >= 3
     for segment in planned[::-1]:
@@ -78,7 +78,7 @@ def test_a_segment_that_fails_is_a_gap_with_a_reason(
 ) -> None:
     from pipelines.ingest.reject import Unusable
 
-    source, space = identify(film), Workspace.of(str(tmp_path))
+    source, space = local_source(film), Workspace.of(str(tmp_path))
     planned = segments.plan(probe(film, CONFIG), CONFIG)
     decode_part = segments.decode_part
 
