@@ -37,6 +37,12 @@ class Settings(BaseSettings):
     """Name of the registered model."""
     ffmpeg: Literal["bundled", "system"] = "bundled"
     """Which ffmpeg binary decodes: the one of the imageio-ffmpeg wheel, or the one on the PATH."""
+    cache: str = ""
+    """Folder for shards of S3 datasets while they are trained on. Default `<work>/cache`."""
+    cache_bytes: int = Field(default=64 << 30, ge=1 << 20)
+    """Bytes that the folder of shards may hold; at least two windows of 16 shards keep a training from waiting."""
+    loader_threads: int = Field(default=min(8, os.cpu_count() or 1), ge=1, le=256)
+    """Threads that decode frames in each training process."""
     workers: int = Field(default=os.cpu_count() or 1, ge=1, le=4096)
     """Parallel work on this machine."""
 
@@ -50,6 +56,7 @@ class Settings(BaseSettings):
             "runs": absolute(self.runs or str(work / "runs")),
             "results": absolute(self.results or str(work / "results")),
             "benchmark_root": absolute(self.benchmark_root or str(work / "benchmark")),
+            "cache": absolute(self.cache or str(work / "cache")),
             "mlflow_uri": self.mlflow_uri or f"sqlite:///{work / 'mlflow.db'}",
         }
         for name, value in filled.items():

@@ -101,12 +101,21 @@ class DataConfig:
     """Samples that may see each other: contrastive negatives, donors."""
     groups: int = 2
     """Groups in the global batch; the number of workers divides or exceeds nothing: ranks take whole groups."""
+    canvas_width: int = 0
+    """Width of the canvas that frames are put on, in pixels; larger frames are decoded at a half, a quarter or an
+    eighth. 0, for width and height together, takes the dataset's largest frames."""
+    canvas_height: int = 0
+    seed_choice: Literal["best", "ranked"] = "best"
+    """Which of a clip's seed boxes starts a sample: the best one, or one drawn by score."""
 
     def __post_init__(self) -> None:
         check(1 <= self.n_search <= 16, self, "n_search", "must lie in 1..16")
         check(1 <= self.max_gap <= 100_000, self, "max_gap", "must lie in 1..100000")
         check(2 <= self.group_size <= 1024, self, "group_size", "must lie in 2..1024")
         check(1 <= self.groups <= 1024, self, "groups", "must lie in 1..1024")
+        for name in ("canvas_width", "canvas_height"):
+            check(0 <= getattr(self, name) <= 8192, self, name, "must lie in 0..8192")
+        check(bool(self.canvas_width) == bool(self.canvas_height), self, "canvas_width", "set both sides or none")
 
 
 @dataclass(frozen=True, kw_only=True)

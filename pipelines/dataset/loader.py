@@ -1,100 +1,144 @@
 """Random-access loader: the groups of clips that each training step sees, read straight from the shards.
 
 Only the frames a sample needs are read and decoded. Group g of step s holds the global samples
-`(s * groups + g) * group_size …`, whoever asks for it.
+`(s * groups + g) * group_size …`, whoever asks for it, so the position in a training is one integer, the step.
 """
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
 
 import numpy as np
-import simplejpeg
 import torch
+from numpy.typing import NDArray
 
-from pipelines.dataset.index import ClipSpan, load_index
-from pipelines.dataset.manifest import load_manifest
-from pipelines.dataset.order import SampleOrder, seed_words
-from pipelines.dataset.samples import require_groups, sample_clips
+from pipelines.dataset.canvas import Canvases
+from pipelines.dataset.mixture import Mixture
+from pipelines.dataset.order import seed_words
+from pipelines.dataset.part import Drawn, Part
+from pipelines.dataset.reader import DamagedFrame
+from pipelines.dataset.samples import UnusableSample
+from pipelines.dataset.substitute import ATTEMPTS, Replacements
 from pipelines.errors import SSTrackError
+from pipelines.settings import settings
 from sstrack.objectives.base import ClipBatch
 from sstrack.recipes import DataConfig
 
+_AHEAD = 2
+"""Groups that are made while one is used."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset folder at one manifest digest, and its weight among others."""
+
+    uri: str
+    manifest: str
+    weight: float = 1.0
+
 
 class ClipLoader:
-    """Groups of samples of one dataset manifest, in an order that no rank or worker count changes."""
+    """Groups of samples of one or several datasets, in an order that no rank or worker count changes."""
 
-    def __init__(self, dataset: str, manifest: str, config: DataConfig, seed: int) -> None:
-        """Open a dataset folder at one manifest digest.
+    def __init__(self, datasets: Sequence[Dataset], config: DataConfig, seed: int, patience_s: float = 600) -> None:
+        """Open datasets at fixed manifests. `patience_s`: longest wait for one group before the run ends.
 
-        Raises SSTrackError if fewer clips can serve as samples than one group holds.
+        Raises SSTrackError for a manifest that is missing or damaged, or for fewer clips than the global batch holds.
         """
-        require_groups(dataset, manifest, config.group_size)
-        self._clips = sample_clips(dataset, manifest)
-        self.dataset, self.config, self.seed = dataset, config, seed
-        self._data = load_manifest(dataset, manifest).data_digest
-        self._order = SampleOrder(len(self._clips), self._data, seed)
-        self._indexes: dict[str, dict[str, ClipSpan]] = {}
-        self._canvas = (max(row["height"] for row in self._clips), max(row["width"] for row in self._clips))
+        self.config, self.seed, self._patience_s = config, seed, patience_s
+        self.replaced = Replacements()
+        self._parts = [Part(each.uri, each.manifest, config, seed) for each in datasets]
+        found, wanted = len(self), config.groups * config.group_size
+        if found < wanted:
+            raise SSTrackError(
+                f"{', '.join(each.uri for each in datasets)}: {found} clips with a seed box, and the global batch takes "
+                f"{wanted} ({config.groups} group(s) of {config.group_size}); ingest more video, or train with --set "
+                f"data.group_size={max(found // config.groups, 2)}"
+            )
+        try:
+            self._mixture = Mixture([each.weight for each in datasets], seed)
+        except ValueError as error:
+            raise SSTrackError(f"cannot mix {len(datasets)} datasets: {error}.") from error
+        height, width = (max(part.canvas[side] for part in self._parts) for side in (0, 1))
+        shape = (config.group_size, 1 + config.n_search, height, width, 3)
+        self._canvases = Canvases(shape, pinned=torch.cuda.is_available())
+        self._pool = ThreadPoolExecutor(settings().loader_threads, thread_name_prefix="loader")
 
     def __len__(self) -> int:
         """Clips that serve as samples."""
-        return len(self._clips)
+        return sum(len(part) for part in self._parts)
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read from shards so far."""
+        return sum(part.reader.bytes_read for part in self._parts)
 
     def group(self, step: int, group: int) -> ClipBatch:
-        """The batch of one group: uint8 frames `[B, 1 + n_search, 3, H, W]` on the dataset's largest canvas."""
-        config = self.config
-        first = (step * config.groups + group) * config.group_size
-        height, width = self._canvas
-        frames = np.zeros((config.group_size, 1 + config.n_search, height, width, 3), np.uint8)
-        rows = []
-        for i in range(config.group_size):
-            row = self._clips[self._order.clip(first + i)]
-            rows.append(row)
-            for j, picture in enumerate(self._pictures(row, self._choose(row, first + i))):
-                frames[i, j, : picture.shape[0], : picture.shape[1]] = picture
+        """The batch of one group: uint8 frames `[B, 1 + n_search, 3, H, W]` on the fixed canvas.
+
+        Raises SSTrackError where the dataset is damaged, or where reading takes longer than `patience_s`.
+        """
+        return self._finish(*self._begin(step, group))
+
+    def groups(self, wanted: Sequence[tuple[int, int]]) -> Iterator[ClipBatch]:
+        """The batches of (step, group) pairs in order, made by threads while the ones before are used."""
+        ahead: deque[tuple[NDArray[np.uint8], list[Future[Drawn]]]] = deque()
+        try:
+            for position in range(len(wanted)):
+                while len(ahead) <= _AHEAD and position + len(ahead) < len(wanted):
+                    ahead.append(self._begin(*wanted[position + len(ahead)]))
+                yield self._finish(*ahead.popleft())
+        finally:
+            for _, futures in ahead:
+                for future in futures:
+                    future.cancel()
+
+    def close(self) -> None:
+        """Stop the threads; a group that is being made is dropped."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for part in self._parts:
+            part.close()
+
+    def _begin(self, step: int, group: int) -> tuple[NDArray[np.uint8], list[Future[Drawn]]]:
+        frames = self._canvases.take()
+        first = (step * self.config.groups + group) * self.config.group_size
+        return frames, [self._pool.submit(self._sample, first + i, frames[i]) for i in range(self.config.group_size)]
+
+    def _finish(self, frames: NDArray[np.uint8], futures: list[Future[Drawn]]) -> ClipBatch:
+        try:
+            drawn = [future.result(self._patience_s) for future in futures]
+        except FutureTimeout:
+            raise SSTrackError(
+                f"no batch came within {self._patience_s:.0f} s from {', '.join(part.dataset for part in self._parts)}: "
+                "the storage does not answer; check it and run the same command again, which goes on from the last "
+                "checkpoint."
+            ) from None
         return ClipBatch(
             frames=torch.from_numpy(frames).permute(0, 1, 4, 2, 3),
-            sizes=torch.tensor([[row["width"], row["height"]] for row in rows], dtype=torch.float32),
-            seeds=torch.tensor([[row[f"seed_{k}"] for k in "xywh"] for row in rows], dtype=torch.float32),
-            clip_ids=tuple(row["clip_id"] for row in rows),
-            boxes=torch.full((config.group_size, 1 + config.n_search, 4), float("nan")),
+            sizes=torch.tensor([each.size for each in drawn], dtype=torch.float32),
+            seeds=torch.tensor([each.seed for each in drawn], dtype=torch.float32),
+            clip_ids=tuple(each.clip_id for each in drawn),
+            boxes=torch.from_numpy(np.stack([each.boxes for each in drawn])),
         )
 
-    def groups(self, wanted: list[tuple[int, int]]) -> Iterator[ClipBatch]:
-        """The batches of (step, group) pairs in order, each made in a thread while the one before is used."""
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="loader") as pool:
-            ahead = pool.submit(self.group, *wanted[0]) if wanted else None
-            for position in range(len(wanted)):
-                assert ahead is not None
-                batch = ahead.result()
-                ahead = pool.submit(self.group, *wanted[position + 1]) if position + 1 < len(wanted) else None
-                yield batch
-
-    def _choose(self, row: dict, sample: int) -> list[int]:
-        """Frame 0 and `n_search` later frames, drawn with replacement within the gap, in time order."""
-        last = min(row["frames"] - 1, self.config.max_gap)
-        rng = np.random.default_rng(seed_words("frames", self._data, self.seed, sample))
-        return [0, *sorted(rng.integers(1, last + 1, self.config.n_search).tolist())]
-
-    def _pictures(self, row: dict, numbers: list[int]) -> Iterator[np.ndarray]:
-        shard = row["shard"]
-        if shard not in self._indexes:
-            self._indexes[shard] = load_index(self.dataset, shard)
-        span = self._indexes[shard].get(row["clip_id"])
-        if span is None or len(span.sizes) != row["frames"]:
-            raise SSTrackError(
-                f"{self.dataset}: the index of shard {shard[:12]} does not hold the {row['frames']} frames of clip "
-                f"{row['clip_id']}; the dataset is damaged, ingest its sources again into a new folder"
-            )
-        with (Path(self.dataset) / "shards" / f"{shard}.tar").open("rb") as tar:
-            for number in numbers:
-                tar.seek(int(span.offsets[number]))
-                data = tar.read(int(span.sizes[number]))
-                try:
-                    yield simplejpeg.decode_jpeg(data, "RGB", fastdct=True, fastupsample=True)
-                except ValueError as error:
-                    raise SSTrackError(
-                        f"{self.dataset}: frame {number} of clip {row['clip_id']} in shard {shard[:12]} is no JPEG "
-                        f"({error}); the shard is damaged, ingest its sources again into a new folder"
-                    ) from error
+    def _sample(self, sample: int, canvas: NDArray[np.uint8]) -> Drawn:
+        """Fill `canvas` [1 + n_search, H, W, 3] with a sample; a clip that cannot serve gives way to a drawn other."""
+        number, within = self._mixture.place(sample)
+        part = self._parts[number]
+        self.replaced.asked()
+        clip = part.clip(within)
+        for attempt in range(ATTEMPTS):
+            try:
+                return part.draw(clip, sample, canvas)
+            except UnusableSample as reason:
+                self.replaced.unusable(str(reason))
+            except DamagedFrame as reason:
+                self.replaced.damaged(part.clip_id(clip), str(reason))
+            rng = np.random.default_rng(seed_words("substitute", part.data_digest, self.seed, sample, attempt))
+            clip = part.substitute(clip, rng)
+        raise SSTrackError(
+            f"{part.dataset}: {ATTEMPTS} clips in a row could not serve as sample {sample}: "
+            f"{dict(self.replaced.reasons)}; run `sstrack dataset verify` on it."
+        )

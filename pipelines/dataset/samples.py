@@ -1,22 +1,55 @@
-"""Which clips of a dataset can serve as training samples. Knows no torch, so that plans are checked before it loads."""
+"""Which clips can serve as training samples, and which of their frames one shows. Knows no torch, so that plans are
+checked before it loads."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from pipelines.dataset.manifest import load_manifest, read_clips
 from pipelines.errors import SSTrackError
 
+_COLUMNS = (
+    *("clip_id", "shard", "frames", "width", "height", "labelled"),
+    *("seed_x", "seed_y", "seed_w", "seed_h", "seed_source"),
+)
+
+
+class UnusableSample(Exception):
+    """A clip that cannot serve as this sample; the message is the reason it is counted under."""
+
 
 def sample_clips(dataset: str, manifest: str) -> list[dict[str, Any]]:
     """Rows of the clips table that have a seed box and a later frame, in table order."""
-    rows = read_clips(dataset, load_manifest(dataset, manifest)).to_pylist()
-    return [row for row in rows if row["seed_source"] and row["frames"] > 1]
+    table = read_clips(dataset, load_manifest(dataset, manifest)).select(_COLUMNS)
+    return [row for row in table.to_pylist() if row["seed_source"] and row["frames"] > 1]
 
 
-def require_groups(dataset: str, manifest: str, group_size: int) -> None:
-    """Raise SSTrackError if fewer clips can serve as samples than one group holds."""
+def require_groups(dataset: str, manifest: str, group_size: int, groups: int = 1) -> None:
+    """Raise SSTrackError if fewer clips can serve as samples than the global batch of all groups holds."""
     found = len(sample_clips(dataset, manifest))
-    if found < group_size:
+    if found < group_size * groups:
         raise SSTrackError(
-            f"{dataset} has {found} clips with a seed box, and a group takes {group_size}; ingest more video, or train "
-            f"with --set data.group_size={max(found, 2)}"
+            f"{dataset} has {found} clips with a seed box, and the global batch takes {group_size * groups} "
+            f"({groups} group(s) of {group_size}); ingest more video, or train with --set "
+            f"data.group_size={max(found // groups, 2)}"
         )
+
+
+def choose_frames(
+    visible: Sequence[bool], n_search: int, max_gap: int, rng: np.random.Generator, attempts: int = 20
+) -> list[int]:
+    """The first visible frame and `n_search` visible later ones, drawn with replacement, in time order.
+
+    Later frames lie within `max_gap` of the first; a window without a visible frame grows by 5 frames an attempt, up
+    to `attempts` times, as the published sampler does. Raises UnusableSample with the reason.
+    """
+    shown = np.flatnonzero(np.asarray(visible, bool))
+    if not len(shown):
+        raise UnusableSample("target never visible")
+    first = int(shown[0])
+    for attempt in range(attempts):
+        near = shown[(shown > first) & (shown <= first + max_gap + 5 * attempt)]
+        if len(near):
+            return [first, *sorted(rng.choice(near, n_search).tolist())]
+    raise UnusableSample("no visible frame within the gap")

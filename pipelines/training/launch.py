@@ -95,7 +95,7 @@ def train(
     result = folder / "result.json"
     if result.is_file():
         return TrainResult(**{**json.loads(result.read_text()), "found": True})
-    require_groups(dataset, digest, recipe.data.group_size)
+    require_groups(dataset, digest, recipe.data.group_size, recipe.data.groups)
     # Only here: a run that is found needs neither torch nor Ray.
     from pipelines.training.fit import fit
 

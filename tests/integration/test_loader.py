@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.dataset.loader import ClipLoader
+from pipelines.dataset.loader import ClipLoader, Dataset
 from pipelines.dataset.manifest import load_manifest, read_clips
 from pipelines.errors import SSTrackError
 from sstrack.recipes import DataConfig
@@ -17,15 +17,19 @@ from sstrack.recipes import DataConfig
 CONFIG = DataConfig(group_size=3, groups=2, n_search=2)
 
 
+def open_loader(dataset: Path, config: DataConfig = CONFIG, seed: int = 5) -> ClipLoader:
+    return ClipLoader([Dataset(str(dataset), load_manifest(str(dataset)).digest)], config, seed)
+
+
 @pytest.fixture(scope="module")
 def loader(real_dataset: Path) -> ClipLoader:
-    return ClipLoader(str(real_dataset), load_manifest(str(real_dataset)).digest, CONFIG, seed=5)
+    return open_loader(real_dataset, CONFIG)
 
 
 def test_groups_are_the_same_whoever_asks_and_in_whatever_order(real_dataset: Path, loader: ClipLoader) -> None:
     wanted = [(step, group) for step in range(4) for group in range(2)]
     straight = dict(zip(wanted, loader.groups(wanted), strict=True))
-    other = ClipLoader(str(real_dataset), load_manifest(str(real_dataset)).digest, CONFIG, seed=5)
+    other = open_loader(real_dataset, CONFIG)
     for key in reversed(wanted):
         batch = other.group(*key)
         assert batch.clip_ids == straight[key].clip_ids
@@ -62,9 +66,8 @@ def test_batches_are_bytes_on_one_canvas(loader: ClipLoader) -> None:
 
 
 def test_too_few_clips_for_a_group_is_refused(real_dataset: Path) -> None:
-    digest = load_manifest(str(real_dataset)).digest
     with pytest.raises(SSTrackError, match=r"clips with a seed box.*--set data.group_size="):
-        ClipLoader(str(real_dataset), digest, DataConfig(group_size=500), seed=0)
+        open_loader(real_dataset, DataConfig(group_size=500))
 
 
 def test_a_folder_without_a_dataset_is_refused(tmp_path: Path) -> None:

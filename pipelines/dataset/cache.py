@@ -1,0 +1,106 @@
+"""A bounded folder of whole shards of remote datasets, shared by all processes of a machine.
+
+A shard is fetched in parallel parts by one process while the others wait at a file lock, checked against its sha256,
+and renamed into place. The kernel drops a lock with its holder, so a killed process leaves nothing that blocks.
+"""
+
+import fcntl
+import os
+import random
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines import storage
+from pipelines.dataset.tars import shard_uri
+from pipelines.errors import SSTrackError
+
+_ATTEMPTS = 4
+
+
+class ShardCache:
+    """Whole shards on local disk, the longest unused removed first once they exceed `limit` bytes."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        """Raises SSTrackError where the folder cannot be made."""
+        self.folder, self.limit = folder, limit
+        storage.make_folder(str(folder))
+        self.fetched = 0
+        """Shards that this object fetched itself."""
+        self._ahead: dict[str, Future[Path]] = {}
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+
+    def path(self, dataset: str, shard: str) -> Path:
+        """A local copy of the shard named by its sha256, fetched if need be.
+
+        Open it soon: a full cache may remove its name at any time, what is open stays readable. Raises SSTrackError
+        where it cannot be fetched whole in several attempts.
+        """
+        final = self.folder / f"{shard}.tar"
+        with self._locked(shard):
+            if not final.exists():
+                self._make_room(storage.size(shard_uri(dataset, shard)), {shard})
+                self._fetch(shard_uri(dataset, shard), shard, final)
+            os.utime(final)
+        return final
+
+    def read_ahead(self, dataset: str, shards: Iterable[str]) -> None:
+        """Begin to fetch shards in the background, two at a time. A failure shows when the shard is asked for."""
+        with self._lock:
+            self._ahead = {shard: future for shard, future in self._ahead.items() if not future.done()}
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(2, thread_name_prefix="shard-ahead")
+            for shard in shards:
+                if shard not in self._ahead and not (self.folder / f"{shard}.tar").exists():
+                    self._ahead[shard] = self._pool.submit(self.path, dataset, shard)
+
+    def close(self) -> None:
+        """Stop reading ahead; what is being fetched is finished first."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+
+    def _fetch(self, uri: str, shard: str, final: Path) -> None:
+        draft = self.folder / f".{shard}.draft"
+        try:
+            for attempt in range(1, _ATTEMPTS + 1):
+                storage.download(uri, draft)
+                found = storage.sha256_file(str(draft))
+                if found == shard:
+                    draft.replace(final)
+                    self.fetched += 1
+                    return
+                time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - spreads retries, no secret
+        finally:
+            draft.unlink(missing_ok=True)
+        raise SSTrackError(
+            f"{uri} came {_ATTEMPTS} times with other bytes than its name says (sha256 {found[:12]}…); "
+            "restore the shard from a copy, `sstrack dataset verify` says what else is wrong."
+        )
+
+    def _make_room(self, wanted: int, keep: set[str]) -> None:
+        with self._locked("evict"):
+            shards = [(path.stat(), path) for path in self.folder.glob("*.tar")]
+            total = sum(status.st_size for status, _ in shards) + wanted
+            for status, path in sorted(shards, key=lambda each: each[0].st_mtime):
+                if total <= self.limit:
+                    return
+                if path.stem not in keep:
+                    path.unlink(missing_ok=True)
+                    total -= status.st_size
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        folder = self.folder / "locks"
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)

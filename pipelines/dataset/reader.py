@@ -1,0 +1,127 @@
+"""Positioned reads of single frames out of shards: an LRU of open tars, an index each, and checks that both agree.
+
+A frame is read together with its tar header, whose name has to be the frame's: an index that points elsewhere, or a
+tar that was damaged, is noticed before anything is decoded.
+"""
+
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines import storage
+from pipelines.dataset.index import ClipSpan, load_index
+from pipelines.dataset.tars import shard_uri
+from pipelines.errors import SSTrackError
+from sstrack.clips.clip import Clip
+
+_HEADER = 512
+_LARGEST_RECORD = 64 << 20
+
+
+class DamagedFrame(Exception):
+    """One frame or record that cannot be read although its shard's index is in order."""
+
+
+@dataclass
+class _Open:
+    descriptor: int
+    size: int
+    spans: Mapping[str, ClipSpan]
+
+    def __del__(self) -> None:
+        # Closed when the last reader lets go, so that no thread reads from a number that means another file by then.
+        os.close(self.descriptor)
+
+
+class ShardReader:
+    """Frames of one dataset's shards, for many threads at once."""
+
+    def __init__(
+        self, dataset: str, sizes: Mapping[str, int], fetch: Callable[[str], Path] | None = None, most_open: int = 64
+    ) -> None:
+        """`sizes`: bytes of each shard, from the manifest. `fetch` gives a local copy of a shard of a remote dataset."""
+        self.dataset, self._sizes, self._most_open = dataset, sizes, most_open
+        self._fetch = fetch or (lambda shard: storage.local_path(shard_uri(dataset, shard)))
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._lock = threading.Lock()
+        self._opening: dict[str, threading.Lock] = {}
+        self.bytes_read = 0
+        """Bytes read from tars so far."""
+
+    def frame(self, shard: str, clip_id: str, frames: int, number: int) -> bytes:
+        """The JPEG of one frame. `frames` is the clip's length by the clips table.
+
+        Raises DamagedFrame where the tar holds something else there, SSTrackError where the index does not hold the
+        clip, the tar is not of the manifest's size, or either cannot be read.
+        """
+        tar = self._shard(shard)
+        span = self._span(tar, shard, clip_id, frames)
+        return self._member(tar, int(span.offsets[number]), int(span.sizes[number]), f"{clip_id}.{number:04d}.jpg")
+
+    def record(self, shard: str, clip_id: str, frames: int) -> Clip:
+        """The clip's own record, which lies behind its last frame. Raises as `frame` does."""
+        tar = self._shard(shard)
+        span = self._span(tar, shard, clip_id, frames)
+        end = int(span.offsets[-1]) + int(span.sizes[-1])
+        start = end + -end % _HEADER + _HEADER
+        header = os.pread(tar.descriptor, _HEADER, start - _HEADER)
+        try:
+            size = int(header[124:135] or b"-1", 8)
+            if not 0 < size <= _LARGEST_RECORD:
+                raise ValueError(f"{size} bytes")
+            return Clip.from_dict(json.loads(self._member(tar, start, size, f"{clip_id}.json")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedFrame(f"the record of clip {clip_id} in shard {shard[:12]} is damaged ({error})") from error
+
+    def _member(self, tar: _Open, offset: int, size: int, name: str) -> bytes:
+        data = os.pread(tar.descriptor, size + _HEADER, offset - _HEADER) if offset >= _HEADER else b""
+        with self._lock:
+            self.bytes_read += len(data)
+        if len(data) != size + _HEADER or data[:100].rstrip(b"\0") != name.encode():
+            raise DamagedFrame(f"{self.dataset}: {name} does not lie where its shard's index says")
+        return data[_HEADER:]
+
+    def _span(self, tar: _Open, shard: str, clip_id: str, frames: int) -> ClipSpan:
+        span = tar.spans.get(clip_id)
+        if span is None or len(span.sizes) != frames:
+            raise SSTrackError(
+                f"{self.dataset}: the index of shard {shard[:12]} does not hold the {frames} frames of clip {clip_id}; "
+                "write the index anew with `sstrack dataset rebuild-index`, or restore it from a copy."
+            )
+        return span
+
+    def _shard(self, shard: str) -> _Open:
+        with self._lock:
+            if shard in self._open:
+                self._open.move_to_end(shard)
+                return self._open[shard]
+            opening = self._opening.setdefault(shard, threading.Lock())
+        with opening:
+            with self._lock:
+                if shard in self._open:
+                    return self._open[shard]
+            opened = self._open_shard(shard)
+            with self._lock:
+                self._open[shard] = opened
+                self._opening.pop(shard, None)
+                while len(self._open) > self._most_open:
+                    self._open.popitem(last=False)
+            return opened
+
+    def _open_shard(self, shard: str) -> _Open:
+        spans = load_index(self.dataset, shard)
+        path = self._fetch(shard)
+        with storage.explained(path, "read"):
+            descriptor = os.open(path, os.O_RDONLY)
+        opened = _Open(descriptor, os.fstat(descriptor).st_size, spans)
+        last = max((int(span.offsets[-1]) + int(span.sizes[-1]) for span in spans.values() if len(span.sizes)), default=0)
+        if opened.size != self._sizes.get(shard) or last > opened.size:
+            raise SSTrackError(
+                f"{path} has {opened.size} bytes, where the manifest says {self._sizes.get(shard)} and its index "
+                f"reaches to {last}; restore the shard from a copy, `sstrack dataset verify` says what else is wrong."
+            )
+        return opened
