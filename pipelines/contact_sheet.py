@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import cv2
-import fsspec
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ def write_sheet(dataset: str, out: Path, clips: int) -> int:
     tiles = []
     for row in chosen:
         span = indexes[row["shard"]][row["clip_id"]]
-        jpeg = _read_range(
+        jpeg = storage.read_range(
             storage.join(dataset, "shards", f"{row['shard']}.tar"), int(span.offsets[0]), int(span.sizes[0])
         )
         tile, scale, left, top = _fit(simplejpeg.decode_jpeg(jpeg, "RGB"))
@@ -48,9 +47,3 @@ def _fit(frame: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float, int, int]:
     left, top = (width - size[0]) // 2, (height - size[1]) // 2
     tile[top : top + size[1], left : left + size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     return tile, scale, left, top
-
-
-def _read_range(uri: str, offset: int, size: int) -> bytes:
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    with storage.explained(uri, "read"):
-        return filesystem.cat_file(path, start=offset, end=offset + size)

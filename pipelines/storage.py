@@ -1,28 +1,35 @@
-"""Bytes in and out of local folders and s3:// alike: atomic puts, puts that never overwrite, listing, digests.
+"""Bytes in and out of local folders and s3:// alike: atomic puts, conditional puts, ranges, listing, digests.
 
-Nothing here knows what the bytes mean. Every failed write on the way says which place refused and what to do.
+Nothing here knows what the bytes mean. Every refusal names the place and says what to do.
 """
 
-import errno
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
-import fsspec
-
+from pipelines import local_files, s3
 from pipelines.errors import SSTrackError
+from pipelines.local_files import explained
+from pipelines.s3 import Object
+from pipelines.s3_errors import MissingObject
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_NOT_A_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
-_CHUNK = 1 << 20
+__all__ = ["MissingObject", "Object", "explained"]
+
+_CHUNK = 8 << 20
+_conditions: dict[tuple[str, str], bool] = {}
+"""Whether a store, by endpoint and bucket, honours conditions on writes, as far as it was tried."""
 
 
 def is_local(uri: str) -> bool:
-    """True for a path or a file:// URI, False for a store reached through another scheme."""
-    return "://" not in uri or uri.startswith("file://")
+    """True for a path or a file:// URI, False for s3://. Raises SSTrackError for any other scheme."""
+    if "://" not in uri or uri.startswith("file://"):
+        return True
+    if uri.startswith("s3://"):
+        return False
+    raise SSTrackError(f"{uri}: {uri.partition('://')[0]}:// is not known here; name a local folder or s3://…")
 
 
 def local_path(uri: str) -> Path:
@@ -37,30 +44,6 @@ def join(uri: str, *parts: str) -> str:
     return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
 
 
-@contextmanager
-def explained(uri: str | Path, doing: str = "write") -> Iterator[None]:
-    """Turn an OSError about `uri` into an SSTrackError that says what to do; other exceptions pass."""
-    try:
-        yield
-    except OSError as error:
-        raise SSTrackError(_explain(str(uri), doing, error)) from error
-
-
-def _explain(uri: str, doing: str, error: OSError) -> str:
-    if error.errno in _FULL:
-        return (
-            f"no space left to {doing} {uri} ({error.strerror}): free some space and run the same command again; "
-            "what is finished is kept."
-        )
-    if error.errno in _REFUSED:
-        return f"cannot {doing} {uri} ({error.strerror}): get the permission or choose another folder."
-    if error.errno in _NOT_A_FOLDER:
-        return f"cannot {doing} {uri}: a file stands where a folder is needed ({error.strerror}); choose another path."
-    if isinstance(error, FileNotFoundError):
-        return f"cannot {doing} {uri}: there is no such file or folder; check the path."
-    return f"cannot {doing} {uri} ({error.strerror or error}): solve that and run the same command again."
-
-
 def make_folder(uri: str) -> None:
     """Make a local folder with its parents; object stores have none to make."""
     if is_local(uri):
@@ -70,101 +53,179 @@ def make_folder(uri: str) -> None:
 
 def write_atomic(uri: str, data: bytes) -> None:
     """Put `data` at `uri`, replacing what is there: readers see the old bytes or the new, never a part."""
-    if not is_local(uri):
-        with explained(uri):
-            filesystem, key = fsspec.core.url_to_fs(uri)
-            filesystem.pipe_file(key, data)
-        return
-    path = local_path(uri)
-    make_folder(str(path.parent))
-    temporary = _write_beside(path, data)
-    with explained(uri):
-        temporary.replace(path)
-        sync_folder(path.parent)
+    if is_local(uri):
+        local_files.write_atomic(local_path(uri), data)
+    else:
+        s3.put(uri, data)
 
 
 def put_if_absent(uri: str, data: bytes) -> bool:
     """Put `data` at `uri` unless something is there already. Returns whether this call put it."""
-    if not is_local(uri):
-        filesystem, key = fsspec.core.url_to_fs(uri)
-        with explained(uri):
-            try:
-                filesystem.pipe_file(key, data, mode="create")
-            except FileExistsError:
-                return False
-        return True
-    path = local_path(uri)
-    make_folder(str(path.parent))
-    if path.exists():
-        return False
-    return keep_if_absent(_write_beside(path, data), path)
+    if is_local(uri):
+        return local_files.put_if_absent(local_path(uri), data)
+    require_conditions(uri)
+    return s3.put(uri, data, {"IfNoneMatch": "*"})
 
 
-def keep_if_absent(temporary: Path, path: Path) -> bool:
-    """Give a finished, synced local file its final name unless that is taken; the temporary name is gone either way."""
-    with explained(path):
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink()
-        sync_folder(path.parent)
-    return True
+def move_if_absent(draft: Path, uri: str) -> bool:
+    """Give a finished, synced local file its final place unless that is taken; the draft is gone either way.
 
-
-def _write_beside(path: Path, data: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    On S3 a large file goes up in parallel parts and is visible when all are there. Returns whether this call put it.
+    """
+    if is_local(uri):
+        return local_files.keep_if_absent(draft, local_path(uri))
+    require_conditions(uri)
     try:
-        with explained(path), temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a local folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
+        return s3.upload_if_absent(draft, uri)
     finally:
-        os.close(descriptor)
+        draft.unlink()
+
+
+def swap(uri: str, expected: bytes | None, data: bytes) -> bool:
+    """Replace an object's bytes if they are `expected` (None: if there is none), in one step against other writers.
+
+    Returns whether it holds `data` now. Raises SSTrackError where the store cannot do that.
+    """
+    if is_local(uri):
+        return local_files.swap(local_path(uri), expected, data)
+    require_conditions(uri)
+    found = s3.get_if_exists(uri)
+    if (found[0] if found else None) != expected:
+        return False
+    condition = {"IfMatch": found[1]} if found else {"IfNoneMatch": "*"}
+    # A put whose answer got lost is repeated by the client and then finds its own bytes: that is no lost race.
+    return s3.put(uri, data, condition) or read_if_exists(uri) == data
+
+
+def require_conditions(uri: str) -> None:
+    """Raise SSTrackError for an S3 store that ignores conditions on writes.
+
+    Tried once for each bucket and process, with an object beside `uri` that is deleted again.
+    """
+    if is_local(uri):
+        return
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
+    store = (endpoint, s3.split(uri)[0])
+    if store not in _conditions:
+        _conditions[store] = _try_conditions(uri)
+    if not _conditions[store]:
+        raise SSTrackError(
+            f"cannot publish to {uri}: the store at {endpoint} ignores conditions on writes (If-None-Match, If-Match), "
+            "so two writers could lose each other's work; use a store that honours them, or a local folder that you "
+            "copy there when it is done."
+        )
+
+
+def _try_conditions(uri: str) -> bool:
+    probe = f"{uri}.{uuid.uuid4().hex}.probe"
+    s3.put(probe, b"1")
+    try:
+        return not s3.put(probe, b"2", {"IfNoneMatch": "*"}) and not s3.put(probe, b"3", {"IfMatch": '"0"'})
+    finally:
+        s3.delete([probe])
 
 
 def read_bytes(uri: str) -> bytes:
     """All bytes of one object. Raises SSTrackError where it cannot be read."""
+    if not is_local(uri):
+        return s3.get(uri)
     with explained(uri, "read"):
-        if is_local(uri):
+        return local_path(uri).read_bytes()
+
+
+def read_if_exists(uri: str) -> bytes | None:
+    """All bytes of one object, None where there is none."""
+    if not is_local(uri):
+        found = s3.get_if_exists(uri)
+        return found[0] if found else None
+    with explained(uri, "read"):
+        try:
             return local_path(uri).read_bytes()
-        filesystem, key = fsspec.core.url_to_fs(uri)
-        return filesystem.cat_file(key)
+        except FileNotFoundError:
+            return None
+
+
+def read_range(uri: str, start: int, size: int) -> bytes:
+    """`size` bytes from `start` on, fewer where the object ends before."""
+    if not is_local(uri):
+        return s3.get_range(uri, start, size)
+    with explained(uri, "read"), local_path(uri).open("rb") as file:
+        file.seek(start)
+        return file.read(size)
+
+
+def size(uri: str) -> int:
+    """Bytes of one object."""
+    if not is_local(uri):
+        return s3.size(uri)
+    with explained(uri, "read"):
+        return local_path(uri).stat().st_size
 
 
 def exists(uri: str) -> bool:
     """Whether a file, folder or object is there."""
-    if is_local(uri):
-        return local_path(uri).exists()
-    filesystem, key = fsspec.core.url_to_fs(uri)
-    return filesystem.exists(key)
+    return local_path(uri).exists() if is_local(uri) else s3.exists(uri)
+
+
+def list_objects(uri: str) -> list[Object]:
+    """All files at any depth under a folder, sorted by URI; empty where there is no such folder."""
+    if not is_local(uri):
+        return s3.list_objects(uri)
+    with explained(uri, "list"):
+        return [_object(path) for path in sorted(local_path(uri).rglob("*"), key=str) if path.is_file()]
+
+
+def _object(path: Path) -> Object:
+    status = path.stat()
+    return Object(str(path), status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
 def list_files(uri: str) -> list[str]:
     """URIs of all files at any depth under a folder, sorted; empty where there is no such folder."""
-    if is_local(uri):
-        return sorted(str(path) for path in local_path(uri).rglob("*") if path.is_file())
-    filesystem, key = fsspec.core.url_to_fs(uri)
-    return sorted(filesystem.unstrip_protocol(name) for name in filesystem.find(key))
+    return [each.uri for each in list_objects(uri)]
+
+
+def delete(uris: Iterable[str]) -> None:
+    """Delete files or objects; those that are not there are fine."""
+    remote = []
+    for uri in uris:
+        if is_local(uri):
+            with explained(uri, "delete"):
+                local_path(uri).unlink(missing_ok=True)
+        else:
+            remote.append(uri)
+    if remote:
+        s3.delete(remote)
+
+
+def download(uri: str, path: Path) -> None:
+    """Copy an object to a local file, which appears when it is whole and on disk. Large ones come in parallel parts."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with draft.open("wb") as file:
+                if is_local(uri):
+                    with explained(uri, "read"), local_path(uri).open("rb") as source:
+                        while piece := source.read(_CHUNK):
+                            file.write(piece)
+                    file.flush()
+                else:
+                    s3.download(uri, file.fileno())
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def sha256_file(uri: str) -> str:
     """Hex sha256 of a file's bytes, read in pieces."""
-    filesystem, key = fsspec.core.url_to_fs(uri)
     digest = hashlib.sha256()
-    with explained(uri, "read"), filesystem.open(key, "rb") as file:
-        while piece := file.read(_CHUNK):
-            digest.update(piece)
+    if is_local(uri):
+        with explained(uri, "read"), local_path(uri).open("rb") as file:
+            while piece := file.read(_CHUNK):
+                digest.update(piece)
+    else:
+        for start in range(0, size(uri), _CHUNK):
+            digest.update(s3.get_range(uri, start, _CHUNK))
     return digest.hexdigest()

@@ -13,6 +13,7 @@ import simplejpeg
 import torch
 
 from pipelines.dataset.index import ClipSpan, load_index
+from pipelines.dataset.manifest import load_manifest
 from pipelines.dataset.order import SampleOrder, seed_words
 from pipelines.dataset.samples import require_groups, sample_clips
 from pipelines.errors import SSTrackError
@@ -31,8 +32,8 @@ class ClipLoader:
         require_groups(dataset, manifest, config.group_size)
         self._clips = sample_clips(dataset, manifest)
         self.dataset, self.config, self.seed = dataset, config, seed
-        self._order = SampleOrder(len(self._clips), manifest, seed)
-        self._manifest = manifest
+        self._data = load_manifest(dataset, manifest).data_digest
+        self._order = SampleOrder(len(self._clips), self._data, seed)
         self._indexes: dict[str, dict[str, ClipSpan]] = {}
         self._canvas = (max(row["height"] for row in self._clips), max(row["width"] for row in self._clips))
 
@@ -73,7 +74,7 @@ class ClipLoader:
     def _choose(self, row: dict, sample: int) -> list[int]:
         """Frame 0 and `n_search` later frames, drawn with replacement within the gap, in time order."""
         last = min(row["frames"] - 1, self.config.max_gap)
-        rng = np.random.default_rng(seed_words("frames", self._manifest, self.seed, sample))
+        rng = np.random.default_rng(seed_words("frames", self._data, self.seed, sample))
         return [0, *sorted(rng.integers(1, last + 1, self.config.n_search).tolist())]
 
     def _pictures(self, row: dict, numbers: list[int]) -> Iterator[np.ndarray]:

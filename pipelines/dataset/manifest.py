@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pipelines import storage
 from pipelines.errors import SSTrackError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,14 @@ class Totals:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a dataset is. Tables are named by the sha256 of their bytes; `parent` is the manifest this one grew from."""
+    """What a dataset is. Tables are named by the sha256 of their bytes; `parent` is the manifest this one grew from.
+
+    `data_digest` stands for the clips and their order alone: the same videos under the same settings have it in
+    common wherever they lay, and however their clips are spread over shards.
+    """
 
     digest: str
+    data_digest: str
     shards: tuple[Shard, ...]
     clips_table: str
     rejects_table: str
@@ -74,8 +79,8 @@ def digest_of(value: object) -> str:
 
 def head(dataset: str) -> str | None:
     """Digest of the newest manifest, or None where nothing is published yet."""
-    uri = storage.join(dataset, "HEAD")
-    return storage.read_bytes(uri).decode("ascii", "replace").strip() if storage.exists(uri) else None
+    data = storage.read_if_exists(storage.join(dataset, "HEAD"))
+    return data.decode("ascii", "replace").strip() if data is not None else None
 
 
 def load_manifest(dataset: str, digest: str | None = None) -> Manifest:
@@ -87,9 +92,9 @@ def load_manifest(dataset: str, digest: str | None = None) -> Manifest:
     if digest is None:
         raise SSTrackError(f"{dataset} holds no published dataset; run `sstrack ingest SRC... --out {dataset}` first.")
     uri = storage.join(dataset, "manifests", f"{digest}.json")
-    if not storage.exists(uri):
+    data = storage.read_if_exists(uri)
+    if data is None:
         raise SSTrackError(f"{dataset} has no manifest {digest}; check the digest, or leave it out for the newest.")
-    data = storage.read_bytes(uri)
     if hashlib.sha256(data).hexdigest() != digest:
         raise SSTrackError(f"{uri} is damaged: its bytes do not match its name; restore it from a copy.")
     body = json.loads(data)
@@ -122,22 +127,3 @@ def _read_table(dataset: str, sha256: str, kind: str) -> pa.Table:
         raise SSTrackError(f"{uri} is damaged: its bytes do not match its name; restore it from a copy.")
     # In this thread alone: a process with torch in it sometimes aborts at its end after Arrow's own threads have read.
     return pq.ParquetFile(io.BytesIO(data), pre_buffer=False).read(use_threads=False)
-
-
-def put_table(dataset: str, table: pa.Table, kind: str) -> str:
-    """Write a table under the sha256 of its bytes, and return that."""
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    data = sink.getvalue()
-    sha256 = hashlib.sha256(data).hexdigest()
-    storage.put_if_absent(storage.join(dataset, "tables", f"{sha256}.{kind}.parquet"), data)
-    return sha256
-
-
-def publish(dataset: str, draft: Manifest) -> Manifest:
-    """Write the manifest under its digest and move HEAD to it: the commit. All it names has to be in place already."""
-    data = draft.to_json()
-    digest = hashlib.sha256(data).hexdigest()
-    storage.put_if_absent(storage.join(dataset, "manifests", f"{digest}.json"), data)
-    storage.write_atomic(storage.join(dataset, "HEAD"), f"{digest}\n".encode())
-    return load_manifest(dataset, digest)

@@ -9,22 +9,24 @@ import simplejpeg
 
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.decode import Decoded, Planes, decode, stored_size
+from pipelines.ingest.judge import judge
 from pipelines.ingest.pack import Pack, Place, SourceRecord, find_or_make, pack_key
 from pipelines.ingest.probe import Probe, probe
 from pipelines.ingest.reject import Reject, Unusable
 from pipelines.ingest.seeding import look_at
 from pipelines.ingest.sources import Source
+from pipelines.ingest.stages import stage
+from pipelines.ingest.workspace import Workspace
 from sstrack.clips.clip import Clip, clip_key
-from sstrack.clips.quality import Thresholds, score_span, verdict
 from sstrack.clips.shots import find_cuts, find_fades, shot_spans, split_span
 
 
-def process_source(source: Source, config: IngestConfig, state: Path) -> Path:
-    """Find or make the pack of one source under `state`; returns its folder.
+def process_source(source: Source, config: IngestConfig, space: Workspace) -> str:
+    """Find or make the pack of one source in `space`; returns its URI.
 
     A source that yields nothing gives a pack of rejects. Raises SSTrackError only where the disk refuses.
     """
-    return find_or_make(state, pack_key(source, config), lambda frames: _fill(source, config, frames))
+    return find_or_make(space, pack_key(source.source_id, config), lambda frames: _fill(source, config, frames))
 
 
 def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:
@@ -32,23 +34,25 @@ def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:
     try:
         video = probe(source.path, config)
     except Unusable as problem:
-        return Pack(record, (), (_reject(record, problem),), Path())
+        return Pack(record, (), (_reject(record, problem),))
     fps = min(Fraction(config.fps).limit_denominator(1001), video.fps)
     record = _describe(record, video, decoded=None)
     size = stored_size(video, config.long_side)
     spool = _Spool(frames, config.quality, limit=round(video.seconds * float(fps) * 1.5) + 100)
     deadline = 60 + config.deadline_factor * video.seconds
     try:
-        decoded = decode(source.path, video, size, fps, deadline, spool.store)
+        with stage("decode", video.seconds):
+            decoded = decode(source.path, video, size, fps, deadline, spool.store)
     except Unusable as problem:
-        return Pack(record, (), (_reject(record, problem),), Path())
+        return Pack(record, (), (_reject(record, problem),))
     frames.flush()
     record = _describe(record, video, decoded)
-    clips, rejects = _cut(record, decoded, float(fps), size, Path(frames.name), spool.places, config)
+    with stage("judge", video.seconds):
+        clips, rejects = _cut(record, decoded, float(fps), size, Path(frames.name), spool.places, config)
     if record.frames_decoded < record.frames_expected:
         rejects.insert(0, _lost(record, decoded))
     kept = _describe(record, video, decoded, clips=len(clips))
-    return Pack(kept, tuple(clips), tuple(rejects), Path(frames.name))
+    return Pack(kept, tuple(clips), tuple(rejects))
 
 
 class _Spool:
@@ -82,32 +86,33 @@ def _cut(
     mean, spread, change = decoded.measures[:, :3].T
     dark = (mean < config.black_level) & (spread < 2 * config.flat_level)
     cuts = np.union1d(find_cuts(change, config.cut_level, config.cut_ratio), find_fades(dark))
-    limits = Thresholds(config.black_level, config.flat_level, config.still_level, config.min_frames)
     clips: list[tuple[Clip, tuple[Place, ...]]] = []
     rejects: list[Reject] = []
     for shot in shot_spans(np.unique(numbers[cuts]), len(places)):
         for first, end in split_span(shot, config.max_frames):
-            scores = score_span(decoded.measures[(numbers >= first) & (numbers < end)])
             start_s, end_s = (zero + first) / fps, (zero + end) / fps
-            if reason := verdict(scores, end - first, limits):
-                detail = f"{end - first} frames, " + ", ".join(f"{name} {value:.1f}" for name, value in scores.items())
-                rejects.append(_reject(source, Unusable("quality", reason, detail), start_s, end_s))
-                continue
             taken = tuple(places[first:end])
-            seeds, sharp = look_at(frames, taken, size, fps, config.seed_seconds, config.seed_score)
+            rows = decoded.measures[(numbers >= first) & (numbers < end)]
+            judged = judge(frames, taken, size, (start_s, end_s), rows, decoded.tiny_at, 0.0, config)
+            if judged.reason:
+                problem = Unusable("quality", judged.reason, f"{end - first} frames, {judged.detail}")
+                rejects.append(_reject(source, problem, start_s, end_s))
+                continue
+            seeds = look_at(frames, taken, size, fps, config.seed_seconds, config.seed_score)
             clip = Clip(
                 clip_id=clip_key(source.source_id, first, end, config.digest),
                 source_id=source.source_id,
-                source_uri=source.source_uri,
                 start_s=round(start_s, 6),
                 end_s=round(end_s, 6),
                 fps=round(fps, 6),
                 frames=end - first,
                 width=size[0],
                 height=size[1],
-                scores={name: round(value, 4) for name, value in {**scores, "sharpness": sharp}.items()},
+                scores=judged.scores,
                 seed_boxes=seeds,
                 config=config.digest,
+                verdicts=judged.against,
+                phash=judged.phash,
             )
             clips.append((clip, taken))
     return clips, rejects

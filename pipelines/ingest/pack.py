@@ -1,24 +1,27 @@
-"""A pack: what one source came to. A folder with all stored frames in one file and a JSON that names clips in it.
+"""A pack: what one source came to. One file: all stored frames, then a JSON that names clips in them, then its length.
 
-A pack is written under a temporary name and renamed when it is complete and on disk, so one that has its name is whole.
+A pack is drafted on the local disk and gets its name in one step when it is complete: one that has its name is whole.
 """
 
 import json
 import os
-import shutil
+import struct
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import IO, Any
 
 from pipelines import storage
 from pipelines.dataset.manifest import canonical_json, digest_of
+from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.reject import Reject
-from pipelines.ingest.sources import Source
+from pipelines.ingest.workspace import Workspace
 from sstrack.clips.clip import Clip
+
+_MAGIC = b"SSTPACK1"
+_TAIL = 16
 
 Place = tuple[int, int]
 """Offset and size in bytes of one JPEG."""
@@ -42,6 +45,10 @@ class SourceRecord:
     frames_decoded: int = 0
     error_lines: int = 0
     clips: int = 0
+    uris: tuple[str, ...] = ()
+    """All names that these bytes were seen under, sorted."""
+    versions: tuple[str, ...] = ()
+    """What each of them had as its version (an ETag, say) when it was read."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,16 @@ class Pack:
     source: SourceRecord
     clips: tuple[tuple[Clip, tuple[Place, ...]], ...]
     rejects: tuple[Reject, ...]
-    frames: Path
+    frames: str = ""
+    """URI of the file that the places are in, once the pack is finished."""
+
+    def located(self, uris: tuple[str, ...], versions: tuple[str, ...]) -> "Pack":
+        """This pack with all names of its source: it may have been made when the same bytes lay elsewhere."""
+        return replace(
+            self,
+            source=replace(self.source, source_uri=uris[0], uris=uris, versions=versions),
+            rejects=tuple(replace(reject, source_uri=uris[0]) for reject in self.rejects),
+        )
 
     def to_json(self) -> bytes:
         return canonical_json(
@@ -69,40 +85,42 @@ def tool_versions() -> dict[str, str]:
     return {name: version(name) for name in ("av", "imageio-ffmpeg", "numpy", "pyarrow", "simplejpeg", "webdataset")}
 
 
-def pack_key(source: Source, config: IngestConfig) -> str:
+def pack_key(source_id: str, config: IngestConfig) -> str:
     """Name of a source's pack: it changes with the bytes, the settings and the tools."""
-    return digest_of({"source": source.source_id, "config": config.digest, "tools": tool_versions()})[:32]
+    return digest_of({"source": source_id, "config": config.digest, "tools": tool_versions()})[:32]
 
 
-def find_or_make(state: Path, key: str, fill: Callable[[IO[bytes]], Pack]) -> Path:
-    """The folder of pack `key` under `state`, made by `fill` if need be, which writes the frames and returns the rest.
+def find_or_make(space: Workspace, key: str, fill: Callable[[IO[bytes]], Pack]) -> str:
+    """URI of pack `key` in `space`, made by `fill` if need be, which writes the frames and returns the rest.
 
-    Raises SSTrackError where the disk refuses; nothing is left under the final name then.
+    Raises SSTrackError where the disk or the store refuses; nothing is left under the final name then.
     """
-    final = state / "packs" / key
-    if final.exists():
+    final = space.pack(key)
+    if storage.exists(final):
         return final
-    draft = state / "tmp" / f"{key}.{os.getpid()}"
-    with storage.explained(final):
-        draft.mkdir(parents=True)
-        final.parent.mkdir(exist_ok=True)
+    draft = space.scratch / f"{key}.{os.getpid()}.pack"
+    with storage.explained(draft):
+        space.scratch.mkdir(parents=True, exist_ok=True)
         try:
-            with (draft / "frames.bin").open("wb") as frames:
-                pack = fill(frames)
-                frames.flush()
-                os.fsync(frames.fileno())
-            storage.write_atomic(str(draft / "pack.json"), pack.to_json())
-            storage.sync_folder(draft)
-            draft.rename(final)
-            storage.sync_folder(final.parent)
+            with draft.open("wb") as file:
+                body = fill(file).to_json()
+                file.seek(0, os.SEEK_END)
+                file.write(body + struct.pack("<Q", len(body)) + _MAGIC)
+                file.flush()
+                os.fsync(file.fileno())
+            storage.move_if_absent(draft, final)
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            draft.unlink(missing_ok=True)
     return final
 
 
-def read_pack(folder: Path) -> Pack:
-    """Read a finished pack."""
-    body: dict[str, Any] = json.loads(storage.read_bytes(str(folder / "pack.json")))
+def read_pack(uri: str) -> Pack:
+    """Read what a finished pack says; its frames stay where they are."""
+    size = storage.size(uri)
+    length, magic = struct.unpack("<Q8s", storage.read_range(uri, max(0, size - _TAIL), _TAIL).rjust(_TAIL, b"\0"))
+    if magic != _MAGIC or length > size - _TAIL:
+        raise SSTrackError(f"{uri} is damaged: it does not end like a pack; remove it and run the same command again.")
+    body: dict[str, Any] = json.loads(storage.read_range(uri, size - _TAIL - length, length))
     return Pack(
         source=SourceRecord(**body["source"]),
         clips=tuple(
@@ -110,5 +128,5 @@ def read_pack(folder: Path) -> Pack:
             for entry in body["clips"]
         ),
         rejects=tuple(Reject(**reject) for reject in body["rejects"]),
-        frames=folder / "frames.bin",
+        frames=uri,
     )

@@ -6,17 +6,16 @@ from dataclasses import asdict
 import pyarrow as pa
 
 from pipelines.ingest.pack import SourceRecord
-from pipelines.ingest.reject import Reject
+from pipelines.ingest.reject import Reject, kind_of
 from sstrack.clips.clip import Clip
-
-_SCORES = ("luma", "contrast", "motion", "sharpness")
+from sstrack.clips.quality import SCORES
 
 CLIPS = pa.schema(
     [
         ("clip_id", pa.string()),
         ("shard", pa.string()),
+        ("sha256", pa.string()),  # of the clip's JPEGs and JSON, one after the other
         ("source_id", pa.string()),
-        ("source_uri", pa.string()),
         ("start_s", pa.float64()),
         ("end_s", pa.float64()),
         ("fps", pa.float64()),
@@ -26,15 +25,20 @@ CLIPS = pa.schema(
         *((f"seed_{name}", pa.float64()) for name in ("x", "y", "w", "h", "score")),
         ("seed_source", pa.string()),
         ("seeds", pa.int32()),
-        *((name, pa.float64()) for name in _SCORES),
+        ("labelled", pa.bool_()),
+        *((name, pa.float64()) for name in SCORES),
+        ("verdicts", pa.list_(pa.string())),
+        ("phash", pa.binary()),
         ("config", pa.string()),
     ]
 )
 REJECTS = pa.schema(
     [
-        *((name, pa.string()) for name in ("source_id", "source_uri", "stage", "reason", "detail", "config")),
+        *((name, pa.string()) for name in ("source_id", "source_uri", "stage", "kind", "reason", "detail", "config")),
         ("start_s", pa.float64()),
         ("end_s", pa.float64()),
+        ("clip_id", pa.string()),
+        ("duplicate_of", pa.string()),
     ]
 )
 SOURCES = pa.schema(
@@ -50,33 +54,40 @@ SOURCES = pa.schema(
         ("fps", pa.float64()),
         ("seconds", pa.float64()),
         *((name, pa.int64()) for name in ("frames_expected", "frames_decoded", "error_lines", "clips")),
+        ("uris", pa.list_(pa.string())),
+        ("versions", pa.list_(pa.string())),
     ]
 )
 
 
-def clip_rows(shards: Iterable[tuple[str, Sequence[Clip]]]) -> pa.Table:
-    """One row per clip of the named shards. A clip without a seed has NaN in its seed columns and an empty source."""
-    return pa.Table.from_pylist([_clip_row(shard, clip) for shard, clips in shards for clip in clips], CLIPS)
+def clip_rows(clips: Iterable[tuple[Clip, str, str]]) -> pa.Table:
+    """One row per clip, given with its shard and its digest. A clip without a seed has NaN in its seed columns and an
+    empty source."""
+    return pa.Table.from_pylist([_clip_row(clip, shard, sha256) for clip, shard, sha256 in clips], CLIPS)
 
 
-def _clip_row(shard: str, clip: Clip) -> dict[str, object]:
+def _clip_row(clip: Clip, shard: str, sha256: str) -> dict[str, object]:
     best = clip.seed_boxes[0] if clip.seed_boxes else None
     box = best.box if best else (float("nan"),) * 4
-    fields = {name: value for name, value in clip.as_dict().items() if name not in ("scores", "seed_boxes")}
+    fields = {name: value for name, value in clip.as_dict().items() if name in CLIPS.names}
     return {
         **fields,
-        **{name: clip.scores[name] for name in _SCORES},
+        **{name: clip.scores.get(name, float("nan")) for name in SCORES},
+        "verdicts": list(clip.verdicts),
+        "phash": bytes.fromhex(clip.phash),
         "shard": shard,
+        "sha256": sha256,
         **dict(zip(("seed_x", "seed_y", "seed_w", "seed_h"), box, strict=True)),
         "seed_score": best.score if best else float("nan"),
         "seed_source": best.source if best else "",
         "seeds": len(clip.seed_boxes),
+        "labelled": clip.boxes is not None,
     }
 
 
 def reject_rows(rejects: Iterable[Reject]) -> pa.Table:
     """One row per drop."""
-    return pa.Table.from_pylist([asdict(reject) for reject in rejects], REJECTS)
+    return pa.Table.from_pylist([{**asdict(reject), "kind": kind_of(reject.reason)} for reject in rejects], REJECTS)
 
 
 def source_rows(sources: Iterable[SourceRecord]) -> pa.Table:

@@ -19,11 +19,14 @@ class SeedBox:
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip. Times are seconds of the source, sizes pixels of the stored frames, `scores` named measurements."""
+    """One clip. Times are seconds of the source, sizes pixels of the stored frames, `scores` named measurements.
+
+    `verdicts` are what spoke against it when it was judged, `phash` its perceptual hashes in hex (see `hashing`).
+    `source_id` is the sha256 of its video; no path is kept here, so the same video gives the same clip wherever it lay.
+    """
 
     clip_id: str
     source_id: str
-    source_uri: str
     start_s: float
     end_s: float
     fps: float
@@ -33,6 +36,12 @@ class Clip:
     scores: dict[str, float]
     seed_boxes: tuple[SeedBox, ...]
     config: str
+    verdicts: tuple[str, ...] = ()
+    phash: str = ""
+    boxes: tuple[Box | None, ...] | None = None
+    """For labelled clips the true box on each frame, None where the target is absent or its box is unknown."""
+    visible: tuple[bool, ...] | None = None
+    """For labelled clips whether the target can be seen on each frame."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` is the inverse."""
@@ -42,7 +51,10 @@ class Clip:
     def from_dict(values: dict[str, Any]) -> "Clip":
         """Build a clip from what `as_dict` gave, also after a trip through JSON."""
         seeds = tuple(SeedBox(_box(seed["box"]), seed["score"], seed["source"]) for seed in values["seed_boxes"])
-        fields: dict[str, Any] = {**values, "seed_boxes": seeds}
+        fields: dict[str, Any] = {**values, "seed_boxes": seeds, "verdicts": tuple(values.get("verdicts", ()))}
+        if values.get("boxes") is not None:
+            fields["boxes"] = tuple(None if box is None else _box(box) for box in values["boxes"])
+            fields["visible"] = tuple(values["visible"])
         return Clip(**fields)
 
 

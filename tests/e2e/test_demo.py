@@ -75,13 +75,15 @@ def test_the_trained_tracker_beats_its_start_stillness_and_blank_or_foreign_temp
 
 
 def test_seed_boxes_came_from_motion_and_held_out_photographs_were_not_trained_on(demo: tuple[Path, str]) -> None:
-    from pipelines.dataset.manifest import load_manifest, read_clips
+    from pipelines.dataset.manifest import load_manifest, read_clips, read_sources
     from pipelines.demo_inputs import HELD_OUT_PHOTOS, TRAINING_PHOTOS
 
     work, _ = demo
-    clips = read_clips(str(work / "dataset"), load_manifest(str(work / "dataset"))).to_pylist()
+    manifest = load_manifest(str(work / "dataset"))
+    clips = read_clips(str(work / "dataset"), manifest).to_pylist()
     assert {clip["seed_source"] for clip in clips} <= {"motion", ""}
-    assert not any("held-out" in clip["source_uri"] for clip in clips)
+    sources = read_sources(str(work / "dataset"), manifest).to_pylist()
+    assert not any("held-out" in source["source_uri"] for source in sources)
     assert not set(HELD_OUT_PHOTOS) & set(TRAINING_PHOTOS)
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.pool import run_all
 from pipelines.ingest.run import ingest
 from pipelines.locks import work_lock
 
@@ -76,29 +75,6 @@ def test_a_run_killed_halfway_goes_on_to_the_same_bytes(
     assert files(out) == undisturbed
 
 
-@pytest.mark.parametrize("step", ["keep_if_absent", "write_atomic"])
-def test_a_run_stopped_while_publishing_goes_on_to_the_same_bytes(
-    step: str, sources: list[str], undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from pipelines import storage
-
-    out = tmp_path / "dataset"
-    work = getattr(storage, step)
-
-    def stop(first: object, *rest: object) -> object:
-        if str(first).endswith("HEAD") or str(rest[0]).endswith(".tar"):
-            raise KeyboardInterrupt
-        return work(first, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(storage, step, stop)
-        with pytest.raises(KeyboardInterrupt):
-            ingest(sources, str(out), SMALL)
-    assert not (out / "HEAD").exists()
-    ingest(sources, str(out), SMALL)
-    assert files(out) == undisturbed
-
-
 def test_the_order_of_sources_and_workers_do_not_change_a_byte(
     sources: list[str], undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -137,8 +113,3 @@ def test_a_second_ingest_into_the_same_dataset_is_refused_at_once(sources: list[
         pytest.raises(SSTrackError, match=rf"another sstrack ingest \(pid {os.getpid()}\)"),
     ):
         ingest(sources, str(tmp_path / "dataset"), SMALL)
-
-
-def test_a_worker_that_dies_is_an_error_that_says_how_to_go_on() -> None:
-    with pytest.raises(SSTrackError, match=r"a worker process died.*run the same command again"):
-        list(run_all(os._exit, [3, 4], workers=2))

@@ -26,15 +26,6 @@ def test_a_put_if_absent_keeps_what_is_there(tmp_path: Path) -> None:
     assert storage.list_files(str(tmp_path)) == [uri]
 
 
-def test_the_same_calls_work_on_a_store_that_is_no_local_folder() -> None:
-    uri = "memory://bucket/x/name"
-    storage.write_atomic(uri, b"bytes")
-    assert storage.exists(uri)
-    assert storage.read_bytes(uri) == b"bytes"
-    assert storage.sha256_file(uri) == "277089d91c0bdf4f2e6862ba7e4a07605119431f5d13f726dd352b06f1b206a9"
-    assert [name.endswith("x/name") for name in storage.list_files("memory://bucket")] == [True]
-
-
 @pytest.mark.parametrize(
     ("number", "words"),
     [(errno.ENOSPC, "free some space"), (errno.EACCES, "get the permission"), (errno.EROFS, "another folder")],

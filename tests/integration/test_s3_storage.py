@@ -1,0 +1,87 @@
+"""Storage on a real S3 server: whole or not there, one winner under conditions, one sentence for each refusal."""
+
+import os
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipelines import s3, storage
+from pipelines.errors import SSTrackError
+from tests.s3 import S3Server
+
+
+@pytest.fixture
+def folder(s3_server: S3Server) -> str:
+    return s3_server.url("storage", uuid.uuid4().hex)
+
+
+def test_objects_are_put_read_listed_and_deleted(folder: str) -> None:
+    one, two = storage.join(folder, "a", "one"), storage.join(folder, "two ü")
+    storage.write_atomic(one, b"old")
+    storage.write_atomic(one, b"0123456789")
+    storage.write_atomic(two, b"")
+    assert storage.list_files(folder) == [one, two]
+    assert [each.size for each in storage.list_objects(folder)] == [10, 0]
+    assert storage.read_bytes(one) == b"0123456789"
+    assert storage.read_range(one, 3, 4) == b"3456"
+    assert storage.read_range(one, 8, 100) == b"89"
+    assert (storage.size(one), storage.size(two)) == (10, 0)
+    assert storage.sha256_file(one) == "84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882"
+    assert storage.exists(one) and storage.exists(storage.join(folder, "a")) and storage.exists(two)
+    storage.delete([one, two, storage.join(folder, "never was")])
+    assert not storage.exists(one) and not storage.exists(folder)
+    assert storage.read_if_exists(one) is None
+
+
+def test_a_put_if_absent_keeps_what_is_there_and_has_one_winner(folder: str) -> None:
+    uri = storage.join(folder, "name")
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda n: storage.put_if_absent(uri, str(n).encode()), range(8)))
+    assert sum(won) == 1
+    assert storage.read_bytes(uri) == str(won.index(True)).encode()
+    assert storage.list_files(folder) == [uri]
+
+
+def test_of_many_swaps_from_the_same_state_one_wins(folder: str) -> None:
+    uri = storage.join(folder, "HEAD")
+    assert not storage.swap(uri, b"something", b"new")
+    assert storage.swap(uri, None, b"first")
+    assert not storage.swap(uri, None, b"second")
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda n: storage.swap(uri, b"first", str(n).encode()), range(8)))
+    assert sum(won) == 1
+    assert storage.read_bytes(uri) == str(won.index(True)).encode()
+
+
+@pytest.mark.parametrize("mib", [1, 40])
+def test_a_large_file_goes_up_and_down_whole(mib: int, folder: str, tmp_path: Path) -> None:
+    data = os.urandom(1 << 20) * mib + b"tail"
+    uri = storage.join(folder, "file")
+    for expected in (True, False):
+        (tmp_path / "draft").write_bytes(data)
+        assert storage.move_if_absent(tmp_path / "draft", uri) is expected
+        assert not (tmp_path / "draft").exists()
+    storage.download(uri, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == data
+    assert storage.sha256_file(uri) == storage.sha256_file(str(tmp_path / "copy"))
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+def test_a_failed_large_upload_shows_nothing_and_leaves_no_upload_behind(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, start: int, size: int) -> bytes:
+        if start:
+            raise OSError(5, "the disk broke")
+        return b"x" * size
+
+    monkeypatch.setattr(s3, "_read_part", fail)
+    (tmp_path / "draft").write_bytes(b"x" * (40 << 20))
+    uri = storage.join(folder, "file")
+    with pytest.raises(SSTrackError, match="the disk broke"):
+        storage.move_if_absent(tmp_path / "draft", uri)
+    assert not storage.exists(uri)
+    assert s3.abort_uploads(folder, before=datetime.now(UTC) + timedelta(days=1)) == 0
