@@ -39,7 +39,9 @@ def maps_at(score: Tensor, share: float) -> HeadMaps:
 class Matcher:
     """Finds the place whose pixels agree best with the template's: crops of both kinds have one scale."""
 
-    def __call__(self, templates: Tensor, search: Tensor, query: Tensor | None = None) -> NetOutput:
+    def __call__(
+        self, templates: Tensor, search: Tensor, query: Tensor | None = None, eliminate: float = 1.0
+    ) -> NetOutput:
         picture, size = templates[:, 0, :, 12:36, 12:36], 24
         kernel = picture - picture.mean((2, 3), keepdim=True)
         tiles = F.unfold(F.pad(search, (8,) * 4), size, stride=8)
@@ -53,7 +55,9 @@ class Matcher:
 class Blind:
     """Looks at the search region alone: the brightest place is its answer."""
 
-    def __call__(self, templates: Tensor, search: Tensor, query: Tensor | None = None) -> NetOutput:
+    def __call__(
+        self, templates: Tensor, search: Tensor, query: Tensor | None = None, eliminate: float = 1.0
+    ) -> NetOutput:
         return NetOutput(maps_at(F.avg_pool2d(search.mean(1), 8), 0.25), search, search)
 
 
