@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipelines import storage
 from pipelines.dataset.cache import ShardCache
 from pipelines.dataset.canvas import decode_onto
+from pipelines.dataset.labels import frame_boxes
 from pipelines.dataset.manifest import load_manifest
 from pipelines.dataset.order import SampleOrder, seed_words
 from pipelines.dataset.reader import DamagedFrame, ShardReader
@@ -112,12 +113,8 @@ class Part:
                 raise DamagedFrame(f"frame {number} is not {row['width']}x{row['height']}")
             size = (width, height)
         seed = np.array(self._seed_box(row, record, numbers[0], rng), np.float64) * factor
-        boxes = np.full((len(numbers), 4), np.nan, np.float32)
-        if record is not None and record.boxes is not None:
-            for place_in_sample, number in enumerate(numbers):
-                box = record.boxes[number]
-                if box is not None:
-                    boxes[place_in_sample] = np.array(box) * factor
+        labels = frame_boxes(record) if record is not None else np.full((row["frames"], 4), np.nan, np.float32)
+        boxes = labels[numbers] * np.float32(factor)
         x, y, w, h = seed.tolist()
         return Drawn(row["clip_id"], size, (x, y, w, h), boxes)
 

@@ -53,3 +53,12 @@ def choose_frames(
         if len(near):
             return [first, *sorted(rng.choice(near, n_search).tolist())]
     raise UnusableSample("no visible frame within the gap")
+
+
+def require_labels(dataset: str, manifest: str) -> None:
+    """Raise SSTrackError if no clip that can serve as a sample has labelled frames."""
+    if not any(row["labelled"] for row in sample_clips(dataset, manifest)):
+        raise SSTrackError(
+            f"{dataset} has no labelled clip, and a supervised training learns from labels alone; import a labelled "
+            "set, or train the other clips too with --set objective.unlabelled=decoupled"
+        )
