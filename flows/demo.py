@@ -214,16 +214,18 @@ def _with_groups_that_fit(dataset: str, overrides: dict[str, Any]) -> dict[str, 
     from pipelines.dataset.samples import sample_clips
     from pipelines.training.launch import resolve_recipe
 
-    wanted = resolve_recipe(RECIPE, overrides).data.group_size
+    data = resolve_recipe(RECIPE, overrides).data
     seeded = len(sample_clips(dataset, load_manifest(dataset).digest))
-    if seeded < 2:
+    fitting = seeded // data.groups
+    if fitting < 2:
         raise SSTrackError(
-            f"{seeded} clip(s) show something that moves, and training needs at least 2, better 50; give more videos"
+            f"{seeded} clip(s) show something that moves, and training needs at least {2 * data.groups}, better 50; "
+            "give more videos"
         )
-    if seeded >= wanted:
+    if fitting >= data.group_size:
         return overrides
-    log.info("train: only %d clips have a seed box, so groups hold %d instead of %d", seeded, seeded, wanted)
-    return {**overrides, "data.group_size": seeded}
+    log.info("train: only %d clips have a seed box, so groups hold %d instead of %d", seeded, fitting, data.group_size)
+    return {**overrides, "data.group_size": fitting}
 
 
 @contextmanager

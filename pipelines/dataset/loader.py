@@ -53,8 +53,8 @@ class ClipLoader:
         found, wanted = len(self), config.groups * config.group_size
         if found < wanted:
             raise SSTrackError(
-                f"{', '.join(each.uri for each in datasets)}: {found} clips with a seed box, and the global batch takes "
-                f"{wanted} ({config.groups} group(s) of {config.group_size}); ingest more video, or train with --set "
+                f"{', '.join(each.uri for each in datasets)}: {found} clips with a seed box, and the global batch "
+                f"takes {wanted} ({config.groups} group(s) of {config.group_size}); ingest more video, or train with --set "
                 f"data.group_size={max(found // config.groups, 2)}"
             )
         try:
@@ -111,7 +111,7 @@ class ClipLoader:
             drawn = [future.result(self._patience_s) for future in futures]
         except FutureTimeout:
             raise SSTrackError(
-                f"no batch came within {self._patience_s:.0f} s from {', '.join(part.dataset for part in self._parts)}: "
+                f"no batch came within {self._patience_s:.0f} s from {self._parts[0].dataset}: "
                 "the storage does not answer; check it and run the same command again, which goes on from the last "
                 "checkpoint."
             ) from None

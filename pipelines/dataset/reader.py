@@ -43,7 +43,7 @@ class ShardReader:
     def __init__(
         self, dataset: str, sizes: Mapping[str, int], fetch: Callable[[str], Path] | None = None, most_open: int = 64
     ) -> None:
-        """`sizes`: bytes of each shard, from the manifest. `fetch` gives a local copy of a shard of a remote dataset."""
+        """`sizes`: bytes of each shard, from the manifest. `fetch` gives a local copy of a remote shard."""
         self.dataset, self._sizes, self._most_open = dataset, sizes, most_open
         self._fetch = fetch or (lambda shard: storage.local_path(shard_uri(dataset, shard)))
         self._open: OrderedDict[str, _Open] = OrderedDict()
@@ -118,7 +118,9 @@ class ShardReader:
         with storage.explained(path, "read"):
             descriptor = os.open(path, os.O_RDONLY)
         opened = _Open(descriptor, os.fstat(descriptor).st_size, spans)
-        last = max((int(span.offsets[-1]) + int(span.sizes[-1]) for span in spans.values() if len(span.sizes)), default=0)
+        last = max(
+            (int(span.offsets[-1]) + int(span.sizes[-1]) for span in spans.values() if len(span.sizes)), default=0
+        )
         if opened.size != self._sizes.get(shard) or last > opened.size:
             raise SSTrackError(
                 f"{path} has {opened.size} bytes, where the manifest says {self._sizes.get(shard)} and its index "

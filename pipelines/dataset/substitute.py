@@ -1,4 +1,4 @@
-"""What happens to a sample that cannot be shown: a deterministic other one takes its place, and too many end the run."""
+"""What happens to a sample that cannot be shown: another one takes its place, too many end the run."""
 
 import logging
 import threading

@@ -85,15 +85,19 @@ def labelled_dataset(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """Real sequences with true boxes in every frame, stored at half their size or less."""
     folder = tmp_path_factory.mktemp("labelled") / "dataset"
     sequences = shared / "data" / "sequences" / "otb"
-    ingest([str(sequences / name) for name in ("Crossing", "Skiing")], str(folder), IngestConfig(long_side=160))
+    ingest(
+        [str(sequences / name) for name in ("Couple", "Crossing", "Football1", "Skiing")],
+        str(folder),
+        IngestConfig(long_side=160),
+    )
     return folder
 
 
 def test_labels_reach_the_sample_in_pixels_of_its_frames(labelled_dataset: Path, shared: Path) -> None:
     manifest = load_manifest(str(labelled_dataset)).digest
-    config = DataConfig(n_search=2, group_size=2, groups=1)
+    config = DataConfig(n_search=2, group_size=4, groups=1)
     batch = ClipLoader([Dataset(str(labelled_dataset), manifest)], config, seed=1).group(0, 0)
-    assert batch.boxes.shape == (2, 3, 4) and batch.boxes.isfinite().all()
+    assert batch.boxes.shape == (4, 3, 4) and batch.boxes.isfinite().all()
     torch.testing.assert_close(batch.boxes[:, 0], batch.seeds)
     truth = torch.from_numpy(np.loadtxt(shared / "data/sequences/otb/Crossing/groundtruth_rect.txt"))
     stored = truth - torch.tensor([1, 1, 0, 0])

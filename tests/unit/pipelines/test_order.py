@@ -1,22 +1,109 @@
-"""Sample order: every clip once per epoch, in an order that the seed decides."""
+"""The order of samples: permutations, the same for any number of ranks, mixed by windows, weights kept."""
 
-from hypothesis import given
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.dataset.order import SampleOrder
+from pipelines.dataset.mixture import BLOCK, Mixture
+from pipelines.dataset.order import Permutation, SampleOrder, mixing, seed_words
+
+sizes = st.lists(st.integers(1, 9), min_size=1, max_size=12)
 
 
-@given(st.integers(1, 200), st.integers(0, 2**31), st.text(max_size=8))
-def test_every_epoch_shows_every_clip_once_and_in_a_new_order(n: int, seed: int, digest: str) -> None:
-    order = SampleOrder(n, digest, seed)
-    epochs = [[order.clip(epoch * n + i) for i in range(n)] for epoch in range(2)]
-    assert all(sorted(epoch) == list(range(n)) for epoch in epochs)
-    assert n < 6 or epochs[0] != epochs[1]
+@settings(deadline=None)
+@given(st.integers(1, 3000), st.integers(0, 2**31))
+def test_a_computed_permutation_is_one(n: int, seed: int) -> None:
+    permutation = Permutation(n, seed_words(seed))
+    assert sorted(permutation[i] for i in range(n)) == list(range(n))
 
 
-@given(st.integers(6, 200), st.integers(0, 5000), st.integers(0, 2**31))
-def test_a_sample_is_the_same_whatever_was_asked_before(n: int, sample: int, seed: int) -> None:
-    warm = SampleOrder(n, "data", seed)
-    for other in range(0, 3 * n, 7):
-        warm.clip(other)
-    assert warm.clip(sample) == SampleOrder(n, "data", seed).clip(sample)
+@settings(deadline=None)
+@given(sizes, st.integers(0, 14), st.integers(0, 99))
+def test_every_epoch_shows_every_clip_once_whatever_the_window(shards: list[int], window: int, seed: int) -> None:
+    n = sum(shards)
+    order = SampleOrder(n, "data", seed, shards, window)
+    for epoch in range(3):
+        assert sorted(order.clip(epoch * n + i) for i in range(n)) == list(range(n))
+
+
+def test_epochs_seeds_and_data_give_other_orders() -> None:
+    def epoch(order: SampleOrder, number: int) -> list[int]:
+        return [order.clip(number * 100 + i) for i in range(100)]
+
+    orders = [SampleOrder(100, data, seed) for data, seed in (("a", 1), ("a", 2), ("b", 1))]
+    seen = [tuple(epoch(order, number)) for order in orders for number in range(2)]
+    assert len(set(seen)) == len(seen)
+
+
+@settings(deadline=None)
+@given(sizes, st.integers(1, 5), st.integers(0, 200))
+def test_samples_come_from_the_window_that_is_read_ahead(shards: list[int], window: int, sample: int) -> None:
+    order = SampleOrder(sum(shards), "data", 3, shards, window)
+    ends = np.cumsum(shards)
+    here = next(order.windows(sample))
+    if order.window:
+        assert int(np.searchsorted(ends, order.clip(sample), side="right")) in here
+
+
+def plan(world: int, groups: int, first: int, last: int) -> dict[tuple[int, int], list[int]]:
+    """The samples of each (step, group) as the ranks of a world would ask for them, each rank on its own."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for rank in range(world):
+        order = SampleOrder(53, "data", 1, [7, 9, 11, 13, 13], 2)
+        for step, group in itertools.product(range(first, last), range(rank, groups, world)):
+            assert (step, group) not in found
+            found[step, group] = [order.clip((step * groups + group) * 4 + i) for i in range(4)]
+    return found
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.integers(1, 8), st.integers(0, 5)), min_size=1, max_size=4))
+def test_any_worlds_one_after_the_other_see_the_same_groups(runs: list[tuple[int, int]]) -> None:
+    """Each run is a world size and the steps it lasts; resuming needs the step alone."""
+    found, step = {}, 0
+    for world, steps in runs:
+        found |= plan(world, 8, step, step + steps)
+        step += steps
+    assert found == plan(1, 8, 0, step)
+
+
+def test_eight_then_three_then_four_ranks_in_mid_epoch() -> None:
+    parts = [plan(world, 8, first, last) for world, first, last in ((8, 0, 1), (3, 1, 2), (4, 2, 4))]
+    joined = {key: clips for part in parts for key, clips in part.items()}
+    assert joined == plan(1, 8, 0, 4) and len(joined) == 32
+
+
+def test_windows_of_sixteen_shards_mix_like_a_uniform_shuffle() -> None:
+    shards = [40] * 400
+    figures = [mixing(SampleOrder(sum(shards), "data", seed, shards, 16)) for seed in range(4)]
+    assert np.mean(figures) == pytest.approx(1.0, abs=0.05)
+    unmixed = SampleOrder(100, "data", 0)
+    unmixed.clip = lambda sample: sample  # type: ignore[method-assign]
+    assert mixing(unmixed) == 0
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0.05, 10), min_size=1, max_size=5), st.integers(0, 9))
+def test_a_mixture_keeps_its_weights_and_counts_each_dataset_on(weights: list[float], seed: int) -> None:
+    mixture = Mixture(weights, seed)
+    places = [mixture.place(sample) for sample in range(2 * BLOCK)]
+    for dataset, weight in enumerate(weights):
+        own = [number for where, number in places if where == dataset]
+        assert own == list(range(len(own)))
+        assert abs(len(own) / (2 * BLOCK) - weight / sum(weights)) <= 1 / BLOCK
+    again = Mixture(weights, seed)
+    assert [again.place(sample) for sample in range(1500, 1600)] == places[1500:1600]
+
+
+@pytest.mark.parametrize("weights", [[], [1, 0], [1, -1], [1, float("nan")], [1, 1e-9]])
+def test_weights_that_mean_nothing_are_refused(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="weight"):
+        Mixture(weights, 0)
+
+
+def test_an_order_of_no_clips_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one clip"):
+        SampleOrder(0, "data", 0)
