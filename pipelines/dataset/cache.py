@@ -30,23 +30,28 @@ class ShardCache:
         storage.make_folder(str(folder))
         self.fetched = 0
         """Shards that this object fetched itself."""
-        self._ahead: dict[str, Future[Path]] = {}
+        self._ahead: dict[str, Future[None]] = {}
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
-    def path(self, dataset: str, shard: str) -> Path:
-        """A local copy of the shard named by its sha256, fetched if need be.
+    def open(self, dataset: str, shard: str) -> int:
+        """A descriptor of a local copy of the shard named by its sha256, fetched if need be. The caller closes it.
 
-        Open it soon: a full cache may remove its name at any time, what is open stays readable. Raises SSTrackError
-        where it cannot be fetched whole in several attempts.
+        A full cache may remove the copy's name at any time; what is open stays readable. Raises SSTrackError where it
+        cannot be fetched whole in several attempts.
         """
         final = self.folder / f"{shard}.tar"
         with self._locked(shard):
-            if not final.exists():
-                self._make_room(storage.size(shard_uri(dataset, shard)), {shard})
-                self._fetch(shard_uri(dataset, shard), shard, final)
-            os.utime(final)
-        return final
+            while True:
+                try:
+                    descriptor = os.open(final, os.O_RDONLY)
+                except FileNotFoundError:
+                    self._make_room(storage.size(shard_uri(dataset, shard)))
+                    self._fetch(shard_uri(dataset, shard), shard, final)
+                else:
+                    # The kernel's own stamp is too coarse to tell two uses in a row apart.
+                    os.utime(descriptor, ns=(time.time_ns(),) * 2)
+                    return descriptor
 
     def read_ahead(self, dataset: str, shards: Iterable[str]) -> None:
         """Begin to fetch shards in the background, two at a time. A failure shows when the shard is asked for."""
@@ -56,7 +61,7 @@ class ShardCache:
                 self._pool = ThreadPoolExecutor(2, thread_name_prefix="shard-ahead")
             for shard in shards:
                 if shard not in self._ahead and not (self.folder / f"{shard}.tar").exists():
-                    self._ahead[shard] = self._pool.submit(self.path, dataset, shard)
+                    self._ahead[shard] = self._pool.submit(self._bring, dataset, shard)
 
     def close(self) -> None:
         """Stop reading ahead; what is being fetched is finished first."""
@@ -64,6 +69,9 @@ class ShardCache:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(cancel_futures=True)
+
+    def _bring(self, dataset: str, shard: str) -> None:
+        os.close(self.open(dataset, shard))
 
     def _fetch(self, uri: str, shard: str, final: Path) -> None:
         draft = self.folder / f".{shard}.draft"
@@ -83,24 +91,33 @@ class ShardCache:
             "restore the shard from a copy, `sstrack dataset verify` says what else is wrong."
         )
 
-    def _make_room(self, wanted: int, keep: set[str]) -> None:
+    def _make_room(self, wanted: int) -> None:
+        """Remove what killed processes left half fetched, then whole shards, the longest unused first."""
         with self._locked("evict"):
+            for draft in self.folder.glob(".*"):
+                with self._locked(draft.name.strip(".")[:64], wait=False) as idle:
+                    if idle:
+                        draft.unlink(missing_ok=True)
             shards = [(path.stat(), path) for path in self.folder.glob("*.tar")]
             total = sum(status.st_size for status, _ in shards) + wanted
-            for status, path in sorted(shards, key=lambda each: each[0].st_mtime):
+            for status, path in sorted(shards, key=lambda each: each[0].st_mtime_ns):
                 if total <= self.limit:
                     return
-                if path.stem not in keep:
-                    path.unlink(missing_ok=True)
-                    total -= status.st_size
+                path.unlink()
+                total -= status.st_size
 
     @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
+    def _locked(self, name: str, wait: bool = True) -> Iterator[bool]:
+        """Hold the lock of that name; yields whether it is held, which it always is where we wait for it."""
         folder = self.folder / "locks"
         folder.mkdir(exist_ok=True)
         descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
         finally:
             os.close(descriptor)

@@ -22,7 +22,7 @@ def decode_onto(jpeg: bytes, canvas: NDArray[np.uint8]) -> tuple[int, int, float
     Raises DamagedFrame where it is no whole JPEG, UnusableSample where even an eighth of it does not fit.
     """
     try:
-        height, width, *_ = simplejpeg.decode_jpeg_header(jpeg)
+        height, width = (int(side) for side in simplejpeg.decode_jpeg_header(jpeg)[:2])
         if height * width > _MOST_PIXELS:
             raise UnusableSample("picture too large")
         rows, columns = canvas.shape[:2]

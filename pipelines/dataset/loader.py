@@ -54,8 +54,8 @@ class ClipLoader:
         if found < wanted:
             raise SSTrackError(
                 f"{', '.join(each.uri for each in datasets)}: {found} clips with a seed box, and the global batch "
-                f"takes {wanted} ({config.groups} group(s) of {config.group_size}); ingest more video, or train with --set "
-                f"data.group_size={max(found // config.groups, 2)}"
+                f"takes {wanted} ({config.groups} group(s) of {config.group_size}); ingest more video, or train with "
+                f"--set data.group_size={max(found // config.groups, 2)}"
             )
         try:
             self._mixture = Mixture([each.weight for each in datasets], seed)

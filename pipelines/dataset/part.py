@@ -134,6 +134,6 @@ class Part:
         if self._cache is not None:
             self._cache.close()
 
-    def _fetch(self, shard: str) -> Path:
+    def _fetch(self, shard: str) -> int:
         assert self._cache is not None
-        return self._cache.path(self.dataset, shard)
+        return self._cache.open(self.dataset, shard)

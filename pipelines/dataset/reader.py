@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from re import compile as pattern
 
 from pipelines import storage
 from pipelines.dataset.index import ClipSpan, load_index
@@ -20,6 +20,7 @@ from sstrack.clips.clip import Clip
 
 _HEADER = 512
 _LARGEST_RECORD = 64 << 20
+_NAME = pattern(r"[0-9a-f]{64}")
 
 
 class DamagedFrame(Exception):
@@ -41,11 +42,11 @@ class ShardReader:
     """Frames of one dataset's shards, for many threads at once."""
 
     def __init__(
-        self, dataset: str, sizes: Mapping[str, int], fetch: Callable[[str], Path] | None = None, most_open: int = 64
+        self, dataset: str, sizes: Mapping[str, int], fetch: Callable[[str], int] | None = None, most_open: int = 64
     ) -> None:
-        """`sizes`: bytes of each shard, from the manifest. `fetch` gives a local copy of a remote shard."""
+        """`sizes`: bytes of each shard, from the manifest. `fetch` opens a local copy of a shard."""
         self.dataset, self._sizes, self._most_open = dataset, sizes, most_open
-        self._fetch = fetch or (lambda shard: storage.local_path(shard_uri(dataset, shard)))
+        self._fetch = fetch or self._open_local
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._lock = threading.Lock()
         self._opening: dict[str, threading.Lock] = {}
@@ -113,17 +114,25 @@ class ShardReader:
             return opened
 
     def _open_shard(self, shard: str) -> _Open:
+        if shard not in self._sizes or not _NAME.fullmatch(shard):
+            raise SSTrackError(
+                f"{self.dataset}: the clips table names shard {shard[:80]!r}, which the manifest does not; "
+                "the dataset is damaged, restore its tables from a copy."
+            )
         spans = load_index(self.dataset, shard)
-        path = self._fetch(shard)
-        with storage.explained(path, "read"):
-            descriptor = os.open(path, os.O_RDONLY)
+        descriptor = self._fetch(shard)
         opened = _Open(descriptor, os.fstat(descriptor).st_size, spans)
         last = max(
             (int(span.offsets[-1]) + int(span.sizes[-1]) for span in spans.values() if len(span.sizes)), default=0
         )
-        if opened.size != self._sizes.get(shard) or last > opened.size:
+        if opened.size != self._sizes[shard] or last > opened.size:
             raise SSTrackError(
-                f"{path} has {opened.size} bytes, where the manifest says {self._sizes.get(shard)} and its index "
-                f"reaches to {last}; restore the shard from a copy, `sstrack dataset verify` says what else is wrong."
+                f"{shard_uri(self.dataset, shard)} has {opened.size} bytes, where the manifest says "
+                f"{self._sizes[shard]} and its index reaches to {last}; restore the shard from a copy, `sstrack dataset verify` says what else is wrong."
             )
         return opened
+
+    def _open_local(self, shard: str) -> int:
+        path = storage.local_path(shard_uri(self.dataset, shard))
+        with storage.explained(path, "read"):
+            return os.open(path, os.O_RDONLY)

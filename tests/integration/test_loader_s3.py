@@ -1,0 +1,104 @@
+"""Training data on S3: the same samples as from disk, through faults; a bounded cache that processes share."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipelines import storage
+from pipelines.dataset.cache import ShardCache
+from pipelines.dataset.loader import ClipLoader, Dataset
+from pipelines.dataset.manifest import Manifest
+from pipelines.errors import SSTrackError
+from sstrack.recipes import DataConfig
+from tests.dataset_factory import make_dataset
+from tests.faulty_s3 import FaultyProxy, faulty_proxy
+from tests.s3 import S3Server
+
+CONFIG = DataConfig(group_size=4, groups=3, n_search=2)
+
+
+@pytest.fixture(scope="module")
+def remote(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Manifest]:
+    uri = s3_server.url("loader")
+    return uri, make_dataset(uri, tmp_path_factory.mktemp("scratch"))
+
+
+@pytest.fixture
+def proxy(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    with faulty_proxy(s3_server.endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        yield proxy
+
+
+def first_shard(manifest: Manifest) -> str:
+    return manifest.shards[0].sha256
+
+
+def test_an_epoch_from_s3_shows_every_clip_and_fetches_each_shard_once(
+    remote: tuple[str, Manifest], work: Path
+) -> None:
+    uri, manifest = remote
+    loader = ClipLoader([Dataset(uri, manifest.digest)], CONFIG, 1)
+    seen = [clip for batch in loader.groups([(0, group) for group in range(3)]) for clip in batch.clip_ids]
+    again = ClipLoader([Dataset(uri, manifest.digest)], CONFIG, 1)
+    assert len(set(seen)) == 12
+    assert torch.equal(again.group(0, 1).frames, loader.group(0, 1).frames)
+    loader.close()
+    assert sorted(path.stem for path in (work / "cache").glob("*.tar")) == sorted(s.sha256 for s in manifest.shards)
+    again.close()
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "slow", "truncated", "wrong", "reset"])
+def test_a_shard_comes_whole_through_faults(
+    remote: tuple[str, Manifest], proxy: FaultyProxy, tmp_path: Path, fault: str
+) -> None:
+    uri, manifest = remote
+    proxy.spoil(fault, 2)
+    shard = first_shard(manifest)
+    with os.fdopen(ShardCache(tmp_path, 1 << 30).open(uri, shard), "rb") as tar:
+        data = tar.read()
+    assert proxy.seen[fault] == (1 if fault == "slow" else 2)
+    assert hashlib.sha256(data).hexdigest() == shard
+
+
+def test_bytes_that_stay_wrong_are_never_named_and_end_with_a_reason(
+    remote: tuple[str, Manifest], proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    uri, manifest = remote
+    proxy.spoil("wrong", 1000)
+    with pytest.raises(SSTrackError, match=r"came 4 times with other bytes.*restore the shard"):
+        ShardCache(tmp_path, 1 << 30).open(uri, first_shard(manifest))
+    assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_the_cache_keeps_to_its_limit_and_drops_the_longest_unused(
+    remote: tuple[str, Manifest], tmp_path: Path
+) -> None:
+    uri, manifest = remote
+    one, two, three = (shard.sha256 for shard in manifest.shards)
+    cache = ShardCache(tmp_path, sum(shard.bytes for shard in manifest.shards[:2]) + 100)
+    for shard in (one, two, one, three):
+        os.close(cache.open(uri, shard))
+    assert {path.stem for path in tmp_path.glob("*.tar")} == {one, three}
+
+
+def test_processes_share_one_fetch(remote: tuple[str, Manifest], tmp_path: Path) -> None:
+    uri, manifest = remote
+    script = (
+        "import sys; from pathlib import Path; from pipelines.dataset.cache import ShardCache\n"
+        f"cache = ShardCache(Path({str(tmp_path)!r}), 1 << 30)\n"
+        f"cache.open({uri!r}, {first_shard(manifest)!r}); print(cache.fetched)\n"
+    )
+    children = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) for _ in range(2)]
+    assert sorted(int(child.communicate()[0]) for child in children) == [0, 1]
+
+
+def test_a_shard_that_is_not_there_is_one_sentence(remote: tuple[str, Manifest], tmp_path: Path) -> None:
+    with pytest.raises(SSTrackError, match=storage.join(remote[0], "shards")):
+        ShardCache(tmp_path, 1 << 30).open(remote[0], "0" * 64)
