@@ -107,6 +107,13 @@ class DataConfig:
     canvas_height: int = 0
     seed_choice: Literal["best", "ranked"] = "best"
     """Which of a clip's seed boxes starts a sample: the best one, or one drawn by score."""
+    reading: Literal["random", "streaming"] = "random"
+    """`random` reads the frames of a sample wherever they lie; `streaming` reads whole shards one after the other, for
+    S3 sets far larger than the disk, and shuffles less well."""
+    stream_per_clip: int = 4
+    """Samples drawn from a clip each time it comes by, when streaming."""
+    stream_shuffle: int = 64
+    """Clips whose samples are shuffled together, when streaming."""
 
     def __post_init__(self) -> None:
         check(1 <= self.n_search <= 16, self, "n_search", "must lie in 1..16")
@@ -115,6 +122,8 @@ class DataConfig:
         check(1 <= self.groups <= 1024, self, "groups", "must lie in 1..1024")
         for name in ("canvas_width", "canvas_height"):
             check(0 <= getattr(self, name) <= 8192, self, name, "must lie in 0..8192")
+        check(1 <= self.stream_per_clip <= 64, self, "stream_per_clip", "must lie in 1..64")
+        check(1 <= self.stream_shuffle <= 4096, self, "stream_shuffle", "must lie in 1..4096")
         check(bool(self.canvas_width) == bool(self.canvas_height), self, "canvas_width", "set both sides or none")
 
 

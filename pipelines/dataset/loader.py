@@ -7,17 +7,17 @@ Only the frames a sample needs are read and decoded. Group g of step s holds the
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipelines.dataset.batches import Dataset, gather
 from pipelines.dataset.canvas import Canvases
+from pipelines.dataset.drawing import Drawn
 from pipelines.dataset.mixture import Mixture
 from pipelines.dataset.order import seed_words
-from pipelines.dataset.part import Drawn, Part
+from pipelines.dataset.part import Part
 from pipelines.dataset.reader import DamagedFrame
 from pipelines.dataset.samples import UnusableSample
 from pipelines.dataset.substitute import ATTEMPTS, Replacements
@@ -28,15 +28,6 @@ from sstrack.recipes import DataConfig
 
 _AHEAD = 2
 """Groups that are made while one is used."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A dataset folder at one manifest digest, and its weight among others."""
-
-    uri: str
-    manifest: str
-    weight: float = 1.0
 
 
 class ClipLoader:
@@ -80,7 +71,7 @@ class ClipLoader:
 
         Raises SSTrackError where the dataset is damaged, or where reading takes longer than `patience_s`.
         """
-        return self._finish(*self._begin(step, group))
+        return gather(*self._begin(step, group), self._patience_s, self._parts[0].dataset)
 
     def groups(self, wanted: Sequence[tuple[int, int]]) -> Iterator[ClipBatch]:
         """The batches of (step, group) pairs in order, made by threads while the ones before are used."""
@@ -89,7 +80,7 @@ class ClipLoader:
             for position in range(len(wanted)):
                 while len(ahead) <= _AHEAD and position + len(ahead) < len(wanted):
                     ahead.append(self._begin(*wanted[position + len(ahead)]))
-                yield self._finish(*ahead.popleft())
+                yield gather(*ahead.popleft(), self._patience_s, self._parts[0].dataset)
         finally:
             for _, futures in ahead:
                 for future in futures:
@@ -105,23 +96,6 @@ class ClipLoader:
         frames = self._canvases.take()
         first = (step * self.config.groups + group) * self.config.group_size
         return frames, [self._pool.submit(self._sample, first + i, frames[i]) for i in range(self.config.group_size)]
-
-    def _finish(self, frames: NDArray[np.uint8], futures: list[Future[Drawn]]) -> ClipBatch:
-        try:
-            drawn = [future.result(self._patience_s) for future in futures]
-        except FutureTimeout:
-            raise SSTrackError(
-                f"no batch came within {self._patience_s:.0f} s from {self._parts[0].dataset}: "
-                "the storage does not answer; check it and run the same command again, which goes on from the last "
-                "checkpoint."
-            ) from None
-        return ClipBatch(
-            frames=torch.from_numpy(frames).permute(0, 1, 4, 2, 3),
-            sizes=torch.tensor([each.size for each in drawn], dtype=torch.float32),
-            seeds=torch.tensor([each.seed for each in drawn], dtype=torch.float32),
-            clip_ids=tuple(each.clip_id for each in drawn),
-            boxes=torch.from_numpy(np.stack([each.boxes for each in drawn])),
-        )
 
     def _sample(self, sample: int, canvas: NDArray[np.uint8]) -> Drawn:
         """Fill `canvas` [1 + n_search, H, W, 3] with a sample; a clip that cannot serve gives way to a drawn other."""

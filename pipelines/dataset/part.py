@@ -1,6 +1,6 @@
 """One dataset of a mixture: its clips in their order, and how one of them becomes a sample on a canvas."""
 
-from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -9,28 +9,17 @@ from numpy.typing import NDArray
 
 from pipelines import storage
 from pipelines.dataset.cache import ShardCache
-from pipelines.dataset.canvas import decode_onto
-from pipelines.dataset.labels import frame_boxes
+from pipelines.dataset.drawing import Drawn, choose, needs_record, paint
 from pipelines.dataset.manifest import load_manifest
 from pipelines.dataset.order import SampleOrder, seed_words
-from pipelines.dataset.reader import DamagedFrame, ShardReader
-from pipelines.dataset.samples import UnusableSample, choose_frames, sample_clips
+from pipelines.dataset.reader import ShardReader
+from pipelines.dataset.samples import sample_clips
+from pipelines.errors import SSTrackError
 from pipelines.settings import settings
-from sstrack.clips.clip import Clip
 from sstrack.recipes import DataConfig
 
 WINDOW = 16
 """Shards that are shuffled together where a dataset is read through the cache."""
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What a sample is besides its pixels; `boxes` float32 [1 + n_search, 4] xywh, NaN where there is no label."""
-
-    clip_id: str
-    size: tuple[int, int]
-    seed: tuple[float, float, float, float]
-    boxes: NDArray[np.float32]
 
 
 class Part:
@@ -57,6 +46,8 @@ class Part:
         )
         here = settings()
         self._cache = ShardCache(Path(here.cache), here.cache_bytes) if remote else None
+        if remote:
+            _require_room(dataset, sorted(shard.bytes for shard in described.shards), here.cache_bytes)
         self._window: list[int] = []
         self.reader = ShardReader(
             dataset, {shard.sha256: shard.bytes for shard in described.shards}, self._fetch if remote else None
@@ -97,38 +88,11 @@ class Part:
 
         Raises UnusableSample or DamagedFrame where this clip cannot serve, SSTrackError where its shard cannot.
         """
-        row, config = self._rows[clip], self._config
+        row = self._rows[clip]
         place = (row["shard"], row["clip_id"], row["frames"])
         rng = np.random.default_rng(seed_words("frames", self.data_digest, self._seed, sample))
-        record = self.reader.record(*place) if row["labelled"] or config.seed_choice == "ranked" else None
-        visible = record.visible if record is not None and record.visible is not None else [True] * row["frames"]
-        numbers = choose_frames(visible, config.n_search, config.max_gap, rng)
-        factor, size = 1.0, (0, 0)
-        for place_in_sample, number in enumerate(numbers):
-            if place_in_sample and number == numbers[place_in_sample - 1]:
-                canvas[place_in_sample] = canvas[place_in_sample - 1]
-                continue
-            width, height, factor = decode_onto(self.reader.frame(*place, number), canvas[place_in_sample])
-            if (abs(width - row["width"] * factor) >= 1) or (abs(height - row["height"] * factor) >= 1):
-                raise DamagedFrame(f"frame {number} is not {row['width']}x{row['height']}")
-            size = (width, height)
-        seed = np.array(self._seed_box(row, record, numbers[0], rng), np.float64) * factor
-        labels = frame_boxes(record) if record is not None else np.full((row["frames"], 4), np.nan, np.float32)
-        boxes = labels[numbers] * np.float32(factor)
-        x, y, w, h = seed.tolist()
-        return Drawn(row["clip_id"], size, (x, y, w, h), boxes)
-
-    def _seed_box(self, row: dict, record: Clip | None, first: int, rng: np.random.Generator) -> tuple[float, ...]:
-        """The box a sample starts from: the label where a labelled clip starts late, else one of the seed boxes."""
-        if first:
-            box = record.boxes[first] if record is not None and record.boxes is not None else None
-            if box is None:
-                raise UnusableSample("no box on the first visible frame")
-            return box
-        if self._config.seed_choice == "ranked" and record is not None and record.seed_boxes:
-            scores = np.array([max(seed.score, 1e-6) for seed in record.seed_boxes])
-            return record.seed_boxes[int(rng.choice(len(scores), p=scores / scores.sum()))].box
-        return tuple(row[f"seed_{name}"] for name in "xywh")
+        record = self.reader.record(*place) if needs_record(row, self._config) else None
+        return paint(choose(row, record, self._config, rng), partial(self.reader.frame, *place), canvas)
 
     def close(self) -> None:
         if self._cache is not None:
@@ -137,3 +101,13 @@ class Part:
     def _fetch(self, shard: str) -> int:
         assert self._cache is not None
         return self._cache.open(self.dataset, shard)
+
+
+def _require_room(dataset: str, sizes: list[int], limit: int) -> None:
+    """Raise SSTrackError for a cache smaller than the window in use and the one that is read ahead."""
+    wanted = sum(sizes[-2 * WINDOW :])
+    if wanted > limit:
+        raise SSTrackError(
+            f"{dataset} needs {wanted / 2**30:.1f} GiB of cache, its {2 * WINDOW} largest shards, and "
+            f"SSTRACK_CACHE_BYTES allows {limit / 2**30:.1f}; raise it, or train with --set data.reading=streaming"
+        )

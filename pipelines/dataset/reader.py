@@ -128,7 +128,8 @@ class ShardReader:
         if opened.size != self._sizes[shard] or last > opened.size:
             raise SSTrackError(
                 f"{shard_uri(self.dataset, shard)} has {opened.size} bytes, where the manifest says "
-                f"{self._sizes[shard]} and its index reaches to {last}; restore the shard from a copy, `sstrack dataset verify` says what else is wrong."
+                f"{self._sizes[shard]} and its index reaches to {last}; restore the shard from a "
+                "copy, `sstrack dataset verify` says what else is wrong."
             )
         return opened
 

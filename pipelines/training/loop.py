@@ -16,7 +16,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pipelines.dataset.loader import ClipLoader, Dataset
+from pipelines.dataset.batches import Dataset
+from pipelines.dataset.modes import open_loader
 from pipelines.dataset.order import seed_words
 from pipelines.errors import SSTrackError
 from pipelines.training.checkpoint import RunIdentity, load_newest, save_checkpoint
@@ -76,7 +77,7 @@ def train_rank(job: TrainJob, rank: int, world: int, device: torch.device, repor
         log.info("training %s from step %d to %d in %d process(es)", recipe.name, start, recipe.optim.steps, world)
     model = DistributedDataParallel(net, device_ids=[device] if device.type == "cuda" else None) if world > 1 else net
     objective = build_objective(recipe.net, recipe.objective)
-    loader = ClipLoader([Dataset(job.dataset, job.manifest)], recipe.data, recipe.seed)
+    loader = open_loader([Dataset(job.dataset, job.manifest)], recipe.data, recipe.seed)
     mine = list(range(rank, recipe.data.groups, world))
     batches = loader.groups([(step, group) for step in range(start, recipe.optim.steps) for group in mine])
     probe: TemplateProbe | None = None

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from pipelines import storage
+from pipelines.dataset.batches import Dataset
 from pipelines.dataset.cache import ShardCache
-from pipelines.dataset.loader import ClipLoader, Dataset
+from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import Manifest
 from pipelines.errors import SSTrackError
 from sstrack.recipes import DataConfig

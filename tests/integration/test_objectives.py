@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.dataset.loader import ClipLoader, Dataset
+from pipelines.dataset.batches import Dataset
+from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import load_manifest
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig

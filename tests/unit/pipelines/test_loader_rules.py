@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from pipelines.dataset import substitute
-from pipelines.dataset.loader import ClipLoader, Dataset
+from pipelines.dataset.batches import Dataset
+from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import Manifest
 from pipelines.dataset.samples import UnusableSample, choose_frames
 from pipelines.errors import SSTrackError

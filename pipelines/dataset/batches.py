@@ -1,0 +1,54 @@
+"""What every way of reading has in common: datasets in, batches out."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipelines.dataset.drawing import Drawn
+from pipelines.errors import SSTrackError
+from sstrack.objectives.base import ClipBatch
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset folder at one manifest digest, and its weight among others."""
+
+    uri: str
+    manifest: str
+    weight: float = 1.0
+
+
+class Loader(Protocol):
+    """Groups of samples by step and group: the whole state of a training's data is the number of the next step."""
+
+    def __len__(self) -> int: ...
+    def group(self, step: int, group: int) -> ClipBatch: ...
+    def groups(self, wanted: Sequence[tuple[int, int]]) -> Iterator[ClipBatch]: ...
+    def close(self) -> None: ...
+
+
+def gather(frames: NDArray[np.uint8], futures: list[Future[Drawn]], patience_s: float, dataset: str) -> ClipBatch:
+    """The batch whose samples `futures` paint onto `frames` uint8 [B, 1 + n_search, H, W, 3].
+
+    Raises SSTrackError where one of them takes longer than `patience_s`, and whatever they raise.
+    """
+    try:
+        drawn = [future.result(patience_s) for future in futures]
+    except FutureTimeout:
+        raise SSTrackError(
+            f"no batch came within {patience_s:.0f} s from {dataset}: the storage does not answer; check it and run "
+            "the same command again, which goes on from the last checkpoint."
+        ) from None
+    return ClipBatch(
+        frames=torch.from_numpy(frames).permute(0, 1, 4, 2, 3),
+        sizes=torch.tensor([each.size for each in drawn], dtype=torch.float32),
+        seeds=torch.tensor([each.seed for each in drawn], dtype=torch.float32),
+        clip_ids=tuple(each.clip_id for each in drawn),
+        boxes=torch.from_numpy(np.stack([each.boxes for each in drawn])),
+    )
