@@ -9,7 +9,8 @@ from pipelines.dataset.manifest import digest_of
 STAGE_VERSION = 3
 """Raised when the meaning of ingest's output changes, so that older results are not found again."""
 
-_WITHOUT_EFFECT = {"shard_mib", "deadline_factor"}
+_WITHOUT_EFFECT = {"shard_mib", "deadline_factor", "dedup", "duplicate_bits", "duplicate_mirror"}
+"""How results are packed and what is picked from them, not what a clip is."""
 
 
 class IngestConfig(BaseModel):
@@ -52,6 +53,12 @@ class IngestConfig(BaseModel):
     """A clip with more than this share of its picture under burnt-in text, logos or borders is dropped."""
     crop_bars: bool = True
     """Cut black bars off the picture before it is stored."""
+    dedup: bool = True
+    """Keep one of several clips that show the same: the one from the larger, then sharper, source."""
+    duplicate_bits: float = Field(default=66.0, ge=0, le=96)
+    """Clips show the same if their pictures' hashes differ by less than this on average, of 256 bits."""
+    duplicate_mirror: bool = True
+    """Clips that are flipped left to right count as the same too."""
     min_side: int = Field(default=96, ge=16, le=4096)
     """Smallest usable side of a video in pixels."""
 

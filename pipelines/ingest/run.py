@@ -13,6 +13,8 @@ from pipelines.dataset.writing import writing
 from pipelines.errors import SSTrackError
 from pipelines.ingest.clip_job import process_source
 from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.dedup import without_repeats
+from pipelines.ingest.overlap import Benchmarks, load_benchmarks
 from pipelines.ingest.pack import Pack, pack_key, read_pack
 from pipelines.ingest.pool import run_all
 from pipelines.ingest.publish import publish, tables_of
@@ -20,7 +22,7 @@ from pipelines.ingest.reject import Reject
 from pipelines.ingest.report import IngestProgress, IngestReport, report_on
 from pipelines.ingest.sources import Source, discover, identify, label
 from pipelines.ingest.workspace import Workspace
-from pipelines.settings import absolute
+from pipelines.settings import absolute, settings
 
 log = logging.getLogger(__name__)
 
@@ -33,25 +35,29 @@ def ingest(
     config: IngestConfig = _DEFAULTS,
     *,
     workers: int = 1,
+    exclude: Sequence[str] = (),
     progress: Callable[[IngestProgress], None] | None = None,
 ) -> IngestReport:
     """Add the videos in `sources` (files, folders) to `dataset` (a folder or s3:// prefix) and publish a new manifest.
 
     Sources whose bytes are in the dataset already, kept or rejected under the same settings, are not read again; with
-    nothing new nothing is published. A run that was killed is continued by running it again, to the same bytes.
+    nothing new nothing is published. Clips that show what sequences under the folders `exclude` show are left out. A
+    run that was killed is continued by running it again, to the same bytes.
     Raises SSTrackError where there is nothing to read, nothing usable, no space or permission, or another ingest.
     """
     dataset = absolute(dataset)
     paths = discover(sources)
     storage.require_conditions(storage.join(dataset, "HEAD"))
     with writing(dataset, "ingest"):
-        return _ingest(paths, dataset, config, workers, progress)
+        benchmarks = load_benchmarks([absolute(root) for root in exclude], settings().work / "benchmark-hashes")
+        return _ingest(paths, dataset, config, benchmarks, workers, progress)
 
 
 def _ingest(
     paths: Sequence[Path],
     dataset: str,
     config: IngestConfig,
+    benchmarks: Benchmarks,
     workers: int,
     progress: Callable[[IngestProgress], None] | None,
 ) -> IngestReport:
@@ -64,15 +70,16 @@ def _ingest(
     while True:
         packs = [pack for pack in packs if pack.source.source_id not in known_ids]
         extra = [row for row in extra if row.source_id not in known_ids]
-        clips_new = sum(len(pack.clips) for pack in packs)
+        distinct = without_repeats(packs, before.clips, config, benchmarks)
+        clips_new = sum(len(pack.clips) for pack in distinct)
         if not packs and parent is not None:
             manifest = parent
             break
         if clips_new == 0 and before.clips.num_rows == 0:
             space.discard(space.pack(pack_key(source, config)) for source in seen)
-            raise SSTrackError(_nothing_usable(packs, extra))
+            raise SSTrackError(_nothing_usable(distinct, extra))
         try:
-            manifest = publish(dataset, parent, before, packs, extra, config, space.scratch)
+            manifest = publish(dataset, parent, before, distinct, extra, config, space.scratch)
             break
         except HeadMoved as moved:
             log.warning("%s Publishing on top of it.", moved)

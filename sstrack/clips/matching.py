@@ -13,7 +13,7 @@ from sstrack.clips.hashing import Hashes, distance, look, middle_look, mirrored,
 
 _BANDS = 4
 _FIRST = 24
-"""Of the clips in one bucket, each is compared with this many of the first: a bucket that thousands share stays cheap."""
+"""Of the clips in one bucket, this many of the first are compared with the rest: large buckets stay cheap."""
 _STANDS = 24
 """Bits of the look that change from one hash to the next, below which the camera stands and what moves has to agree."""
 
@@ -67,7 +67,7 @@ def same(kept: Hashes, gone: Hashes, rule: MatchRule) -> float | None:
 
 
 def _along(kept: Hashes, gone: Hashes, rule: MatchRule) -> float | None:
-    shown = look(kept).any(axis=1)[:, None] & look(gone).any(axis=1)[None]
+    shown = np.logical_and.outer(look(kept).any(axis=1), look(gone).any(axis=1))
     least = max(2, int(np.ceil(rule.overlap * len(gone))))
     best: tuple[float, int] | None = None
     for one, other in ((look, look), (look, middle_look), (middle_look, look)):
