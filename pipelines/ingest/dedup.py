@@ -87,7 +87,12 @@ def _leaks(clips: Mapping[str, Hashes], benchmarks: Benchmarks) -> dict[str, Rep
 
 def _rank(pack: Pack, clip: Clip, size: int) -> tuple[float | str, ...]:
     """Sort key, best first: size of the source's picture, sharpness, bytes a frame, then whatever decides."""
-    return -pack.source.width * pack.source.height, -clip.scores["sharpness"], -size / clip.frames, clip.clip_id
+    return (
+        -pack.source.width * pack.source.height,
+        -clip.scores.get("sharpness", 0.0),
+        -size / clip.frames,
+        clip.clip_id,
+    )
 
 
 def _hashes(clip: Clip) -> Hashes:
