@@ -40,7 +40,7 @@ class IngestConfig(RunLimits):
     """A clip with a darker mean luma (0-255) and no contrast is black."""
     flat_level: float = Field(default=4.0, ge=0, le=255)
     """A clip whose frames have a smaller standard deviation of luma shows nothing."""
-    frozen_share: float = Field(default=0.9, ge=0, le=1)
+    frozen_share: float = Field(default=0.8, ge=0, le=1)
     """A clip in which nothing at all changes for more than this share of its time is frozen."""
     still_level: float = Field(default=4.0, ge=0, le=255)
     """A clip is near-static if its most changed spots change by less than this (0-255) within half a second."""

@@ -32,9 +32,9 @@ class MatchRule:
 def candidates(clips: Sequence[Hashes], mirror: bool) -> list[tuple[int, int]]:
     """Sorted pairs (i, j), i < j, of clips that share a band of a hash, also with one of them flipped."""
     sides = [list(clips), [mirrored(hashes) for hashes in clips]] if mirror else [list(clips)]
-    owners = np.concatenate([np.full(len(hashes), number) for side in sides for number, hashes in enumerate(side)] * 2)
-    if len(owners) == 0:
+    if not sum(map(len, clips)):
         return []
+    owners = np.concatenate([np.full(len(hashes), number) for side in sides for number, hashes in enumerate(side)] * 2)
     stacked = np.concatenate([hashes for side in sides for hashes in side])
     looks = np.concatenate([look(stacked), middle_look(stacked)])
     shown = looks.any(axis=1)
