@@ -50,7 +50,8 @@ def html(funnel: Funnel, sheet: bytes) -> str:
         'img-src data:">'
         f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>"
         f"<p>Manifest <code>{escape(funnel.totals['manifest'][:16])}</code>: {funnel.kept_seconds:.1f} of "
-        f"{funnel.seconds:.1f} s kept in {funnel.totals['shards']} shards, {funnel.totals['bytes'] / 2**20:.1f} MiB.</p>"
+        f"{funnel.seconds:.1f} s kept in {funnel.totals['shards']} shards, "
+        f"{funnel.totals['bytes'] / 2**20:.1f} MiB.</p>"
         f"<h2>From video to clips</h2>{_bars([(name, float(value), '') for name, value in steps], 0)}"
         f"<h2>Seconds of video</h2>{_bars(seconds, 1)}"
         f"<h2>Scores of kept clips</h2><div class=grid>{histograms}</div>"

@@ -14,7 +14,12 @@ def markdown(funnel: Funnel) -> str:
         "",
         "| sources | with clips | clips judged | kept | with a seed box |",
         "|---:|---:|---:|---:|---:|",
-        f"| {funnel.totals['sources']} | {funnel.usable_sources} | {funnel.judged} | {funnel.clips} | {funnel.seeded} |",
+        "| "
+        + " | ".join(
+            str(count)
+            for count in (funnel.totals["sources"], funnel.usable_sources, funnel.judged, funnel.clips, funnel.seeded)
+        )
+        + " |",
         "",
         "| stage | dropped because | count | seconds |",
         "|---|---|---:|---:|",
