@@ -7,15 +7,19 @@ import sys
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import load_manifest
 from pipelines.errors import SSTrackError
+from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.run import ingest
 from pipelines.training.launch import train
 from pipelines.training.loop import TrainJob, train_rank
 from pipelines.training.metrics import read_metrics
-from sstrack.recipes import Recipe, recipe
+from sstrack.recipes import DataConfig, Recipe, recipe
 from tests.factories import TINY
 
 SSTRACK = str(Path(sys.executable).with_name("sstrack"))
@@ -74,6 +78,37 @@ def test_a_misspelt_objective_is_a_usage_error_that_names_the_near_one(real_data
 def test_baselines_train_on_unlabelled_video(real_dataset: Path, tmp_path: Path, name: str) -> None:
     row = trained(real_dataset, tmp_path, name=name)
     assert row["loss"] > 0 and row["skipped"] == 0 and 0 <= row["search_iou"] <= 1
+
+
+@pytest.fixture(scope="module")
+def labelled_dataset(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real sequences with true boxes in every frame, stored at half their size or less."""
+    folder = tmp_path_factory.mktemp("labelled") / "dataset"
+    sequences = shared / "data" / "sequences" / "otb"
+    ingest([str(sequences / name) for name in ("Crossing", "Skiing")], str(folder), IngestConfig(long_side=160))
+    return folder
+
+
+def test_labels_reach_the_sample_in_pixels_of_its_frames(labelled_dataset: Path, shared: Path) -> None:
+    manifest = load_manifest(str(labelled_dataset)).digest
+    config = DataConfig(n_search=2, group_size=2, groups=1)
+    batch = ClipLoader(str(labelled_dataset), manifest, config, seed=1).group(0, 0)
+    assert batch.boxes.shape == (2, 3, 4) and batch.boxes.isfinite().all()
+    torch.testing.assert_close(batch.boxes[:, 0], batch.seeds)
+    truth = torch.from_numpy(np.loadtxt(shared / "data/sequences/otb/Crossing/groundtruth_rect.txt"))
+    stored = truth - torch.tensor([1, 1, 0, 0])
+    scale = (batch.sizes / torch.tensor([360, 240])).repeat(1, 2)[:, None]
+    nearest = (batch.boxes[:, :, None] / scale[:, :, None] - stored).abs().amax(-1).amin(-1)
+    assert nearest.amax(1).min() < 0.01
+
+
+def test_labelled_video_is_trained_on_its_labels_and_measures_forward_tracking(
+    labelled_dataset: Path, tmp_path: Path
+) -> None:
+    row = trained(labelled_dataset, tmp_path, name="supervised")
+    assert row["labelled"] == 1 and row["loss"] > 0 and 0 <= row["search_iou"] <= 1
+    row = trained(labelled_dataset, tmp_path, known_templates_until=0, paste_share=0)
+    assert 0 <= row["labelled_iou"] <= 1 and row["forward_iou"] == row["labelled_iou"]
 
 
 def test_supervised_training_without_labels_is_refused_unless_the_rest_is_trained_otherwise(
