@@ -40,6 +40,13 @@ class IngestProgress:
     slowest_s: float = 0.0
     cpu: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def share(self) -> float:
+        """What is done of the whole, 0 to 1: of the seconds where they are known, else of the sources."""
+        if self.seconds_total:
+            return self.seconds / self.seconds_total
+        return self.done / self.total if self.total else 1.0
+
     def line(self) -> str:
         """Everything in one line."""
         whole = "" if self.seconds_total is None else f" of about {self.seconds_total:.0f}"
