@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.children import fork_supervised
+from flows.commands import score
 from flows.commands.ingest import ingest
 from flows.console import absolute_model, guarded, parse_box, parse_settings, progress_bar, reporting
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 dataset_app = typer.Typer(help="Look at a dataset.", no_args_is_help=True)
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
 app.add_typer(dataset_app, name="dataset")
+score.add_to(app)
 app.add_typer(models_app, name="models")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
@@ -198,20 +200,6 @@ def evaluate(
             force=force,
         )
         report(done.as_dict(), lambda console: console.print(evaluation_table(done)))
-
-
-@app.command()
-@guarded
-def benchmarks(
-    root: Annotated[Path | None, typer.Option(help="Also say what is found there.")] = None, as_json: Json = False
-) -> None:
-    """Names, rules, expected layouts, and what was found."""
-    from flows.tables import benchmark_table
-    from pipelines.evaluation.run import list_benchmarks
-
-    with reporting(as_json) as report:
-        rows = list_benchmarks(_absolute(root))
-        report({"benchmarks": rows}, lambda console: console.print(benchmark_table(rows)))
 
 
 @models_app.command("list")

@@ -25,8 +25,8 @@ def ingest_videos(
     dataset: AbsoluteUri | None = None,
     config: IngestConfig | None = None,
     workers: Workers | None = None,
-    cluster: Cluster = "",
-    layout: Layout = "",
+    cluster: Cluster | None = None,
+    layout: Layout | None = None,
     retry_quarantined: bool = False,
 ) -> State[dict[str, Any]]:
     """Ingest `sources` (default: the inbox) into `dataset` and publish its new manifest.
@@ -48,7 +48,7 @@ def ingest_videos(
     if sources is None and not holds_videos(here.inbox):
         log.info("nothing new: no video in the inbox %s", here.inbox)
         return Completed(message="nothing new: the inbox is empty", data={})
-    how = {"cluster": cluster, "layout": layout, "retry_quarantined": retry_quarantined}
+    how = {"cluster": cluster or "", "layout": layout or "", "retry_quarantined": retry_quarantined}
     count = here.workers if workers is None else workers
     report = ingest_sources(given, target, config or IngestConfig(), count, how)
     artifacts.ingest_report(target, report)

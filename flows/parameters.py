@@ -34,14 +34,14 @@ Source = Annotated[
     ),
 ]
 Layout = Annotated[
-    Literal["", "got10k", "lasot", "trackingnet", "otb", "coco"],
-    Field(description="Read labelled sequences of this layout only; empty recognises them."),
+    Literal["got10k", "lasot", "trackingnet", "otb", "coco"],
+    Field(description="Read labelled sequences of this layout only; without it they are recognised."),
 ]
 Cluster = Annotated[
     str,
     Field(
-        pattern=r"^$|^(local|auto)$|^(ray://)?[A-Za-z0-9.\-]+:\d+$",
-        description="Work on Ray: local, auto, ray://host:port or host:port; empty for this machine without Ray.",
+        pattern=r"^(local|auto)$|^(ray://)?[A-Za-z0-9.\-]+:\d+$",
+        description="Work on Ray: local, auto, ray://host:port or host:port; without it this machine does it without Ray.",
     ),
 ]
 Workers = Annotated[int, Field(ge=0, le=4096, description="Parallel workers; 0 stays in the flow's own process.")]

@@ -1,1 +1,1 @@
-"""Families of commands of `sstrack`, one module each; flows/cli.py registers them."""
+"""Families of commands, one module each; `flows/cli.py` registers them."""
