@@ -41,7 +41,7 @@ Cluster = Annotated[
     str,
     Field(
         pattern=r"^(local|auto)$|^(ray://)?[A-Za-z0-9.\-]+:\d+$",
-        description="Work on Ray: local, auto, ray://host:port or host:port; without it this machine does it without Ray.",
+        description="Work on Ray: local, auto, ray://host:port or host:port; without it no Ray is used.",
     ),
 ]
 Workers = Annotated[int, Field(ge=0, le=4096, description="Parallel workers; 0 stays in the flow's own process.")]

@@ -23,7 +23,7 @@ SMALL = IngestConfig(fps=5, long_side=96, min_frames=5, score_only=True)
 @pytest.fixture(scope="module", autouse=True)
 def ray() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(REPO))  # this module holds what the actors do
+        environment.setenv("PYTHONPATH", f"{REPO}:{Path(__file__).parent}")  # this module holds what the actors do
         with cluster.local_cluster(2):
             yield
 
