@@ -107,7 +107,7 @@ class Meter:
     def _expected(self, running: Sequence[Running]) -> float | None:
         known = [job for job in running if job.seconds > 0]
         measured = self._done_weight + sum(job.job.weight for job in known)
-        seconds = self._seconds + sum(job.seconds for job in known)
+        seconds = self._seconds + sum(job.seconds * job.job.share for job in known)
         if seconds <= 0 or measured <= 0:
             return None
         return seconds + seconds / measured * max(0.0, self._weight - measured)

@@ -202,3 +202,15 @@ def test_ctrl_c_ends_all_workers_says_how_to_go_on_and_the_next_run_goes_on(
     assert len(list((tmp_path / "dataset" / "_state" / "packs").iterdir())) == 1
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "2 new and 0 known sources" in done.stderr
+
+
+def test_a_long_video_is_shared_by_workers_to_the_same_bytes(real_videos: Path, tmp_path: Path) -> None:
+    video = str(real_videos / "01_dog.mp4")
+    config = SMALL.model_copy(update={"segment_seconds": 2.0})
+    told: set[str] = set()
+    reports = [
+        ingest([video], str(tmp_path / name), config, workers=workers, pulse=lambda at: told.add(at.slowest_stage))
+        for name, workers in (("one", 0), ("two", 2))
+    ]
+    assert reports[0] == reports[1]
+    assert not list(tmp_path.rglob("*.part"))
