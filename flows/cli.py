@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from flows.children import fork_supervised
-from flows.commands import score
+from flows.commands import score, track
 from flows.commands.ingest import ingest
-from flows.console import absolute_model, guarded, parse_box, parse_settings, progress_bar, reporting
+from flows.console import absolute_model, guarded, parse_settings, progress_bar, reporting
 
 app = typer.Typer(
     name="sstrack",
@@ -26,6 +26,7 @@ models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
 app.add_typer(dataset_app, name="dataset")
 score.add_to(app)
 app.add_typer(models_app, name="models")
+track.add_to(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="name=value, may be given again.", metavar="K=V")]
@@ -142,34 +143,6 @@ def train(
 
 @app.command()
 @guarded
-def track(
-    source: Annotated[Path, typer.Argument(metavar="VIDEO|FRAMES_DIR")],
-    box: Annotated[str, typer.Option(help="The target on the first frame: x,y,w,h in pixels.")],
-    model: Model = "models:/sstrack@champion",
-    out: Annotated[Path, typer.Option(help="x,y,w,h per frame.")] = Path("boxes.txt"),
-    render: Annotated[Path | None, typer.Option(help="Also draw the boxes into this .mp4.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Follow one target through a video or a folder of frames."""
-    from pipelines.track_clip import track_clip
-
-    with reporting(as_json) as report, progress_bar("track", "frames") as update:
-        done = track_clip(
-            absolute_model(model),
-            source.expanduser().absolute(),
-            parse_box(box),
-            out.absolute(),
-            render=_absolute(render),
-            progress=update,
-        )
-        report(
-            done.as_dict(),
-            lambda console: console.print(f"{done.frames} frames at {done.fps:.1f} fps: {done.boxes}"),
-        )
-
-
-@app.command()
-@guarded
 def evaluate(
     root: Annotated[str, typer.Option(help="The benchmark's folder.")],
     model: Model = "models:/sstrack@champion",
@@ -179,6 +152,8 @@ def evaluate(
     options: Annotated[
         list[str] | None, typer.Option("--set", help="Tracking option name=value.", metavar="K=V")
     ] = None,
+    repetitions: Annotated[int, typer.Option(min=1, max=15, help="Runs per sequence (GOT-10k 3, VOT 15).")] = 1,
+    realtime: Annotated[float | None, typer.Option(help="Simulate frames arriving at this rate, per second.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Track again what is there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -196,6 +171,8 @@ def evaluate(
             absolute(out) if out else here.results,
             workers=here.workers if workers is None else workers,
             tracking=parse_settings(options or []),
+            repetitions=repetitions,
+            realtime=realtime,
             progress=update,
             force=force,
         )
