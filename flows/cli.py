@@ -152,6 +152,8 @@ def evaluate(
     options: Annotated[
         list[str] | None, typer.Option("--set", help="Tracking option name=value.", metavar="K=V")
     ] = None,
+    repetitions: Annotated[int, typer.Option(min=1, max=15, help="Runs per sequence (GOT-10k 3, VOT 15).")] = 1,
+    realtime: Annotated[float | None, typer.Option(help="Simulate frames arriving at this rate, per second.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Track again what is there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -169,6 +171,8 @@ def evaluate(
             absolute(out) if out else here.results,
             workers=here.workers if workers is None else workers,
             tracking=parse_settings(options or []),
+            repetitions=repetitions,
+            realtime=realtime,
             progress=update,
             force=force,
         )

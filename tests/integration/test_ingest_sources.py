@@ -169,14 +169,15 @@ def test_a_source_that_kills_its_worker_twice_is_set_aside_until_it_is_asked_for
 ) -> None:
     shutil.copy(films / "b.wmv", tmp_path / "killer.wmv")
     sources, out = [str(tmp_path / "killer.wmv"), str(films / "a.mpg")], str(tmp_path / "dataset")
-    report = ingest(sources, out, SMALL, workers=2)
+    by_ffmpeg = SMALL.model_copy(update={"backend": "ffmpeg"})
+    report = ingest(sources, out, by_ffmpeg, workers=2)
     assert report.clips >= 1 and report.rejects == {"crashed": 1}
     [row] = rows(read_rejects(out, load_manifest(out)))
     assert (row["stage"], row["kind"], row["source_id"]) == ("worker", "corrupt", load_digest(films / "b.wmv"))
     assert "killed by SIGKILL (2 times)" in row["detail"]
-    assert not ingest(sources, out, SMALL, workers=2).published
+    assert not ingest(sources, out, by_ffmpeg, workers=2).published
     monkeypatch.setenv("SSTRACK_FFMPEG", "bundled")
-    again = ingest(sources, out, SMALL, workers=2, retry_quarantined=True)
+    again = ingest(sources, out, by_ffmpeg, workers=2, retry_quarantined=True)
     assert again.published and again.rejects == {}
     assert len(rows(read_sources(out, load_manifest(out)))) == 2
 
