@@ -27,6 +27,7 @@ def ingest_videos(
     workers: Workers | None = None,
     cluster: Cluster | None = None,
     layout: Layout | None = None,
+    exclude: list[AbsoluteUri] | None = None,
     retry_quarantined: bool = False,
 ) -> State[dict[str, Any]]:
     """Ingest `sources` (default: the inbox) into `dataset` and publish its new manifest.
@@ -39,6 +40,7 @@ def ingest_videos(
         workers: watched worker processes, default `SSTRACK_WORKERS`.
         cluster: Ray to run them on.
         layout: read labelled sequences of this layout only.
+        exclude: roots of benchmarks; clips that show what their sequences show are left out.
         retry_quarantined: try sources again that were set aside because they killed their workers.
     """
     show_our_logs()
@@ -48,7 +50,12 @@ def ingest_videos(
     if sources is None and not holds_videos(here.inbox):
         log.info("nothing new: no video in the inbox %s", here.inbox)
         return Completed(message="nothing new: the inbox is empty", data={})
-    how = {"cluster": cluster or "", "layout": layout or "", "retry_quarantined": retry_quarantined}
+    how = {
+        "cluster": cluster or "",
+        "layout": layout or "",
+        "exclude": exclude or [],
+        "retry_quarantined": retry_quarantined,
+    }
     count = here.workers if workers is None else workers
     report = ingest_sources(given, target, config or IngestConfig(), count, how)
     artifacts.ingest_report(target, report)

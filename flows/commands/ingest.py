@@ -36,6 +36,10 @@ def ingest(
             metavar="got10k|lasot|trackingnet|otb|coco",
         ),
     ] = "",
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="A benchmark's folder: clips that show its sequences are left out.", metavar="ROOT"),
+    ] = None,
     retry_quarantined: Annotated[
         bool, typer.Option("--retry-quarantined", help="Try sources again that were set aside.")
     ] = False,
@@ -64,6 +68,7 @@ def ingest(
             workers=settings().workers if workers is None else workers,
             cluster=cluster,
             layout=layout,
+            exclude=exclude or [],
             retry_quarantined=retry_quarantined,
             progress=show,
             pulse=show,
