@@ -38,7 +38,7 @@ def ingest(
     ] = "",
     exclude: Annotated[
         list[str] | None,
-        typer.Option(help="A benchmark's folder: clips that show its sequences are left out.", metavar="ROOT"),
+        typer.Option("--exclude-benchmarks", help="Drop clips that show these benchmarks' sequences.", metavar="ROOT"),
     ] = None,
     retry_quarantined: Annotated[
         bool, typer.Option("--retry-quarantined", help="Try sources again that were set aside.")
