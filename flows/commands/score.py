@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.console import guarded, reporting
+from flows.console import absolute_model, guarded, reporting
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
@@ -17,6 +17,8 @@ def add_to(app: typer.Typer) -> None:
     app.command()(report)
     app.command()(submit)
     app.command()(convert)
+    app.command("vot-entry")(vot_entry)
+    app.command("trax", hidden=True)(trax)
 
 
 @guarded
@@ -113,3 +115,25 @@ def convert(
         place, truth, target = (path.expanduser().absolute() for path in (results, gt, out))
         count = convert_results(benchmark, truth, place, to, target)
         tell({"out": str(target), "files": count}, lambda console: console.print(f"{out}: {count} files"))
+
+
+@guarded
+def vot_entry(
+    model: Annotated[str, typer.Option(help="models:/<name>@<alias>, untrained:<recipe>, or a package folder.")],
+    out: Annotated[Path, typer.Option(help="The VOT workspace.", metavar="DIR")],
+    as_json: Json = False,
+) -> None:
+    """trackers.ini for the official `vot` command, which then drives our tracker over TraX."""
+    from pipelines.evaluation.trax_server import write_entry
+
+    with reporting(as_json) as tell:
+        path = write_entry(absolute_model(model), out.expanduser().absolute())
+        tell({"entry": str(path)}, lambda console: console.print(f"{path}: vot evaluate --workspace {out} sstrack"))
+
+
+@guarded
+def trax(model: Annotated[str, typer.Option(help="As for vot-entry.")]) -> None:
+    """Speak TraX on standard input and output; the `vot` command starts this."""
+    from pipelines.evaluation.trax_server import serve
+
+    serve(model)

@@ -70,9 +70,9 @@ def score_matlab(
         fragments.append([])
         lost: list[int] = []
         for run in runs[truth.name]:
-            overlaps = np.nan_to_num(overlap_classic(run, truth.regions, width - 1, height - 1))
+            inner, judged = overlap_classic(run, truth.regions, (width - 1, height - 1), (width, height))
+            overlaps = np.nan_to_num(inner)
             fragments[-1].extend(_fragments_matlab(overlaps, run.codes))
-            judged = overlap_classic(run, truth.regions, width, height)
             accuracy.append(np.where(_burnt_in(run.codes), np.nan, judged))
             lost.append(int((run.codes == FAILED).sum()))
         mean = _nanmean(np.stack(accuracy))
