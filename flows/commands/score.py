@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from flows.console import absolute_model, guarded, reporting
 
@@ -28,7 +29,7 @@ def benchmarks(
     as_json: Json = False,
 ) -> None:
     """Names, protocols, rules, expected layouts; with --root what was found, what is missing, which file is wrong."""
-    from flows.tables import benchmark_table
+    from flows.tables import benchmark_table, rule_lines
     from pipelines.errors import UsageError
     from pipelines.evaluation.score import list_benchmarks
 
@@ -36,7 +37,13 @@ def benchmarks(
         rows = list_benchmarks(None if root is None else root.expanduser().absolute(), name)
         if not rows:
             raise UsageError(f"unknown benchmark {name!r}; see sstrack benchmarks")
-        report({"benchmarks": rows}, lambda console: console.print(benchmark_table(rows)))
+
+        def show(console: Console) -> None:
+            console.print(benchmark_table(rows))
+            if name is not None:
+                console.print(rule_lines(rows), markup=False)
+
+        report({"benchmarks": rows}, show)
 
 
 @guarded

@@ -1,5 +1,6 @@
 """Our tracker as a TraX server, so that the official `vot` command can drive it, and the entry that tells it how."""
 
+import importlib
 import shlex
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ def serve(model: str) -> int:
     is not installed, or a frame cannot be read.
     """
     try:
-        import trax
+        trax: Any = importlib.import_module("trax")  # its annotations say int where it takes floats
     except ImportError as error:
         raise SSTrackError("TraX is not installed: pip install 'sstrack[vot]'") from error
     import torch

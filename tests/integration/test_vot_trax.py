@@ -1,10 +1,12 @@
 """Our tracker behind TraX: driven by the protocol's own client, and by the official `vot` command."""
 
+import importlib
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,9 +30,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_trax_client_gets_the_boxes_that_evaluate_keeps(package: Path, tmp_path: Path, shared: Path):
-    import trax
-    from trax.client import Client
-
+    trax: Any = importlib.import_module("trax")
+    client_of: Any = importlib.import_module("trax.client").Client
     write_vot2020(tmp_path / "root", shared)
     done = evaluate(str(package), "vot2020", str(tmp_path / "root"), str(tmp_path / "out"), workers=0)
     kept = parse_regions((Path(done.results) / "baseline/bag/bag_00000000.txt").read_bytes(), "bag")
@@ -41,7 +42,7 @@ def test_a_trax_client_gets_the_boxes_that_evaluate_keeps(package: Path, tmp_pat
     )
     try:
         assert process.stdin is not None and process.stdout is not None
-        client = Client(stream=(process.stdin.fileno(), process.stdout.fileno()), log=lambda _: None)
+        client = client_of(stream=(process.stdin.fileno(), process.stdout.fileno()), log=lambda _: None)
         assert client.tracker_name == "sstrack"
         images = [{"color": trax.FileImage.create(str(frame))} for frame in frames]
         client.initialize(images[0], [(trax.Rectangle.create(*given), {})], {})
