@@ -4,12 +4,13 @@ import atexit
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from flows.children import fork_supervised
-from flows.commands import score, track
+from flows.commands import judging, score, track
+from flows.commands.ingest import ingest
 from flows.console import absolute_model, guarded, parse_settings, progress_bar, reporting
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ dataset_app = typer.Typer(help="Look at a dataset.", no_args_is_help=True)
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
 app.add_typer(dataset_app, name="dataset")
 score.add_to(app)
+judging.add_to(dataset_app)
 app.add_typer(models_app, name="models")
 track.add_to(app)
 
@@ -68,76 +70,7 @@ def up(
         run_until_stopped(stack)
 
 
-@app.command()
-@guarded
-def ingest(
-    sources: Annotated[list[str], typer.Argument(metavar="SRC...", help="Video files or folders.")],
-    out: Annotated[str, typer.Option(help="The dataset's folder.", metavar="DATASET")],
-    options: Set = None,
-    workers: WorkersOption = None,
-    as_json: Json = False,
-) -> None:
-    """Videos become clips of a dataset. Known videos are not read again."""
-    from pydantic import ValidationError
-
-    from pipelines.errors import UsageError
-    from pipelines.ingest.config import IngestConfig
-    from pipelines.ingest.run import ingest as run
-    from pipelines.settings import absolute, settings
-
-    try:
-        config = IngestConfig.model_validate(parse_settings(options or []))
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, at['loc']))}: {at['msg']}" for at in error.errors())
-        raise UsageError(f"--set {problems}; known are {', '.join(IngestConfig.model_fields)}") from error
-    count = settings().workers if workers is None else workers
-    with reporting(as_json) as report, progress_bar("ingest", "sources") as update:
-        done = run(
-            [absolute(source) for source in sources],
-            absolute(out),
-            config,
-            workers=count,
-            progress=lambda at: update(at.done, at.total),
-        )
-        report(done.as_dict(), lambda console: console.print(f"dataset {absolute(out)}, manifest {done.manifest}"))
-
-
-@dataset_app.command("info")
-@guarded
-def dataset_info(dataset: str, as_json: Json = False) -> None:
-    """What a dataset holds."""
-    from flows.tables import key_value_table
-    from pipelines.dataset.manifest import load_manifest
-    from pipelines.settings import absolute
-
-    with reporting(as_json) as report:
-        manifest = load_manifest(absolute(dataset))
-        info: dict[str, Any] = {
-            "manifest": manifest.digest,
-            "clips": manifest.totals.clips,
-            "shards": len(manifest.shards),
-            "seconds": manifest.totals.seconds_in,
-            "sources": manifest.totals.sources,
-            "rejects": dict(manifest.totals.rejects),
-        }
-        report(info, lambda console: console.print(key_value_table(absolute(dataset), info)))
-
-
-@dataset_app.command("sheet")
-@guarded
-def dataset_sheet(
-    dataset: str,
-    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("sheet.png"),
-    clips: Annotated[int, typer.Option(min=1, max=400, help="At most this many clips, evenly chosen.")] = 24,
-    as_json: Json = False,
-) -> None:
-    """A contact sheet of clips with their seed boxes, as a PNG."""
-    from pipelines.contact_sheet import write_sheet
-    from pipelines.settings import absolute
-
-    with reporting(as_json) as report:
-        drawn = write_sheet(absolute(dataset), out.absolute(), clips)
-        report({"sheet": str(out.absolute()), "clips": drawn}, lambda console: console.print(f"{out}: {drawn} clips"))
+app.command()(ingest)
 
 
 @app.command()
