@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import simplejpeg
-import webdataset as wds
+from webdataset import WebDataset  # type: ignore[attr-defined]
 
 from pipelines.dataset.batches import Dataset
 from pipelines.dataset.commit import Tables, publish_child
@@ -106,7 +106,7 @@ def streaming(tars: list[str]) -> Callable[[], int]:
         return np.stack([simplejpeg.decode_jpeg(jpeg, "RGB", fastdct=True, fastupsample=True) for jpeg in chosen])
 
     def run() -> int:
-        stream = wds.WebDataset(tars, shardshuffle=False, empty_check=False).shuffle(8).map(decode)
+        stream = WebDataset(tars, shardshuffle=False, empty_check=False).shuffle(8).map(decode)
         done = 0
         for batch in stream.batched(BATCH, collation_fn=np.stack):
             done += len(batch)

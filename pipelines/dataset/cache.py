@@ -50,7 +50,8 @@ class ShardCache:
                     self._fetch(shard_uri(dataset, shard), shard, final)
                 else:
                     # The kernel's own stamp is too coarse to tell two uses in a row apart.
-                    os.utime(descriptor, ns=(time.time_ns(),) * 2)
+                    now = time.time_ns()
+                    os.utime(descriptor, ns=(now, now))
                     return descriptor
 
     def read_ahead(self, dataset: str, shards: Iterable[str]) -> None:

@@ -71,7 +71,7 @@ class Canvases:
         except IndexError:
             memory = torch.empty(self._shape, dtype=torch.uint8, pin_memory=self._pinned)
         lent = memory.numpy().view()
-        weakref.finalize(lent, self._give_back, memory)
+        weakref.finalize(lent, self._give_back, memory).atexit = False
         return lent
 
     def _give_back(self, memory: torch.Tensor) -> None:

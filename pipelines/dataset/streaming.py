@@ -231,4 +231,4 @@ def _refuse_commands() -> None:
     """Keep the library, which others may have imported before us, from opening anything itself: commands that a URL
     names, or pickles. We hand it open files."""
     os.environ["WDS_SECURE"] = "1"
-    webdataset.utils.enforce_security = True
+    setattr(webdataset.utils, "enforce_security", True)  # noqa: B010 - unknown to type checkers

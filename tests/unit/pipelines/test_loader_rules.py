@@ -95,6 +95,25 @@ def test_batches_that_are_held_stay_as_they_were_and_dropped_ones_give_their_mem
     assert place in {frames.data_ptr() for frames in kept}
 
 
+def test_worlds_of_eight_three_and_four_with_other_threads_see_the_same_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = make_dataset(str(tmp_path), tmp_path / "s", shards=5, clips=7)
+    config = DataConfig(group_size=2, groups=8, n_search=1)
+    wanted = [(step, group) for step in range(6) for group in range(8)]
+    alone = dict(zip(wanted, open_loader(tmp_path, manifest, config).groups(wanted), strict=True))
+    for world, first, last, threads in ((8, 0, 2, "1"), (3, 2, 4, "4"), (4, 4, 6, "2")):
+        monkeypatch.setenv("SSTRACK_LOADER_THREADS", threads)
+        for rank in range(world):
+            loader = open_loader(tmp_path, manifest, config)
+            mine = [(step, group) for step in range(first, last) for group in range(rank, 8, world)]
+            for key, batch in zip(mine, loader.groups(mine), strict=True):
+                expected = alone.pop(key)
+                assert batch.clip_ids == expected.clip_ids and torch.equal(batch.frames, expected.frames)
+            loader.close()
+    assert not alone
+
+
 def test_only_the_frames_of_a_sample_are_read(tmp_path: Path) -> None:
     manifest = make_dataset(str(tmp_path), tmp_path / "s", frames=60, sizes=((320, 240),))
     loader = open_loader(tmp_path, manifest)

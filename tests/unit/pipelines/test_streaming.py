@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import webdataset as wds
+from webdataset import WebDataset  # type: ignore[attr-defined]
 
 from pipelines.dataset.batches import Dataset
 from pipelines.dataset.commit import Tables, publish_child, read_tables
@@ -79,7 +79,7 @@ def test_the_library_is_kept_from_running_commands(tmp_path: Path) -> None:
     manifest = make_dataset(str(tmp_path), tmp_path / "s")
     open_stream(tmp_path, manifest).group(0, 0)
     with pytest.raises(ValueError, match="pipe"):
-        list(wds.WebDataset([f"pipe:touch {tmp_path}/ran"], shardshuffle=False))
+        list(WebDataset([f"pipe:touch {tmp_path}/ran"], shardshuffle=False))
     assert not (tmp_path / "ran").exists()
 
 
