@@ -4,11 +4,12 @@ import atexit
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from flows.children import fork_supervised
+from flows.commands import dataset as dataset_commands
 from flows.console import absolute_model, guarded, parse_box, parse_settings, progress_bar, reporting
 
 app = typer.Typer(
@@ -19,10 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-dataset_app = typer.Typer(help="Look at a dataset.", no_args_is_help=True)
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
-app.add_typer(dataset_app, name="dataset")
 app.add_typer(models_app, name="models")
+dataset_commands.add_to(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="name=value, may be given again.", metavar="K=V")]
@@ -97,44 +97,6 @@ def ingest(
             progress=lambda at: update(at.done, at.total),
         )
         report(done.as_dict(), lambda console: console.print(f"dataset {absolute(out)}, manifest {done.manifest}"))
-
-
-@dataset_app.command("info")
-@guarded
-def dataset_info(dataset: str, as_json: Json = False) -> None:
-    """What a dataset holds."""
-    from flows.tables import key_value_table
-    from pipelines.dataset.manifest import load_manifest
-    from pipelines.settings import absolute
-
-    with reporting(as_json) as report:
-        manifest = load_manifest(absolute(dataset))
-        info: dict[str, Any] = {
-            "manifest": manifest.digest,
-            "clips": manifest.totals.clips,
-            "shards": len(manifest.shards),
-            "seconds": manifest.totals.seconds_in,
-            "sources": manifest.totals.sources,
-            "rejects": dict(manifest.totals.rejects),
-        }
-        report(info, lambda console: console.print(key_value_table(absolute(dataset), info)))
-
-
-@dataset_app.command("sheet")
-@guarded
-def dataset_sheet(
-    dataset: str,
-    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("sheet.png"),
-    clips: Annotated[int, typer.Option(min=1, max=400, help="At most this many clips, evenly chosen.")] = 24,
-    as_json: Json = False,
-) -> None:
-    """A contact sheet of clips with their seed boxes, as a PNG."""
-    from pipelines.contact_sheet import write_sheet
-    from pipelines.settings import absolute
-
-    with reporting(as_json) as report:
-        drawn = write_sheet(absolute(dataset), out.absolute(), clips)
-        report({"sheet": str(out.absolute()), "clips": drawn}, lambda console: console.print(f"{out}: {drawn} clips"))
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""Families of commands, one module each; `flows/cli.py` registers them."""
