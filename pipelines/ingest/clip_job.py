@@ -9,6 +9,7 @@ import simplejpeg
 
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.decode import Decoded, Planes, decode, stored_size
+from pipelines.ingest.judge import judge
 from pipelines.ingest.pack import Pack, Place, SourceRecord, find_or_make, pack_key
 from pipelines.ingest.probe import Probe, probe
 from pipelines.ingest.reject import Reject, Unusable
@@ -16,7 +17,6 @@ from pipelines.ingest.seeding import look_at
 from pipelines.ingest.sources import Source
 from pipelines.ingest.workspace import Workspace
 from sstrack.clips.clip import Clip, clip_key
-from sstrack.clips.quality import Thresholds, score_span, verdict
 from sstrack.clips.shots import find_cuts, find_fades, shot_spans, split_span
 
 
@@ -83,19 +83,19 @@ def _cut(
     mean, spread, change = decoded.measures[:, :3].T
     dark = (mean < config.black_level) & (spread < 2 * config.flat_level)
     cuts = np.union1d(find_cuts(change, config.cut_level, config.cut_ratio), find_fades(dark))
-    limits = Thresholds(config.black_level, config.flat_level, config.still_level, config.min_frames)
     clips: list[tuple[Clip, tuple[Place, ...]]] = []
     rejects: list[Reject] = []
     for shot in shot_spans(np.unique(numbers[cuts]), len(places)):
         for first, end in split_span(shot, config.max_frames):
-            scores = score_span(decoded.measures[(numbers >= first) & (numbers < end)])
             start_s, end_s = (zero + first) / fps, (zero + end) / fps
-            if reason := verdict(scores, end - first, limits):
-                detail = f"{end - first} frames, " + ", ".join(f"{name} {value:.1f}" for name, value in scores.items())
-                rejects.append(_reject(source, Unusable("quality", reason, detail), start_s, end_s))
-                continue
             taken = tuple(places[first:end])
-            seeds, sharp = look_at(frames, taken, size, fps, config.seed_seconds, config.seed_score)
+            rows = decoded.measures[(numbers >= first) & (numbers < end)]
+            judged = judge(frames, taken, size, (start_s, end_s), rows, decoded.tiny_at, 0.0, config)
+            if judged.reason:
+                problem = Unusable("quality", judged.reason, f"{end - first} frames, {judged.detail}")
+                rejects.append(_reject(source, problem, start_s, end_s))
+                continue
+            seeds = look_at(frames, taken, size, fps, config.seed_seconds, config.seed_score)
             clip = Clip(
                 clip_id=clip_key(source.source_id, first, end, config.digest),
                 source_id=source.source_id,
@@ -105,9 +105,11 @@ def _cut(
                 frames=end - first,
                 width=size[0],
                 height=size[1],
-                scores={name: round(value, 4) for name, value in {**scores, "sharpness": sharp}.items()},
+                scores=judged.scores,
                 seed_boxes=seeds,
                 config=config.digest,
+                verdicts=judged.against,
+                phash=judged.phash,
             )
             clips.append((clip, taken))
     return clips, rejects

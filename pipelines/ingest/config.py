@@ -34,12 +34,24 @@ class IngestConfig(BaseModel):
     """A cut changes the mean luma of pixels by at least this (0-255)."""
     cut_ratio: float = Field(default=2.5, ge=1, le=100)
     """A cut changes the picture by at least this many times what its neighbours in time do."""
+    score_only: bool = False
+    """Keep all clips whatever their scores: verdicts are recorded, and `dataset refilter` can apply them later."""
     black_level: float = Field(default=20.0, ge=0, le=255)
     """A clip with a darker mean luma (0-255) and no contrast is black."""
     flat_level: float = Field(default=4.0, ge=0, le=255)
     """A clip whose frames have a smaller standard deviation of luma shows nothing."""
+    frozen_share: float = Field(default=0.9, ge=0, le=1)
+    """A clip in which nothing at all changes for more than this share of its time is frozen."""
     still_level: float = Field(default=4.0, ge=0, le=255)
-    """A clip is frozen if its most changed spots change by less than this (0-255) within a second."""
+    """A clip is near-static if its most changed spots change by less than this (0-255) within half a second."""
+    slideshow_share: float = Field(default=0.5, ge=0, le=1)
+    """A clip that shows photographs, still or steadily moved, for more than this share of its time is a slideshow."""
+    blur_level: float = Field(default=0.15, ge=0, le=10)
+    """A clip whose sharpness (0.2 to 0.5 in clean video) is below this is blurred."""
+    overlay_share: float = Field(default=0.04, ge=0, le=1)
+    """A clip with more than this share of its picture under burnt-in text, logos or borders is dropped."""
+    crop_bars: bool = True
+    """Cut black bars off the picture before it is stored."""
     min_side: int = Field(default=96, ge=16, le=4096)
     """Smallest usable side of a video in pixels."""
 

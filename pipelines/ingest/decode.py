@@ -28,6 +28,8 @@ from pipelines.ingest.probe import Probe
 from pipelines.ingest.reject import Unusable
 from pipelines.settings import settings
 from sstrack.clips.luma import LumaTrack
+from sstrack.clips.stills import RATE
+from sstrack.clips.thumbnails import TinySample
 
 TINY_H, TINY_W = 27, 48
 _CHUNK = 64
@@ -44,6 +46,11 @@ class Decoded:
     stored: int
     error_lines: int
     last_errors: str
+    tiny: TinySample
+
+    def tiny_at(self, wanted: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """uint8 [k, 27, 48]: the tiny frames nearest to k times in seconds."""
+        return self.tiny.at(self.times, wanted)
 
 
 def stored_size(video: Probe, long_side: int) -> tuple[int, int]:
@@ -67,6 +74,7 @@ def decode(
     frames_read, frames_write = os.pipe()
     times_read, times_write = os.pipe()
     luma = LumaTrack(lag=max(1, round(video.fps / 2)))
+    sample = TinySample(int(video.fps / int(RATE)))
     times: list[float] = []
     errors = _Errors()
     with os.fdopen(frames_read, "rb") as frames, os.fdopen(times_read, "rb") as lines:
@@ -85,7 +93,7 @@ def decode(
         assert process.stdout is not None
         assert process.stderr is not None
         drains = [
-            _Drain(_read_tiny, process.stdout, luma),
+            _Drain(_read_tiny, process.stdout, (luma, sample)),
             _Drain(_read_times, lines, times),
             _Drain(_read_errors, process.stderr, errors),
         ]
@@ -111,7 +119,7 @@ def decode(
     count = min(len(measures), len(times))
     if stored == 0 or count == 0:
         raise Unusable("decode", "undecodable", errors.text or "no frame could be decoded")
-    return Decoded(measures[:count], np.asarray(times[:count]), stored, errors.lines, errors.text)
+    return Decoded(measures[:count], np.asarray(times[:count]), stored, errors.lines, errors.text, sample)
 
 
 def binary() -> str:
@@ -193,11 +201,12 @@ def _read_frames(stream: IO[bytes], size: tuple[int, int], store: Callable[[Plan
     return count
 
 
-def _read_tiny(stream: IO[bytes], luma: LumaTrack) -> None:
+def _read_tiny(stream: IO[bytes], sinks: tuple[LumaTrack, TinySample]) -> None:
     frame = TINY_H * TINY_W
     while data := stream.read(frame * _CHUNK):
         count = len(data) // frame
-        luma.add(np.frombuffer(data, np.uint8, count * frame).reshape(count, TINY_H, TINY_W))
+        for sink in sinks:
+            sink.add(np.frombuffer(data, np.uint8, count * frame).reshape(count, TINY_H, TINY_W))
 
 
 def _read_times(stream: IO[bytes], times: list[float]) -> None:

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reject:
-    """A dropped video (no span) or part of one (seconds `start_s` to `end_s`); `reason` is a short fixed word."""
+    """A dropped video (no span) or part of one (seconds `start_s` to `end_s`); `reason` is a short fixed word.
+
+    `clip_id` names a part that was a clip before it was dropped, `duplicate_of` the clip or the benchmark sequence that
+    shows the same.
+    """
 
     source_id: str
     source_uri: str
@@ -15,6 +19,8 @@ class Reject:
     config: str
     start_s: float | None = None
     end_s: float | None = None
+    clip_id: str = ""
+    duplicate_of: str = ""
 
 
 class Unusable(Exception):

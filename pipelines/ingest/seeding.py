@@ -1,4 +1,4 @@
-"""Reads a clip's first frames back as small luma arrays, and asks the domain for seed boxes and sharpness."""
+"""Reads a clip's first frames back as small luma arrays, and asks the domain for seed boxes."""
 
 from pathlib import Path
 
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from pipelines.ingest.pack import Place
 from sstrack.clips.clip import SeedBox
-from sstrack.clips.quality import sharpness
 from sstrack.clips.seeds import motion_seeds
 
 _LONG_SIDE = 160
@@ -18,9 +17,9 @@ _MOST_FRAMES = 20
 
 def look_at(
     frames: Path, places: tuple[Place, ...], size: tuple[int, int], fps: float, seconds: float, least: float
-) -> tuple[tuple[SeedBox, ...], float]:
-    """Ranked seed boxes (stored-frame pixels) on the clip's first frame with a score of at least `least`, and the
-    median sharpness of the frames looked at. `places` locate the clip's JPEGs in the file `frames`."""
+) -> tuple[SeedBox, ...]:
+    """Ranked seed boxes (stored-frame pixels) on the clip's first frame with a score of at least `least`. `places`
+    locate the clip's JPEGs in the file `frames`."""
     count = min(len(places), max(2, round(seconds * fps)))
     chosen = np.unique(np.linspace(0, count - 1, min(count, _MOST_FRAMES)).round().astype(int))
     scale = _LONG_SIDE / max(size)
@@ -28,7 +27,7 @@ def look_at(
     with frames.open("rb") as file:
         luma = np.stack([_small_luma(file, places[index], small) for index in chosen])
     to_stored = (size[0] / small[0], size[1] / small[1])
-    seeds = tuple(
+    return tuple(
         SeedBox(
             (
                 round(seed.box[0] * to_stored[0], 3),
@@ -42,7 +41,6 @@ def look_at(
         for seed in motion_seeds(luma)
         if seed.score >= least
     )
-    return seeds, float(np.median([sharpness(frame) for frame in luma[:: max(1, len(luma) // 5)]]))
 
 
 def _small_luma(file, place: Place, small: tuple[int, int]) -> NDArray[np.uint8]:

@@ -8,8 +8,7 @@ import pyarrow as pa
 from pipelines.ingest.pack import SourceRecord
 from pipelines.ingest.reject import Reject
 from sstrack.clips.clip import Clip
-
-_SCORES = ("luma", "contrast", "motion", "sharpness")
+from sstrack.clips.quality import SCORES
 
 CLIPS = pa.schema(
     [
@@ -26,7 +25,9 @@ CLIPS = pa.schema(
         *((f"seed_{name}", pa.float64()) for name in ("x", "y", "w", "h", "score")),
         ("seed_source", pa.string()),
         ("seeds", pa.int32()),
-        *((name, pa.float64()) for name in _SCORES),
+        *((name, pa.float64()) for name in SCORES),
+        ("verdicts", pa.list_(pa.string())),
+        ("phash", pa.binary()),
         ("config", pa.string()),
     ]
 )
@@ -35,6 +36,8 @@ REJECTS = pa.schema(
         *((name, pa.string()) for name in ("source_id", "source_uri", "stage", "reason", "detail", "config")),
         ("start_s", pa.float64()),
         ("end_s", pa.float64()),
+        ("clip_id", pa.string()),
+        ("duplicate_of", pa.string()),
     ]
 )
 SOURCES = pa.schema(
@@ -66,7 +69,9 @@ def _clip_row(clip: Clip, shard: str, sha256: str) -> dict[str, object]:
     fields = {name: value for name, value in clip.as_dict().items() if name not in ("scores", "seed_boxes")}
     return {
         **fields,
-        **{name: clip.scores[name] for name in _SCORES},
+        **{name: clip.scores.get(name, float("nan")) for name in SCORES},
+        "verdicts": list(clip.verdicts),
+        "phash": bytes.fromhex(clip.phash),
         "shard": shard,
         "sha256": sha256,
         **dict(zip(("seed_x", "seed_y", "seed_w", "seed_h"), box, strict=True)),

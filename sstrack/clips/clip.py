@@ -21,6 +21,7 @@ class SeedBox:
 class Clip:
     """One clip. Times are seconds of the source, sizes pixels of the stored frames, `scores` named measurements.
 
+    `verdicts` are what spoke against it when it was judged, `phash` its perceptual hashes in hex (see `hashing`).
     `source_id` is the sha256 of its video; no path is kept here, so the same video gives the same clip wherever it lay.
     """
 
@@ -35,6 +36,8 @@ class Clip:
     scores: dict[str, float]
     seed_boxes: tuple[SeedBox, ...]
     config: str
+    verdicts: tuple[str, ...] = ()
+    phash: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` is the inverse."""
@@ -44,7 +47,7 @@ class Clip:
     def from_dict(values: dict[str, Any]) -> "Clip":
         """Build a clip from what `as_dict` gave, also after a trip through JSON."""
         seeds = tuple(SeedBox(_box(seed["box"]), seed["score"], seed["source"]) for seed in values["seed_boxes"])
-        fields: dict[str, Any] = {**values, "seed_boxes": seeds}
+        fields: dict[str, Any] = {**values, "seed_boxes": seeds, "verdicts": tuple(values.get("verdicts", ()))}
         return Clip(**fields)
 
 

@@ -9,9 +9,10 @@ import timm
 import torch
 import torch.nn.functional as F
 from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
+from sstrack.models.elimination import eliminating_block, restore
 from sstrack.recipes import NetConfig
 
 _MIMETIC_SCALE = 0.3
@@ -33,17 +34,24 @@ class OneStreamBackbone(nn.Module):
             embed_dim=config.width,
             depth=config.depth,
             num_heads=config.heads,
+            drop_path_rate=config.drop_path,
             num_classes=0,
             global_pool="",
             dynamic_img_size=True,
         )
         if not isinstance(vit, VisionTransformer) or vit.pos_embed is None or vit.cls_token is None:
             raise ValueError(f"net.vit = {config.vit!r}: needs a timm VisionTransformer with a class token")
+        if vit.num_prefix_tokens != 1 or not isinstance(vit.norm_pre, nn.Identity):
+            raise ValueError(
+                f"net.vit = {config.vit!r}: register tokens and a norm before the blocks have no place here"
+            )
         self.width = config.width
         self.grid = config.search_size // config.patch
+        self.template_grid = config.template_size // config.patch
         self.patch_embed = vit.patch_embed
         self.blocks = vit.blocks
         self.norm = vit.norm
+        self.eliminate_at = elimination_blocks(config.depth)
         self.query = nn.Parameter(vit.cls_token.detach()[0])
         table = vit.pos_embed.detach()
         self.query_position = nn.Parameter(table[0, :1].clone())
@@ -51,7 +59,7 @@ class OneStreamBackbone(nn.Module):
         if config.init == "mimetic":
             grid = _MIMETIC_SCALE * build_sincos2d_pos_embed([self.grid, self.grid], config.width).view_as(grid)
         self.search_position = nn.Parameter(resize_table(grid, self.grid))
-        self.template_position = nn.Parameter(resize_table(grid, config.template_size // config.patch))
+        self.template_position = nn.Parameter(resize_table(grid, self.template_grid))
         spread = _MIMETIC_SCALE if config.init == "mimetic" else 0.02
         self.template_identity = nn.Parameter(torch.randn(config.width) * spread)
         self.search_identity = nn.Parameter(torch.randn(config.width) * spread)
@@ -64,15 +72,19 @@ class OneStreamBackbone(nn.Module):
         tokens = self.patch_embed(x_BCHW)
         return tokens.flatten(1, 2) if tokens.dim() == 4 else tokens
 
-    def forward(self, templates_BTCHW: Tensor, search_BCHW: Tensor, carried_BC: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, templates_BTCHW: Tensor, search_BCHW: Tensor, carried_BC: Tensor | None, keep: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
         """Mix the tokens.
 
         Args:
             templates_BTCHW: `[B, T, 3, H, W]`, normalised.
             search_BCHW: `[B, 3, H, W]`, normalised.
             carried_BC: `[B, C]` query output of the frame before, or None at the start of a sequence or sample.
+            keep: share of the search tokens that each eliminating block passes on; 1 keeps all.
 
-        Returns: query output `[B, C]` and search tokens `[B, N, C]`, after the final norm.
+        Returns: query output `[B, C]` and search tokens `[B, N, C]`, after the final norm, zeros where a search
+        token was eliminated.
         """
         b = len(templates_BTCHW)
         z = self.embed(templates_BTCHW.flatten(0, 1)) + self.template_position + self.template_identity
@@ -81,10 +93,24 @@ class OneStreamBackbone(nn.Module):
         if carried_BC is not None:
             query = query + carried_BC[:, None]
         tokens = torch.cat((query + self.query_position, z.reshape(b, -1, self.width), x), dim=1)
-        for block in self.blocks:
-            tokens = block(tokens)
+        per_template, count = z.shape[1], x.shape[1]
+        first = tokens.shape[1] - count
+        centre = ((self.template_grid - 1) // 2) * (self.template_grid + 1)
+        left: Tensor | None = None
+        for position, block in enumerate(self.blocks):
+            if keep < 1 and position in self.eliminate_at:
+                tokens, kept = eliminating_block(cast(Block, block), tokens, per_template, centre, first, keep)
+                left = kept if left is None else left.gather(1, kept)
+            else:
+                tokens = block(tokens)
         tokens = self.norm(tokens)
-        return tokens[:, 0], tokens[:, -x.shape[1] :]
+        search = tokens[:, first:]
+        return tokens[:, 0], search if left is None else restore(search, left, count)
+
+
+def elimination_blocks(depth: int) -> tuple[int, ...]:
+    """Indices of the blocks that eliminate: 3, 6 and 9 of 12 as published, the same quarters of other depths."""
+    return tuple(sorted({depth * quarter // 4 for quarter in (1, 2, 3)}))
 
 
 def resize_table(grid_hwC: Tensor, side: int) -> Tensor:

@@ -5,6 +5,7 @@ Shapes: B batch, C channels, S cells per side.
 
 import itertools
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,29 +44,35 @@ class HeadMaps:
 
 
 class CentreHead(nn.Module):
-    """Three stacks of 3×3 convolutions over the search tokens.
+    """Three stacks of 3×3 convolutions over the search tokens, each halving the channels of the one before.
 
     Group norm stands where OSTrack has batch norm: forward (global) and backward (local) frames feed one head, so batch
-    statistics would mix two distributions and tie the result to the batch's split over workers.
+    statistics would mix two distributions and tie the result to the batch. `norm="batch"` gives the published head.
     """
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, depth: int = 2, norm: Literal["group", "batch"] = "group") -> None:
         super().__init__()
-        self.score = _stack(width, hidden, 1)
-        self.offset = _stack(width, hidden, 2)
-        self.size = _stack(width, hidden, 2)
+        channels = [width, *(hidden >> level for level in range(depth))]
+        self.score = _stack(channels, 1, norm)
+        self.offset = _stack(channels, 2, norm)
+        self.size = _stack(channels, 2, norm)
         last = self.score[-1]
         assert isinstance(last, nn.Conv2d) and last.bias is not None
         nn.init.constant_(last.bias, -3.0)  # most cells hold no target: start there, as focal losses do
 
     def forward(self, x_BCSS: Tensor) -> HeadMaps:
-        score = self.score(x_BCSS)[:, 0].sigmoid().clamp(1e-4, 1 - 1e-4)
-        return HeadMaps(score, self.offset(x_BCSS), self.size(x_BCSS).sigmoid().clamp(1e-4, 1 - 1e-4))
+        """Maps in float32: in bf16 a score of 1 - 1e-4 would round to 1, and its loss to infinity."""
+        score = self.score(x_BCSS)[:, 0].float().sigmoid().clamp(1e-4, 1 - 1e-4)
+        size = self.size(x_BCSS).float().sigmoid().clamp(1e-4, 1 - 1e-4)
+        return HeadMaps(score, self.offset(x_BCSS).float(), size)
 
 
-def _stack(width: int, hidden: int, out: int) -> nn.Sequential:
+def _stack(channels: list[int], out: int, norm: Literal["group", "batch"]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    channels = (width, hidden, hidden // 2)
     for before, after in itertools.pairwise(channels):
-        layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.GroupNorm(8, after), nn.ReLU()]
+        layers += [
+            nn.Conv2d(before, after, 3, padding=1, bias=False),
+            nn.GroupNorm(8, after) if norm == "group" else nn.BatchNorm2d(after),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers, nn.Conv2d(channels[-1], out, 1))

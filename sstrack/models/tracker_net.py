@@ -34,7 +34,7 @@ class TrackerNet(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = OneStreamBackbone(config)
-        self.head = CentreHead(config.width, config.head_width)
+        self.head = CentreHead(config.width, config.head_width, config.head_depth, config.head_norm)
         self.register_buffer("mean", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(3, 1, 1), persistent=False)
         self.mean: Tensor
@@ -45,21 +45,39 @@ class TrackerNet(nn.Module):
         """Cells per side of the score map."""
         return self.config.search_size // self.config.patch
 
-    def forward(self, templates_BTCHW: Tensor, search_BCHW: Tensor, query_BC: Tensor | None = None) -> NetOutput:
+    def forward(
+        self,
+        templates_BTCHW: Tensor,
+        search_BCHW: Tensor,
+        query_BC: Tensor | None = None,
+        eliminate: float = 1.0,
+    ) -> NetOutput:
         """Locate the templates' target in the search region.
 
         Args:
             templates_BTCHW: `[B, T, 3, template_size, template_size]` float RGB in 0..255.
             search_BCHW: `[B, 3, search_size, search_size]` float RGB in 0..255.
             query_BC: query output of the frame before; None starts a sequence.
+            eliminate: how much of the candidate elimination is in force, 0..1, for a schedule: 0 keeps all search
+                tokens, 1 the configured share, as in tracking. Between, the kept share goes in steps of a twentieth.
         """
         templates, search = self._normalise(templates_BTCHW), self._normalise(search_BCHW)
-        query, tokens = self.backbone(templates, search, query_BC)
-        # Reweighting: a search token counts by its agreement with the query.
-        weight = tokens @ query[:, :, None] / query.shape[-1] ** 0.5
+        query, tokens = self.backbone(templates, search, query_BC, kept_share(self.config.keep_ratio, eliminate))
+        # Reweighting: a search token counts by its agreement with the query. The root keeps bf16 in range; the norm
+        # after the head's first convolution takes any constant factor out again.
+        weight = (tokens * query[:, None]).sum(-1, keepdim=True) / query.shape[-1] ** 0.5
         b, _, c = tokens.shape
         features = (tokens * weight).transpose(1, 2).reshape(b, c, self.cells, self.cells)
         return NetOutput(self.head(features), query, tokens)
 
     def _normalise(self, picture: Tensor) -> Tensor:
         return (picture / 255 - self.mean) / self.std
+
+
+def kept_share(keep_ratio: float, eliminate: float) -> float:
+    """Share of the search tokens to keep when `eliminate` of the elimination is in force.
+
+    In steps of a twentieth on the way, so that the schedule meets few tensor shapes: each one costs a compiled network
+    a compilation and the allocator new blocks.
+    """
+    return keep_ratio if eliminate >= 1 else round(20 * (1 - eliminate * (1 - keep_ratio))) / 20

@@ -35,9 +35,14 @@ class ClipBatch:
 
 
 class Network(Protocol):
-    """What an objective asks of a network (a wrapped one, DDP's say, too)."""
+    """What an objective asks of a network (a wrapped or compiled one too).
 
-    def __call__(self, templates: Tensor, search: Tensor, query: Tensor | None = None) -> NetOutput: ...
+    `eliminate` in 0..1 says how much of the network's candidate elimination is in force.
+    """
+
+    def __call__(
+        self, templates: Tensor, search: Tensor, query: Tensor | None = None, eliminate: float = 1.0
+    ) -> NetOutput: ...
 
 
 class Objective(Protocol):

@@ -1,68 +1,67 @@
 """Local tracking as published: a search region at the last box, a Hann window on the score map, template memory.
 
-A tracker holds no state of a sequence; the caller holds it and nothing leaks between sequences.
+A tracker holds no state of a sequence; the caller holds it and nothing leaks between sequences. Many sequences advance
+in one batch with `step_many`; `step` is the same with one.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from sstrack.boxes import clip_to_frame
-from sstrack.crops import crop, from_region, square_region
+from sstrack.boxes import clip_to_frame, cxcywh_to_xywh, xywh_to_cxcywh
+from sstrack.crops import crop, from_region, square_region, whole_frame_region
+from sstrack.models.head import HeadMaps
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.recipes import TrackingConfig
+from sstrack.tracking.memory import TemplateMemory
+from sstrack.tracking.pictures import as_rgb
+from sstrack.tracking.state import Prediction, TrackerState
+
+_LEAST_SIDE = 4.0
+"""Smallest side of a predicted box in pixels."""
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """Where the target is."""
+class _Found:
+    """What one search gave: boxes `[B, 4]` xywh in pixels, scores `[B]`, query outputs `[B, C]`."""
 
-    box: tuple[float, float, float, float]
-    """xywh in pixels of the frame, 0-based."""
-    score: float
-    """Height of the score map at the chosen cell, 0..1."""
-
-
-@dataclass(frozen=True)
-class TrackerState:
-    """All that a sequence carries from frame to frame."""
-
-    box: Tensor
-    """`[1, 4]` last box, xywh in pixels."""
-    templates: tuple[Tensor, ...]
-    """Template crops `[3, S, S]` so far: the first frame's, then memory, thinned to a bounded number."""
-    spacing: int
-    """Frames between neighbouring memory crops that are kept."""
-    query: Tensor | None
-    frame: int
-    """Index of the last frame seen; the first is 0."""
+    boxes: Tensor
+    scores: Tensor
+    queries: Tensor
 
 
 class Tracker:
     """Tracks any number of sequences, one state each."""
 
-    def __init__(self, net: TrackerNet, config: TrackingConfig) -> None:
+    def __init__(self, net: TrackerNet, config: TrackingConfig, *, compiled: bool = False) -> None:
+        """With `compiled`, the network runs through `torch.compile`: slower to start, faster on long videos, results
+        equal within float tolerance."""
         self.net = net.eval()
         self.config = config
-        self._window = torch.from_numpy(_hann(net.cells)).to(self._device) * config.hann + (1 - config.hann)
+        self._forward = torch.compile(net, mode="reduce-overhead") if compiled else net
+        self._window = torch.from_numpy(_hann(net.cells)).to(self.device) * config.hann + (1 - config.hann)
 
     @property
-    def _device(self) -> torch.device:
+    def device(self) -> torch.device:
+        """Where the network is, and all tensors of a state."""
         return self.net.mean.device
 
     def start(
         self,
-        frame: NDArray[np.uint8],
+        frame: NDArray[Any],
         box: ArrayLike,
-        other: tuple[NDArray[np.uint8], ArrayLike] | None = None,
+        other: tuple[NDArray[Any], ArrayLike] | None = None,
     ) -> TrackerState:
         """Begin a sequence.
 
         Args:
-            frame: `[H, W, 3]` uint8 RGB.
+            frame: `[H, W, 3]` uint8 RGB, or what `as_rgb` makes that of.
             box: the target, xywh in pixels, 0-based, finite, sides above 0, overlapping the frame.
             other: first frame and box of another sequence, for a tracker whose `templates` are `swapped`.
 
@@ -71,64 +70,173 @@ class Tracker:
         if (other is not None) != (self.config.templates == "swapped"):
             raise ValueError(f"templates={self.config.templates!r}: another sequence's frame and box go with 'swapped'")
         state = self._start(frame, box)
-        return state if other is None else replace(state, templates=self._start(*other).templates)
+        return state if other is None else replace(state, memory=self._start(*other).memory)
 
-    def _start(self, frame: NDArray[np.uint8], box: ArrayLike) -> TrackerState:
+    def step(self, state: TrackerState, frame: NDArray[Any]) -> tuple[TrackerState, Prediction]:
+        """Find the target in the next frame. Raises ValueError for a frame that `step_many` would refuse."""
+        return self.step_many([state], [frame])[0]
+
+    def check(self, state: TrackerState, frame: Tensor) -> None:
+        """Raise ValueError if the picture `[H, W, 3]` is not of the size that the sequence began with."""
+        height, width = frame.shape[:2]
+        if (width, height) != state.size:
+            raise ValueError(
+                f"frame {state.frame + 1} is {width}x{height}, but the sequence began with "
+                f"{state.size[0]}x{state.size[1]}: boxes are pixels of the first frame, so bring all frames to one "
+                "size or start a new sequence here"
+            )
+
+    @torch.inference_mode()
+    def step_many(
+        self, states: Sequence[TrackerState], frames: Sequence[NDArray[Any] | Tensor]
+    ) -> list[tuple[TrackerState, Prediction]]:
+        """Advance several sequences by one frame each, in one batch.
+
+        Args:
+            states: one per sequence; several targets of one video give the same frame object again.
+            frames: the next frame of each: what `as_rgb` takes, or a uint8 tensor `[H, W, 3]` on any device.
+
+        Returns the new states and predictions in the same order, equal to stepping each alone within float tolerance.
+        Raises ValueError for an array that is no picture, and for a frame of another size than its sequence began with.
+        """
+        uploaded = {id(frame): self._image(frame) for frame in frames}
+        images = [uploaded[id(frame)] for frame in frames]
+        for state, image in zip(states, images, strict=True):
+            self.check(state, image.permute(1, 2, 0))
+        boxes = torch.stack([state.box for state in states])
+        found = self._search(states, images, square_region(boxes, self.net.config.search_factor), self._window)
+        values = torch.cat((found.boxes, found.scores[:, None]), 1).tolist()  # the one wait for the device
+        unsure = [
+            state.unsure + 1 if row[4] < self.config.redetect_below else 0
+            for state, row in zip(states, values, strict=True)
+        ]
+        lost = [place for place, count in enumerate(unsure) if count >= self.config.redetect_after]
+        again = self._redetect(states, images, found, lost) if lost else {}
+        result: list[tuple[TrackerState, Prediction]] = []
+        for place, (state, row) in enumerate(zip(states, values, strict=True)):
+            box, query = found.boxes[place], found.queries[place]
+            if place in again:
+                box, query, row = again[place]
+            score = row[4]
+            prediction = Prediction(
+                (row[0], row[1], row[2], row[3]), score, score < self.config.absent_below, place in again
+            )
+            memory = self._remember(state, images[place], box, score)
+            index = state.frame + 1
+            count = 0 if place in again else unsure[place]
+            result.append((TrackerState(box, memory, query, index, state.size, count), prediction))
+        return result
+
+    def _start(self, frame: NDArray[Any], box: ArrayLike) -> TrackerState:
         image = self._image(frame)
+        height, width = image.shape[-2:]
         given = np.asarray(box, dtype=np.float64)
         if given.shape != (4,) or not np.isfinite(given).all() or given[2] <= 0 or given[3] <= 0:
             raise ValueError(f"first box {given.tolist()}: need x, y, width, height, finite, with sides above 0")
-        height, width = frame.shape[:2]
         if given[0] >= width or given[1] >= height or given[0] + given[2] <= 0 or given[1] + given[3] <= 0:
             raise ValueError(f"first box {given.tolist()} lies outside the {width}x{height} frame")
-        start = torch.tensor(given[None], dtype=torch.float32, device=self._device)
-        return TrackerState(start, (self._template(image, start),), 1, None, 0)
+        start = torch.tensor(given, dtype=torch.float32, device=self.device)
+        query = torch.zeros(self.net.config.width, device=self.device)
+        return TrackerState(start, TemplateMemory((self._template(image, start),)), query, 0, (width, height))
 
-    @torch.inference_mode()
-    def step(self, state: TrackerState, frame: NDArray[np.uint8]) -> tuple[TrackerState, Prediction]:
-        """Find the target in the next frame `[H, W, 3]` uint8 RGB. Raises ValueError if the frame is not that."""
-        image = self._image(frame)
-        net = self.net.config
-        region = square_region(state.box, net.search_factor)
-        output = self.net(self._templates(state), crop(image, region, net.search_size), state.query)
-        cell = output.maps.best_cell(self._window)
-        height, width = frame.shape[:2]
-        box = clip_to_frame(from_region(output.maps.box_at(cell), region), width, height, min_side=4.0)
+    def _search(
+        self, states: Sequence[TrackerState], images: list[Tensor], regions: Tensor, window: Tensor | None
+    ) -> _Found:
+        """Look for each target in its region `[B, 4]` of its frame."""
+        search = crop_each(images, regions, self.net.config.search_size)
+        maps, queries = self._network(states, search)
+        cells = maps.best_cell(window)
+        boxes = from_region(maps.box_at(cells), regions)
+        sizes = torch.tensor([state.size for state in states], dtype=boxes.dtype, device=boxes.device)
+        if self.config.smooth_size and window is not None:
+            boxes = _smoothed(boxes, torch.stack([state.box for state in states]), self.config.smooth_size)
+        boxes = clip_to_frame(boxes, sizes[:, 0], sizes[:, 1], min_side=_LEAST_SIDE)
+        return _Found(boxes, maps.score_at(cells), queries)
+
+    def _network(self, states: Sequence[TrackerState], search: Tensor) -> tuple[HeadMaps, Tensor]:
+        """One call per number of templates, since young sequences have fewer; results in the order of `states`."""
+        templates = [state.memory.choose(self.config.memory, state.frame + 1) for state in states]
+        groups: dict[int, list[int]] = defaultdict(list)
+        for place, chosen in enumerate(templates):
+            groups[len(chosen)].append(place)
+        parts: list[tuple[HeadMaps, Tensor]] = []
+        for places in groups.values():
+            stack = torch.stack([torch.stack(templates[place]) for place in places])
+            if self.config.templates == "zeroed":
+                stack = torch.zeros_like(stack)
+            queries = torch.stack([states[place].query for place in places])
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+                output = self._forward(stack, search[places], queries)
+            parts.append((output.maps, output.query))
+        order = torch.tensor([place for places in groups.values() for place in places], device=search.device).argsort()
+        score, offset, size = (
+            torch.cat([cast(Tensor, getattr(maps, name)).float() for maps, _ in parts])[order]
+            for name in ("score", "offset", "size")
+        )
+        return HeadMaps(score, offset, size), torch.cat([query.float() for _, query in parts])[order]
+
+    def _redetect(
+        self, states: Sequence[TrackerState], images: list[Tensor], found: _Found, lost: list[int]
+    ) -> dict[int, tuple[Tensor, Tensor, list[float]]]:
+        """Search the whole frame for lost targets, then around what that finds; kept where the second look is surer
+        than the local search was. Returns box, query and the box with its score as numbers, by place."""
+        seekers = [replace(states[place], query=torch.zeros_like(states[place].query)) for place in lost]
+        pictures = [images[place] for place in lost]
+        sizes = torch.tensor([state.size for state in seekers], device=self.device)
+        everywhere = self._search(seekers, pictures, whole_frame_region(sizes), None)
+        near = square_region(everywhere.boxes, self.net.config.search_factor)
+        closer = self._search(seekers, pictures, near, None)
+        rows = torch.cat((closer.boxes, closer.scores[:, None]), 1).tolist()
+        before = found.scores[lost].tolist()
+        return {
+            place: (closer.boxes[at], closer.queries[at], rows[at])
+            for at, place in enumerate(lost)
+            if rows[at][4] > before[at] and rows[at][4] >= self.config.redetect_below
+        }
+
+    def _remember(self, state: TrackerState, image: Tensor, box: Tensor, score: float) -> TemplateMemory:
         index = state.frame + 1
-        templates, spacing = self._remember(state, image, box, index)
-        x, y, w, h = box[0].tolist()
-        prediction = Prediction((x, y, w, h), float(output.maps.score_at(cell)[0]))
-        return TrackerState(box, templates, spacing, output.query, index), prediction
-
-    def _templates(self, state: TrackerState) -> Tensor:
-        """`[1, T, 3, S, S]`: the first frame's template and the midpoints of equal segments of the history."""
-        memory = state.templates[1:]
-        n = min(self.config.memory, len(memory))
-        chosen = [memory[int((i + 0.5) * len(memory) / n)] for i in range(n)]
-        templates = torch.stack((state.templates[0], *chosen))[None]
-        return torch.zeros_like(templates) if self.config.templates == "zeroed" else templates
-
-    def _remember(self, state: TrackerState, image: Tensor, box: Tensor, index: int) -> tuple[tuple[Tensor, ...], int]:
-        """Add this frame's crop; halve the history when it is full, so that endless video needs bounded memory."""
-        if self.config.memory == 0 or self.config.templates == "swapped" or index % state.spacing:
-            return state.templates, state.spacing
-        templates = (*state.templates, self._template(image, box))
-        if len(templates) <= 1 + _HISTORY:
-            return templates, state.spacing
-        return (templates[0], *templates[2::2]), state.spacing * 2
+        if self.config.memory == 0 or self.config.templates == "swapped" or not state.memory.wants(index):
+            return state.memory
+        if score < self.config.remember_above:
+            return state.memory
+        return state.memory.add(index, self._template(image, box))
 
     def _template(self, image: Tensor, box: Tensor) -> Tensor:
         net = self.net.config
-        return crop(image, square_region(box, net.template_factor), net.template_size)[0]
+        return crop(image[None].float(), square_region(box[None], net.template_factor), net.template_size)[0]
 
-    def _image(self, frame: NDArray[np.uint8]) -> Tensor:
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-            raise ValueError(f"frame of shape {frame.shape} and type {frame.dtype}: need [height, width, 3] uint8 RGB")
-        return torch.from_numpy(np.ascontiguousarray(frame)).to(self._device).permute(2, 0, 1)[None].float()
+    def _image(self, frame: NDArray[Any] | Tensor) -> Tensor:
+        """`[3, H, W]` uint8 on the device."""
+        if not isinstance(frame, Tensor):
+            frame = torch.from_numpy(as_rgb(frame))
+        elif frame.dim() != 3 or frame.shape[2] != 3 or frame.dtype != torch.uint8:
+            raise ValueError(
+                f"frame of shape {tuple(frame.shape)} and type {frame.dtype}: need [height, width, 3] uint8"
+            )
+        return frame.to(self.device, non_blocking=True).permute(2, 0, 1)
 
 
-_HISTORY = 64
-"""Memory crops kept; few enough for any device, many enough that segment midpoints are exact to about 1 %."""
+def crop_each(images: Sequence[Tensor], regions: Tensor, size: int) -> Tensor:
+    """One region `[B, 4]` of each image `[3, H, W]` uint8, resampled to `[B, 3, size, size]` float.
+
+    Images of one shape are cropped in one call.
+    """
+    shapes: dict[torch.Size, list[int]] = defaultdict(list)
+    for place, image in enumerate(images):
+        shapes[image.shape].append(place)
+    if len(shapes) == 1:
+        return crop(torch.stack(list(images)).float(), regions, size)
+    result = torch.empty(len(images), 3, size, size, device=regions.device)
+    for places in shapes.values():
+        result[places] = crop(torch.stack([images[place] for place in places]).float(), regions[places], size)
+    return result
+
+
+def _smoothed(boxes: Tensor, before: Tensor, keep: float) -> Tensor:
+    """Boxes `[B, 4]` with new centres, and sizes that keep the share `keep` of the sizes before."""
+    now, old = xywh_to_cxcywh(boxes), xywh_to_cxcywh(before)
+    return cxcywh_to_xywh(torch.cat((now[:, :2], now[:, 2:] * (1 - keep) + old[:, 2:] * keep), 1))
 
 
 def _hann(side: int) -> NDArray[np.float32]:

@@ -5,9 +5,9 @@ import torch
 from sstrack.objectives.base import ClipBatch
 
 
-def squares(b: int = 4, later: int = 2, labelled: bool = False) -> ClipBatch:
+def squares(b: int = 4, later: int = 2, labelled: bool = False, seed: int = 7) -> ClipBatch:
     """`b` clips of `1 + later` frames of 100x80 pixels; the seed is the true box; so are labels, if asked for."""
-    generator = torch.Generator().manual_seed(7)
+    generator = torch.Generator().manual_seed(seed)
     frames = torch.randint(0, 90, (b, 1 + later, 3, 80, 100), generator=generator, dtype=torch.uint8)
     texture = torch.randint(120, 255, (b, 3, 20, 24), generator=generator, dtype=torch.uint8)
     boxes = torch.tensor([20.0, 10.0, 24.0, 20.0]).repeat(b, 1 + later, 1)

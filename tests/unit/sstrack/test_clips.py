@@ -10,11 +10,8 @@ from hypothesis import strategies as st
 
 from sstrack.clips.clip import Clip, SeedBox, clip_key
 from sstrack.clips.luma import LumaTrack
-from sstrack.clips.quality import Thresholds, score_span, sharpness, verdict
 from sstrack.clips.regions import best_rectangles
 from sstrack.clips.shots import find_cuts, find_fades, shot_spans, split_span
-
-LIMITS = Thresholds(black=20, flat=4, still=4, min_frames=10)
 
 
 def test_a_cut_between_two_scenes_is_found_at_its_frame() -> None:
@@ -62,37 +59,6 @@ def test_measures_do_not_depend_on_how_frames_arrive(pieces: list[int], lag: int
     for piece in np.split(frames, np.cumsum(pieces)[:-1]):
         parts.add(piece)
     np.testing.assert_array_equal(whole.measures(), parts.measures())
-
-
-def clip_scores(frames: np.ndarray) -> dict[str, float]:
-    track = LumaTrack(lag=5)
-    track.add(frames)
-    return score_span(track.measures())
-
-
-def test_verdicts_name_what_is_wrong() -> None:
-    rng = np.random.default_rng(2)
-    still = np.repeat(rng.integers(0, 255, (1, 27, 48), dtype=np.uint8), 30, 0)
-    moving = np.stack([np.roll(still[0], t, 1) for t in range(30)])
-    assert verdict(clip_scores(moving), 30, LIMITS) is None
-    assert verdict(clip_scores(moving), 9, LIMITS) == "too_short"
-    assert verdict(clip_scores(still), 30, LIMITS) == "frozen"
-    assert verdict(clip_scores(moving // 50), 30, LIMITS) == "black"
-    assert verdict(clip_scores(moving // 100 + 100), 30, LIMITS) == "flat"
-
-
-def test_a_small_thing_that_moves_keeps_a_still_shot_from_being_frozen() -> None:
-    frames = np.repeat(np.random.default_rng(3).integers(90, 160, (1, 27, 48), dtype=np.uint8), 30, 0)
-    for t in range(30):
-        frames[t, 10:13, t : t + 3] = 230
-    assert verdict(clip_scores(frames), 30, LIMITS) is None
-
-
-def test_blur_lowers_sharpness() -> None:
-    sharp = np.random.default_rng(4).integers(0, 255, (60, 80), dtype=np.uint8)
-    soft = ((sharp[:-1, :-1].astype(int) + sharp[1:, :-1] + sharp[:-1, 1:] + sharp[1:, 1:]) // 4).astype(np.uint8)
-    assert sharpness(soft) < sharpness(sharp) / 2
-    assert sharpness(sharp[:2]) == 0
 
 
 @given(st.integers(2, 20), st.integers(2, 20), st.integers(6, 18), st.integers(6, 18))

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from sstrack.models.head import HeadMaps
 from sstrack.models.package import load_package, save_package
 from sstrack.models.package_files import package_digest, package_facts
-from sstrack.models.tracker_net import TrackerNet
+from sstrack.models.tracker_net import NetOutput, TrackerNet
 from sstrack.recipes import TrackingConfig, recipe
+from sstrack.tracking.memory import TemplateMemory
 from sstrack.tracking.tracker import Tracker
 
 BOX = (30.0, 20.0, 24.0, 20.0)
@@ -57,7 +59,7 @@ def test_memory_is_bounded_on_endless_video(net: TrackerNet) -> None:
     state = tracker.start(pictures[0], BOX)
     for index in range(300):
         state, _ = tracker.step(state, pictures[index % 3])
-    assert len(state.templates) <= 65 and state.frame == 300
+    assert len(state.memory.crops) <= 65 and state.frame == 300
 
 
 def test_blank_and_foreign_templates_change_what_is_found(net: TrackerNet) -> None:
@@ -84,9 +86,14 @@ def test_a_wrong_first_box_is_refused(net: TrackerNet, box: tuple[float, ...], w
         Tracker(net, TrackingConfig()).start(frames(1)[0], box)
 
 
-def test_a_frame_that_is_no_rgb_picture_is_refused(net: TrackerNet) -> None:
-    with pytest.raises(ValueError, match=r"frame of shape \(80, 100\)"):
-        Tracker(net, TrackingConfig()).start(frames(1)[0][..., 0], BOX)
+def test_a_frame_that_is_no_picture_is_refused(net: TrackerNet) -> None:
+    for wrong in (
+        np.zeros((80, 100, 2), np.uint8),
+        np.zeros((80, 100, 3), np.float32),
+        np.zeros((0, 100, 3), np.uint8),
+    ):
+        with pytest.raises(ValueError, match=r"need \[height, width, 3\] RGB"):
+            Tracker(net, TrackingConfig()).start(wrong, BOX)
     with pytest.raises(ValueError, match="go with 'swapped'"):
         Tracker(net, TrackingConfig(templates="swapped")).start(frames(1)[0], BOX)
 
@@ -113,3 +120,104 @@ def test_a_damaged_package_is_refused(net: TrackerNet, tmp_path: Path) -> None:
         load_package(folder)
     with pytest.raises(ValueError, match="is no model package"):
         load_package(tmp_path)
+
+
+def test_grayscale_alpha_and_16_bit_are_tracked_as_their_8_bit_colours(net: TrackerNet) -> None:
+    tracker = Tracker(net, TrackingConfig())
+    colour = frames(3)
+    gray = [picture[..., :1] for picture in colour]
+    expected = follow(tracker, [np.repeat(picture, 3, axis=2) for picture in gray])
+    assert follow(tracker, gray) == follow(tracker, [picture[..., 0] for picture in gray]) == expected
+    alpha = [np.concatenate([picture, picture[..., :1]], axis=2) for picture in colour]
+    deep = [picture.astype(np.uint16) * 257 for picture in colour]
+    assert follow(tracker, alpha) == follow(tracker, deep) == follow(tracker, colour)
+
+
+def test_a_frame_of_another_size_is_refused_by_name(net: TrackerNet) -> None:
+    tracker = Tracker(net, TrackingConfig())
+    state, _ = tracker.step(tracker.start(frames(1)[0], BOX), frames(1)[0])
+    with pytest.raises(ValueError, match="frame 2 is 50x80, but the sequence began with 100x80"):
+        tracker.step(state, frames(1)[0][:, :50])
+
+
+def test_a_kept_state_can_be_stepped_from_again(net: TrackerNet) -> None:
+    tracker, pictures = Tracker(net, TrackingConfig()), frames(3)
+    state, _ = tracker.step(tracker.start(pictures[0], BOX), pictures[1])
+    assert tracker.step(state, pictures[2])[1] == tracker.step(state, pictures[2])[1]
+
+
+def test_memory_follows_the_published_schedule_until_it_is_thinned() -> None:
+    def chosen(last: int, n: int) -> list[int]:
+        memory = TemplateMemory((torch.zeros(3, 1, 1),))
+        for frame in range(1, last):
+            if memory.wants(frame):
+                memory = memory.add(frame, torch.full((3, 1, 1), float(frame)))
+        return [int(crop[0, 0, 0]) for crop in memory.choose(n, last)]
+
+    assert chosen(3, 3) == [0, 1, 2] and chosen(4, 3) == [0, 1, 2, 3]
+    assert chosen(60, 3) == [0, 10, 30, 50]
+    for last in (100, 1000, 12345):
+        published = [last // 3 * part + last // 3 // 2 for part in range(3)]
+        assert chosen(last, 3)[0] == 0
+        assert max(abs(a - b) for a, b in zip(chosen(last, 3)[1:], published, strict=True)) <= 0.02 * last
+    assert chosen(50, 0) == [0]
+
+
+def test_only_sure_predictions_become_templates(net: TrackerNet) -> None:
+    tracker, pictures = Tracker(net, TrackingConfig(remember_above=0.99)), frames(6)
+    state = tracker.start(pictures[0], BOX)
+    for picture in pictures[1:]:
+        state, _ = tracker.step(state, picture)
+    assert state.memory.frames == (0,)
+
+
+def test_smoothing_keeps_part_of_the_last_size(net: TrackerNet) -> None:
+    pictures = frames(2)
+    plain, smooth = (follow(Tracker(net, TrackingConfig(smooth_size=keep)), pictures)[0] for keep in (0.0, 0.75))
+    inside = [30 < box[0] + box[2] / 2 < 70 for box in (plain, smooth)]
+    assert all(inside)
+    for side in (2, 3):
+        assert smooth[side] == pytest.approx(plain[side] * 0.25 + BOX[side] * 0.75, abs=0.5)
+
+
+def test_an_unsure_tracker_searches_the_whole_frame(net: TrackerNet) -> None:
+    """With a threshold above any score of an untrained network, only the rule's own conditions stop a redetection."""
+    pictures = frames(8)
+    never = Tracker(net, TrackingConfig(redetect_below=0.9, redetect_after=100, absent_below=0.9))
+    state = never.start(pictures[0], BOX)
+    for count, picture in enumerate(pictures[1:], start=1):
+        state, prediction = never.step(state, picture)
+        assert state.unsure == count and prediction.absent and not prediction.redetected
+
+
+def test_a_lost_target_is_found_again_anywhere_in_the_frame(net: TrackerNet) -> None:
+    """The score map is replaced by one that knows where the bright target is, so that only the search is tested."""
+    oracle = Tracker(_BrightnessNet(net), TrackingConfig(hann=1.0, redetect_below=0.5, redetect_after=2))
+    picture, moved = np.zeros((240, 320, 3), np.uint8), np.zeros((240, 320, 3), np.uint8)
+    picture[20:40, 20:40] = 255
+    moved[180:200, 260:280] = 255
+    state = oracle.start(picture, (20, 20, 20, 20))
+    state, prediction = oracle.step(state, picture)
+    assert prediction.score > 0.5 and not prediction.redetected
+    state, prediction = oracle.step(state, moved)
+    assert prediction.score < 0.5 and not prediction.redetected
+    state, prediction = oracle.step(state, moved)
+    assert prediction.redetected
+    x, y, w, h = prediction.box
+    assert abs(x + w / 2 - 270) < 8 and abs(y + h / 2 - 190) < 8 and state.unsure == 0
+
+
+class _BrightnessNet(TrackerNet):
+    """Scores each cell by its brightness; offsets half a cell, a fixed size of a quarter of the region."""
+
+    def __init__(self, like: TrackerNet) -> None:
+        super().__init__(like.config)
+
+    def forward(
+        self, templates_BTCHW: torch.Tensor, search_BCHW: torch.Tensor, query_BC: torch.Tensor | None = None
+    ) -> NetOutput:
+        b, side = len(search_BCHW), self.cells
+        score = torch.nn.functional.adaptive_avg_pool2d(search_BCHW.mean(1, keepdim=True) / 255, side)[:, 0]
+        half = torch.full((b, 2, side, side), 0.5)
+        maps = HeadMaps((score * 2).clamp(1e-4, 1 - 1e-4), half, half / 2)
+        return NetOutput(maps, torch.zeros(b, self.config.width), torch.zeros(b, side * side, self.config.width))

@@ -1,0 +1,165 @@
+"""Many sequences in one batch on one device: a slot that ends a sequence takes the next one (continuous batching).
+
+Frames are read ahead on a thread per slot, so that decoding overlaps with the network. Results equal the single
+tracker's within float tolerance, whatever the number of slots and the order of sequences.
+"""
+
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from sstrack.tracking.pictures import as_rgb
+from sstrack.tracking.state import TrackerState
+from sstrack.tracking.tracker import Tracker
+
+_END = object()
+
+
+@dataclass(frozen=True)
+class SequenceJob:
+    """One target to be followed."""
+
+    name: str
+    box: ArrayLike
+    """The target on the first frame, xywh in pixels, 0-based."""
+    frames: Callable[[], Iterator[NDArray[Any]]]
+    """Opens the sequence: its pictures in order, see `as_rgb`. Called and iterated on a reading thread."""
+    other: tuple[NDArray[Any], ArrayLike] | None = None
+    """See `Tracker.start`."""
+
+
+@dataclass
+class TrackedSequence:
+    """A sequence that has ended."""
+
+    name: str
+    boxes: NDArray[np.float64]
+    """`[N, 4]` xywh in pixels; the first is the given box."""
+    scores: NDArray[np.float64]
+    """`[N]` in 0..1; 1 on the first frame."""
+    seconds: NDArray[np.float64]
+    """`[N]` time of each frame's batch over the sequences in it: what the frame cost, not how long it took."""
+    error: Exception | None = None
+    """What ended it early, raised by its frames or by the tracker; the rows before it are good."""
+
+
+@dataclass
+class _Slot:
+    job: SequenceJob
+    feed: "_Feed"
+    state: TrackerState | None = None
+    rows: list[tuple[float, ...]] = field(default_factory=list[tuple[float, ...]])
+
+
+class BatchedTracker:
+    """Tracks any number of sequences, `slots` at a time."""
+
+    def __init__(self, tracker: Tracker, slots: int, read_ahead: int = 4) -> None:
+        """`read_ahead` is the number of decoded frames each slot may hold. Raises ValueError for numbers below 1."""
+        if slots < 1 or read_ahead < 1:
+            raise ValueError(f"slots={slots}, read_ahead={read_ahead}: both must be at least 1")
+        self.tracker, self.slots, self.read_ahead = tracker, slots, read_ahead
+
+    def run(self, jobs: Iterable[SequenceJob]) -> Generator[TrackedSequence]:
+        """Track all jobs; each sequence is handed out as soon as it ends, so not in the order given.
+
+        A sequence whose frames or first box are unusable ends with its `error` set; the others go on. Closing the
+        iterator stops the reading threads.
+        """
+        waiting = iter(jobs)
+        active: list[_Slot] = []
+        try:
+            while True:
+                active += [self._open(job) for job in itertools.islice(waiting, self.slots - len(active))]
+                if not active:
+                    return
+                ended = self._advance(active)
+                active = [slot for slot in active if all(slot is not done for done, _ in ended)]
+                for slot, error in ended:
+                    slot.feed.stop()
+                    yield _outcome(slot, error)
+        finally:
+            for slot in active:
+                slot.feed.stop()
+
+    def _open(self, job: SequenceJob) -> _Slot:
+        return _Slot(job, _Feed(job.frames, self.read_ahead, pinned=self.tracker.device.type == "cuda"))
+
+    def _advance(self, active: list[_Slot]) -> list[tuple[_Slot, Exception | None]]:
+        """One frame for every slot; returns those that ended, with what ended them."""
+        ended: list[tuple[_Slot, Exception | None]] = []
+        stepping: list[tuple[_Slot, TrackerState, torch.Tensor]] = []
+        started = time.perf_counter()
+        for slot in active:
+            try:
+                frame = slot.feed.take()
+                if frame is None:
+                    ended.append((slot, None if slot.rows else ValueError(f"{slot.job.name} has no frames")))
+                elif slot.state is None:
+                    began = time.perf_counter()
+                    slot.state = self.tracker.start(frame.numpy(), slot.job.box, slot.job.other)
+                    given = tuple(float(value) for value in np.asarray(slot.job.box, np.float64))
+                    slot.rows.append((*given, 1.0, time.perf_counter() - began))
+                else:
+                    self.tracker.check(slot.state, frame)
+                    stepping.append((slot, slot.state, frame))
+            except Exception as error:  # noqa: BLE001 - one bad sequence must not end the others; handed out with it
+                ended.append((slot, error))
+        if stepping:
+            results = self.tracker.step_many([state for _, state, _ in stepping], [frame for *_, frame in stepping])
+            share = (time.perf_counter() - started) / len(stepping)
+            for (slot, *_), (state, prediction) in zip(stepping, results, strict=True):
+                slot.state = state
+                slot.rows.append((*prediction.box, prediction.score, share))
+        return ended
+
+
+class _Feed:
+    """Frames of one sequence, read on a thread of their own into a short queue."""
+
+    def __init__(self, frames: Callable[[], Iterator[NDArray[Any]]], depth: int, *, pinned: bool) -> None:
+        self._queue: queue.Queue[object] = queue.Queue(depth)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._read, args=(frames, pinned), daemon=True)
+        self._thread.start()
+
+    def take(self) -> torch.Tensor | None:
+        """The next frame `[H, W, 3]` uint8 on the CPU, None at the end. Raises what reading it raised."""
+        item = self._queue.get()
+        if isinstance(item, Exception):
+            raise item
+        return item if isinstance(item, torch.Tensor) else None
+
+    def stop(self) -> None:
+        """End the thread; frames read ahead are dropped."""
+        self._stopped.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.get(timeout=0.05)
+            except queue.Empty:
+                self._thread.join(timeout=0.05)
+
+    def _read(self, frames: Callable[[], Iterator[NDArray[Any]]], pinned: bool) -> None:
+        try:
+            for frame in frames():
+                tensor = torch.from_numpy(as_rgb(frame))
+                self._queue.put(tensor.pin_memory() if pinned else tensor)
+                if self._stopped.is_set():
+                    return
+        except Exception as error:  # noqa: BLE001 - raised again where the frame is taken
+            self._queue.put(error)
+        else:
+            self._queue.put(_END)
+
+
+def _outcome(slot: _Slot, error: Exception | None) -> TrackedSequence:
+    table = np.array(slot.rows, dtype=np.float64).reshape(-1, 6)
+    return TrackedSequence(slot.job.name, table[:, :4], table[:, 4], table[:, 5], error)
