@@ -93,7 +93,7 @@ def ingest(
             [absolute(source) for source in sources],
             absolute(out),
             config,
-            workers=max(1, count),
+            workers=count,
             progress=lambda at: update(at.done, at.total),
         )
         report(done.as_dict(), lambda console: console.print(f"dataset {absolute(out)}, manifest {done.manifest}"))

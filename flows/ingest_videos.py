@@ -1,7 +1,6 @@
 """Flow `ingest-videos`: videos become clips of a dataset. Run again on the same videos it does nothing."""
 
 import logging
-from pathlib import PurePath
 from typing import Any
 
 from prefect import flow, task
@@ -12,8 +11,8 @@ from flows import artifacts, events
 from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, Workers
 from flows.progress import ProgressLines
-from pipelines import storage
 from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.sources import holds_videos
 from pipelines.settings import settings
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ def ingest_videos(
     here = settings()
     given = sources if sources is not None else [here.inbox]
     target = dataset or here.dataset
-    if sources is None and not _holds_videos(here.inbox):
+    if sources is None and not holds_videos(here.inbox):
         log.info("nothing new: no video in the inbox %s", here.inbox)
         return Completed(message="nothing new: the inbox is empty", data={})
     report = ingest_sources(given, target, config or IngestConfig(), here.workers if workers is None else workers)
@@ -56,13 +55,5 @@ def ingest_sources(sources: list[str], dataset: str, config: IngestConfig, worke
     from pipelines.ingest.run import ingest
 
     lines = ProgressLines("ingest", "sources")
-    report = ingest(
-        sources, dataset, config, workers=max(1, workers), progress=lambda at: lines.update(at.done, at.total)
-    )
+    report = ingest(sources, dataset, config, workers=workers, progress=lambda at: lines.update(at.done, at.total))
     return report.as_dict()
-
-
-def _holds_videos(folder: str) -> bool:
-    from pipelines.ingest.sources import VIDEO_EXTENSIONS
-
-    return any(PurePath(uri).suffix.lower() in VIDEO_EXTENSIONS for uri in storage.list_files(folder))

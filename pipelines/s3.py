@@ -29,11 +29,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Object:
-    """One object: its URI, size in bytes, and when it was last written."""
+    """One object: its URI, size in bytes, when it was last written, and its entity tag (empty for a local file)."""
 
     uri: str
     size: int
     modified: datetime
+    tag: str = ""
 
 
 def split(uri: str) -> tuple[str, str]:
@@ -163,13 +164,28 @@ def list_objects(uri: str) -> list[Object]:
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=_as_prefix(key))
         async for page in pages:
             found += [
-                Object(f"s3://{bucket}/{each['Key']}", each["Size"], each["LastModified"])
+                Object(f"s3://{bucket}/{each['Key']}", each["Size"], each["LastModified"], each["ETag"].strip('"'))
                 for each in page.get("Contents", [])
                 if not each["Key"].endswith("/")
             ]
         return sorted(found, key=lambda each: each.uri)
 
     return _run(uri, "list", work)
+
+
+def look_up(uris: Iterable[str]) -> list[Object]:
+    """Those of `uris` that are objects, many asked for at once."""
+    by_bucket: dict[str, list[str]] = {}
+    for uri in uris:
+        by_bucket.setdefault(split(uri)[0], []).append(split(uri)[1])
+    found: list[Object] = []
+    for bucket, keys in by_bucket.items():
+
+        async def work(client: Any, bucket: str, _: str, keys: list[str] = keys) -> list[Object | None]:
+            return await _some_at_once(_LISTED_AT_ONCE, [lambda key=key: _look(client, bucket, key) for key in keys])
+
+        found += [each for each in _run(f"s3://{bucket}/{keys[0]}", "look for", work) if each is not None]
+    return found
 
 
 def delete(uris: Iterable[str]) -> None:
@@ -221,6 +237,17 @@ async def _get(client: Any, **what: str) -> bytes:
 async def _head(client: Any, bucket: str, key: str) -> tuple[int, str]:
     found = await client.head_object(Bucket=bucket, Key=key)
     return found["ContentLength"], found["ETag"]
+
+
+async def _look(client: Any, bucket: str, key: str) -> Object | None:
+    try:
+        found = await client.head_object(Bucket=bucket, Key=key)
+    except Exception as error:
+        if is_missing(error):
+            return None
+        raise
+    tag = found["ETag"].strip('"')
+    return Object(f"s3://{bucket}/{key}", found["ContentLength"], found["LastModified"], tag)
 
 
 async def _unless_lost(request: Awaitable[object]) -> bool:

@@ -15,6 +15,7 @@ from pipelines.ingest.probe import Probe, probe
 from pipelines.ingest.reject import Reject, Unusable
 from pipelines.ingest.seeding import look_at
 from pipelines.ingest.sources import Source
+from pipelines.ingest.stages import stage
 from pipelines.ingest.workspace import Workspace
 from sstrack.clips.clip import Clip, clip_key
 from sstrack.clips.shots import find_cuts, find_fades, shot_spans, split_span
@@ -25,7 +26,7 @@ def process_source(source: Source, config: IngestConfig, space: Workspace) -> st
 
     A source that yields nothing gives a pack of rejects. Raises SSTrackError only where the disk refuses.
     """
-    return find_or_make(space, pack_key(source, config), lambda frames: _fill(source, config, frames))
+    return find_or_make(space, pack_key(source.source_id, config), lambda frames: _fill(source, config, frames))
 
 
 def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:
@@ -40,12 +41,14 @@ def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:
     spool = _Spool(frames, config.quality, limit=round(video.seconds * float(fps) * 1.5) + 100)
     deadline = 60 + config.deadline_factor * video.seconds
     try:
-        decoded = decode(source.path, video, size, fps, deadline, spool.store)
+        with stage("decode", video.seconds):
+            decoded = decode(source.path, video, size, fps, deadline, spool.store)
     except Unusable as problem:
         return Pack(record, (), (_reject(record, problem),))
     frames.flush()
     record = _describe(record, video, decoded)
-    clips, rejects = _cut(record, decoded, float(fps), size, Path(frames.name), spool.places, config)
+    with stage("judge", video.seconds):
+        clips, rejects = _cut(record, decoded, float(fps), size, Path(frames.name), spool.places, config)
     if record.frames_decoded < record.frames_expected:
         rejects.insert(0, _lost(record, decoded))
     kept = _describe(record, video, decoded, clips=len(clips))

@@ -2,20 +2,19 @@
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from pipelines.dataset.manifest import digest_of
+from pipelines.ingest.limits import RunLimits
 
 STAGE_VERSION = 3
 """Raised when the meaning of ingest's output changes, so that older results are not found again."""
 
-_WITHOUT_EFFECT = {"shard_mib", "deadline_factor"}
+_WITHOUT_EFFECT = {"shard_mib", *RunLimits.model_fields}
 
 
-class IngestConfig(BaseModel):
+class IngestConfig(RunLimits):
     """Settings of one ingest. The defaults suit 10 fps training clips of one to fifteen seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     fps: float = Field(default=10.0, gt=0, le=120)
     """Stored frames per second; a slower video keeps its own rate."""
@@ -66,8 +65,6 @@ class IngestConfig(BaseModel):
     """Longest video."""
     max_mib: float = Field(default=64 * 1024.0, gt=0)
     """Largest file in MiB."""
-    deadline_factor: float = Field(default=4.0, gt=0, le=1000)
-    """Decoding may take a minute plus this many times the length of the video."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

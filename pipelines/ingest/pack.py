@@ -17,7 +17,6 @@ from pipelines.dataset.manifest import canonical_json, digest_of
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.reject import Reject
-from pipelines.ingest.sources import Source
 from pipelines.ingest.workspace import Workspace
 from sstrack.clips.clip import Clip
 
@@ -46,6 +45,10 @@ class SourceRecord:
     frames_decoded: int = 0
     error_lines: int = 0
     clips: int = 0
+    uris: tuple[str, ...] = ()
+    """All names that these bytes were seen under, sorted."""
+    versions: tuple[str, ...] = ()
+    """What each of them had as its version (an ETag, say) when it was read."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,12 @@ class Pack:
     frames: str = ""
     """URI of the file that the places are in, once the pack is finished."""
 
-    def located(self, uri: str) -> "Pack":
-        """This pack with `uri` as the place of its source: it may have been made when the same bytes lay elsewhere."""
+    def located(self, uris: tuple[str, ...], versions: tuple[str, ...]) -> "Pack":
+        """This pack with all names of its source: it may have been made when the same bytes lay elsewhere."""
         return replace(
             self,
-            source=replace(self.source, source_uri=uri),
-            rejects=tuple(replace(reject, source_uri=uri) for reject in self.rejects),
+            source=replace(self.source, source_uri=uris[0], uris=uris, versions=versions),
+            rejects=tuple(replace(reject, source_uri=uris[0]) for reject in self.rejects),
         )
 
     def to_json(self) -> bytes:
@@ -82,9 +85,9 @@ def tool_versions() -> dict[str, str]:
     return {name: version(name) for name in ("av", "imageio-ffmpeg", "numpy", "pyarrow", "simplejpeg", "webdataset")}
 
 
-def pack_key(source: Source, config: IngestConfig) -> str:
+def pack_key(source_id: str, config: IngestConfig) -> str:
     """Name of a source's pack: it changes with the bytes, the settings and the tools."""
-    return digest_of({"source": source.source_id, "config": config.digest, "tools": tool_versions()})[:32]
+    return digest_of({"source": source_id, "config": config.digest, "tools": tool_versions()})[:32]
 
 
 def find_or_make(space: Workspace, key: str, fill: Callable[[IO[bytes]], Pack]) -> str:

@@ -2,6 +2,26 @@
 
 from dataclasses import dataclass
 
+QUARANTINE = frozenset({"crashed", "memory", "deadline"})
+"""Reasons for which a source is set aside until it is asked for again."""
+
+_KINDS = {
+    "transient": ("unreachable", "unreadable", "missing"),
+    "corrupt": (
+        *("empty", "not_a_video", "undecodable", "frames_lost", "bad_times", "checksum", "crashed", "corrupt"),
+        *("damaged", "truncated", "bad_frame", "bad_label", "bad_row"),
+    ),
+    "unsupported": ("no_video", "unknown_codec", "no_truth"),
+    "too_short": ("too_short",),
+}
+_KIND_OF = {reason: kind for kind, reasons in _KINDS.items() for reason in reasons}
+
+
+def kind_of(reason: str) -> str:
+    """The kind of a reason: transient (another attempt may help), corrupt, unsupported, too_short, or policy, which is
+    every limit and verdict that settings draw."""
+    return _KIND_OF.get(reason, "policy")
+
 
 @dataclass(frozen=True)
 class Reject:
@@ -29,3 +49,7 @@ class Unusable(Exception):
     def __init__(self, stage: str, reason: str, detail: str) -> None:
         super().__init__(stage, reason, detail)
         self.stage, self.reason, self.detail = stage, reason, detail
+
+
+class Transient(Exception):
+    """A source could not be had for a reason outside it, a store that does not answer say: try it again."""

@@ -1,21 +1,10 @@
-"""What an ingest did, in numbers: the report it returns, the progress it tells, and the line it logs."""
+"""What an ingest did, in numbers: the report it returns and the line it logs."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines.dataset.manifest import Manifest
-
-
-@dataclass(frozen=True)
-class IngestProgress:
-    """Told after each source: how many of the new sources are done, and which came last with how many clips."""
-
-    done: int
-    total: int
-    seconds: float
-    source_uri: str
-    clips: int
 
 
 @dataclass(frozen=True)

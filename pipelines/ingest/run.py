@@ -1,24 +1,27 @@
-"""`ingest`: video files in, a published dataset out. Finds what is done, does the rest, commits once."""
+"""`ingest`: videos and labelled sets in, a published dataset out. Finds what is done, does the rest, commits once."""
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
 
 from pipelines import storage
 from pipelines.dataset.commit import HeadMoved, Tables
 from pipelines.dataset.manifest import Manifest, head, load_manifest
 from pipelines.dataset.writing import writing
 from pipelines.errors import SSTrackError
-from pipelines.ingest.clip_job import process_source
+from pipelines.ingest.collect import Gathered, Progress, collect
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.pack import Pack, pack_key, read_pack
-from pipelines.ingest.pool import run_all
+from pipelines.ingest.job import Setup
+from pipelines.ingest.names import Names
+from pipelines.ingest.pack import Pack, pack_key
 from pipelines.ingest.publish import publish, tables_of
+from pipelines.ingest.quarantine import Crashes, quarantined
 from pipelines.ingest.reject import Reject
-from pipelines.ingest.report import IngestProgress, IngestReport, report_on
-from pipelines.ingest.sources import Source, discover, identify, label
+from pipelines.ingest.report import IngestReport, report_on
+from pipelines.ingest.sources import Discovery, discover
 from pipelines.ingest.workspace import Workspace
 from pipelines.settings import absolute
 
@@ -32,108 +35,143 @@ def ingest(
     dataset: str,
     config: IngestConfig = _DEFAULTS,
     *,
-    workers: int = 1,
-    progress: Callable[[IngestProgress], None] | None = None,
+    workers: int = 0,
+    cluster: str = "",
+    layout: str = "",
+    retry_quarantined: bool = False,
+    progress: Progress | None = None,
+    pulse: Progress | None = None,
 ) -> IngestReport:
-    """Add the videos in `sources` (files, folders) to `dataset` (a folder or s3:// prefix) and publish a new manifest.
+    """Add videos and labelled sequences to `dataset` (a folder or s3:// prefix) and publish a new manifest.
 
-    Sources whose bytes are in the dataset already, kept or rejected under the same settings, are not read again; with
-    nothing new nothing is published. A run that was killed is continued by running it again, to the same bytes.
-    Raises SSTrackError where there is nothing to read, nothing usable, no space or permission, or another ingest.
+    Sources whose bytes are in the dataset already, kept or rejected under the same settings, are not cut again; those
+    whose name and version are known are not even read. With nothing new nothing is published. A run that was killed is
+    continued by running it again, to the same bytes.
+
+    Args:
+        sources: files, folders, patterns, s3:// objects and prefixes, and lists of them (`@names.txt`, .csv, .parquet).
+        dataset: where it is published.
+        config: how clips are cut and judged, and what a source may cost.
+        workers: worker processes, each watched; 0 works in this process, without limits on memory and time.
+        cluster: Ray to run the workers on: "local", "auto" or an address; empty for this machine without Ray.
+        layout: read labelled sequences of this layout only; empty detects them.
+        retry_quarantined: try sources again that were set aside because they killed their workers.
+        progress: told after each new source.
+        pulse: told about twice a second.
+
+    Raises SSTrackError where there is nothing to read, nothing usable, no space or permission, too many failures, or
+    another ingest; UsageError for a source or layout that is none.
     """
     dataset = absolute(dataset)
-    paths = discover(sources)
+    discovery = discover(sources, layout)
     storage.require_conditions(storage.join(dataset, "HEAD"))
     with writing(dataset, "ingest"):
-        return _ingest(paths, dataset, config, workers, progress)
-
-
-def _ingest(
-    paths: Sequence[Path],
-    dataset: str,
-    config: IngestConfig,
-    workers: int,
-    progress: Callable[[IngestProgress], None] | None,
-) -> IngestReport:
-    space = Workspace.of(dataset)
-    space.clear_drafts()
-    parent, before, known_ids = _newest(dataset, config)
-    seen, extra = _identify_all(paths, config)
-    new = [source for source in seen if source.source_id not in known_ids]
-    packs = _process_all(new, config, space, workers, progress) if new else []
-    while True:
-        packs = [pack for pack in packs if pack.source.source_id not in known_ids]
-        extra = [row for row in extra if row.source_id not in known_ids]
-        clips_new = sum(len(pack.clips) for pack in packs)
-        if not packs and parent is not None:
-            manifest = parent
-            break
-        if clips_new == 0 and before.clips.num_rows == 0:
-            space.discard(space.pack(pack_key(source, config)) for source in seen)
-            raise SSTrackError(_nothing_usable(packs, extra))
-        try:
-            manifest = publish(dataset, parent, before, packs, extra, config, space.scratch)
-            break
-        except HeadMoved as moved:
-            log.warning("%s Publishing on top of it.", moved)
-            parent, before, known_ids = _newest(dataset, config)
-    space.discard(space.pack(pack_key(source, config)) for source in seen)
-    report = report_on(
-        manifest, published=bool(packs), new=len(packs), known=len(seen) - len(packs), clips_new=clips_new
-    )
+        run = _Run(dataset, config, retry_quarantined)
+        gathered = run.gather(discovery, workers, cluster, progress, pulse)
+        report = run.publish(discovery, gathered)
     log.info(report.line())
     return report
 
 
-def _newest(dataset: str, config: IngestConfig) -> tuple[Manifest | None, Tables, set[str]]:
-    """The manifest that HEAD names, its tables, and the sources that it holds under these settings."""
-    parent = load_manifest(dataset) if head(dataset) else None
-    tables = tables_of(dataset, parent)
-    pairs = zip(tables.sources["source_id"].to_pylist(), tables.sources["config"].to_pylist(), strict=True)
-    return parent, tables, {source_id for source_id, digest in pairs if digest == config.digest}
+class _Run:
+    """One run: what is known of the dataset, which changes where somebody else publishes meanwhile."""
+
+    def __init__(self, dataset: str, config: IngestConfig, retry_quarantined: bool) -> None:
+        self._dataset, self._config, self._retry = dataset, config, retry_quarantined
+        self._space = Workspace.of(dataset)
+        self._space.clear_drafts()
+        self._crashes = Crashes(dataset)
+        if retry_quarantined:
+            self._crashes.forget()
+        self._look()
+        self._names = Names(dataset, self._before.sources)
+
+    def _look(self) -> None:
+        """Read the manifest that HEAD names, its tables, and the sources that it holds under these settings."""
+        self._parent: Manifest | None = load_manifest(self._dataset) if head(self._dataset) else None
+        self._before: Tables = tables_of(self._dataset, self._parent)
+        columns = (self._before.sources[name].to_pylist() for name in ("source_id", "config"))
+        self._known = {key for key, digest in zip(*columns, strict=True) if digest == self._config.digest}
+        if self._retry:
+            self._known -= quarantined(self._before.rejects)
+
+    def gather(
+        self, discovery: Discovery, workers: int, cluster: str, progress: Progress | None, pulse: Progress | None
+    ) -> Gathered:
+        """Do what is new."""
+        new = [
+            found for found in discovery.found if self._names.source_of(found.label, found.version) not in self._known
+        ]
+        gathered = Gathered()
+        if new:
+            setup = Setup(self._config, self._space, frozenset(self._known))
+            gathered = collect(new, setup, self._names, self._crashes, workers, cluster, progress, pulse)
+        gathered.known += len(discovery.found) - len(new)
+        gathered.extra += [
+            Reject(
+                "", bad.uri, "list", bad.reason, f"{bad.place}: {bad.detail}".removeprefix(": "), self._config.digest
+            )
+            for bad in discovery.bad
+        ]
+        return gathered
+
+    def publish(self, discovery: Discovery, gathered: Gathered) -> IngestReport:
+        """Commit a manifest with what is new, on top of whatever HEAD names by then."""
+        named = {found.label for found in discovery.found} | {bad.uri for bad in discovery.bad}
+        while True:
+            packs = [self._named(pack) for key, pack in sorted(gathered.packs.items()) if key not in self._known]
+            clips_new = sum(len(pack.clips) for pack in packs)
+            if not packs and self._parent is not None:
+                manifest = self._parent
+                break
+            if clips_new == 0 and self._before.clips.num_rows == 0:
+                self._space.discard(self._leftovers(gathered.packs))
+                raise SSTrackError(_nothing_usable(packs, gathered.extra))
+            before = replace(
+                self._before,
+                rejects=_without_names(self._before.rejects, named),
+                sources=self._names.in_table(self._before.sources),
+            )
+            extra = [*gathered.extra, *self._duplicates(packs)]
+            try:
+                manifest = publish(self._dataset, self._parent, before, packs, extra, self._config, self._space.scratch)
+                break
+            except HeadMoved as moved:
+                log.warning("%s Publishing on top of it.", moved)
+                self._look()
+        if packs:
+            self._names.forget_waiting()
+            self._crashes.forget()
+        else:
+            self._names.keep_waiting(self._before.sources["source_id"].to_pylist())
+        self._space.discard(self._leftovers({*gathered.packs, *self._known}))
+        return report_on(manifest, published=bool(packs), new=len(packs), known=gathered.known, clips_new=clips_new)
+
+    def _named(self, pack: Pack) -> Pack:
+        """The pack with all names of its source."""
+        return pack.located(*self._names.of(pack.source.source_id))
+
+    def _duplicates(self, packs: Sequence[Pack]) -> list[Reject]:
+        """A row for each further name of new bytes."""
+        return [
+            Reject(pack.source.source_id, uri, "read", "duplicate", f"the same bytes as {first}", self._config.digest)
+            for pack in packs
+            for first, *others in [self._names.of(pack.source.source_id)[0]]
+            for uri in others
+        ]
+
+    def _leftovers(self, source_ids: Iterable[str]) -> list[str]:
+        """Packs of these sources that still lie beside the dataset."""
+        there = storage.list_files(self._space.packs)
+        wanted = {self._space.pack(pack_key(source_id, self._config)) for source_id in source_ids} if there else set()
+        return [uri for uri in there if uri in wanted]
 
 
-def _identify_all(paths: Sequence[Path], config: IngestConfig) -> tuple[list[Source], list[Reject]]:
-    """Distinct sources, and reject rows for second names of the same bytes and for files that cannot be read."""
-    seen: dict[str, Source] = {}
-    extra: list[Reject] = []
-    for path in paths:
-        try:
-            source = identify(path)
-        except SSTrackError as error:
-            extra.append(Reject("", label(path), "read", "unreadable", str(error), config.digest))
-            continue
-        first = seen.setdefault(source.source_id, source)
-        if first is not source:
-            detail = f"the same bytes as {first.uri}"
-            extra.append(Reject(source.source_id, source.uri, "read", "duplicate", detail, config.digest))
-    return list(seen.values()), extra
-
-
-def _process_all(
-    new: Sequence[Source],
-    config: IngestConfig,
-    space: Workspace,
-    workers: int,
-    progress: Callable[[IngestProgress], None] | None,
-) -> list[Pack]:
-    packs: list[Pack] = []
-    seconds = 0.0
-    for source, uri in run_all(partial(process_source, config=config, space=space), new, workers):
-        pack = read_pack(uri).located(source.uri)
-        packs.append(pack)
-        seconds += pack.source.seconds
-        dropped = ", ".join(sorted({reject.reason for reject in pack.rejects}))
-        log.info(
-            "%s: %.1f s, %d clips%s",
-            source.uri,
-            pack.source.seconds,
-            len(pack.clips),
-            f", dropped: {dropped}" if dropped else "",
-        )
-        if progress is not None:
-            progress(IngestProgress(len(packs), len(new), seconds, source.uri, len(pack.clips)))
-    return packs
+def _without_names(rejects: pa.Table, named: set[str]) -> pa.Table:
+    """The reject rows less those of names without a source that are judged anew by this run."""
+    columns = (rejects[name].to_pylist() for name in ("source_id", "source_uri"))
+    keep = [bool(key) or uri not in named for key, uri in zip(*columns, strict=True)]
+    return rejects.filter(pa.array(keep, pa.bool_()))
 
 
 def _nothing_usable(packs: Sequence[Pack], extra: Sequence[Reject]) -> str:
@@ -141,4 +179,5 @@ def _nothing_usable(packs: Sequence[Pack], extra: Sequence[Reject]) -> str:
     counts = Counter(reject.reason for reject in rejects)
     reasons = ", ".join(f"{reason} ({count})" for reason, count in sorted(counts.items()))
     examples = "; ".join(f"{reject.source_uri}: {reject.detail}" for reject in rejects[:3])
-    return f"no usable clip in {len(packs)} source(s): {reasons}. {examples}. Nothing was published; give other videos."
+    count = len(packs) + len(extra)
+    return f"no usable clip in {count} source(s): {reasons}. {examples}. Nothing was published; give other videos."

@@ -1,42 +1,58 @@
-"""Which files an ingest reads: named files as they are, folders searched for video extensions, and their identity."""
+"""Which videos an ingest reads: named files, folders, patterns, s3:// objects and prefixes, lists of them. Names and
+versions only; no byte of a video is read here."""
 
+import glob
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
 from pipelines import storage
-from pipelines.errors import SSTrackError
+from pipelines.errors import SSTrackError, UsageError
+from pipelines.ingest import remote
+from pipelines.ingest.labelled.find import Member, describe, find_members
+from pipelines.ingest.lists import BadRow, is_list, read_list
+from pipelines.local_files import explained
 
 VIDEO_EXTENSIONS = frozenset(
-    [
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mpg",
-        ".mpeg",
-        ".ts",
-        ".m2ts",
-        ".mts",
-        ".wmv",
-        ".asf",
-        ".flv",
-        ".ogv",
-        ".3gp",
-        ".mxf",
-        ".vob",
-        ".ivf",
-        ".y4m",
-    ]
+    f".{name}"
+    for name in (
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "m2ts"),
+        *("mts", "wmv", "asf", "flv", "ogv", "3gp", "mxf", "vob", "ivf", "y4m"),
+    )
 )
+"""What a folder or prefix is searched for; a file that is named itself may have any other."""
+_PATTERN = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A video to ingest: where it is, and what tells its bytes from earlier or later ones under the same name."""
+
+    uri: str
+    """A local path or an s3:// URI."""
+    version: str
+    """A local file's size and time of change, an object's ETag."""
+    bytes: int
+    sha256: str = ""
+    """What a list promises its bytes to be."""
+    member: Member | None = None
+    """The labelled sequence that this is. `uri` is the folder or file that it is read from then."""
+
+    @property
+    def label(self) -> str:
+        """Its name as valid UTF-8, for tables and messages."""
+        return label(f"{self.uri}#{self.member.name}" if self.member and self.member.name else self.uri)
+
+    @property
+    def weight(self) -> float:
+        """Expected share of the work."""
+        return float(self.bytes)
 
 
 @dataclass(frozen=True)
 class Source:
-    """One video file: its sha256, its readable name, where it lies and its size in bytes."""
+    """One video file on this machine: its sha256, its readable name, where it lies and its size in bytes."""
 
     source_id: str
     uri: str
@@ -44,42 +60,144 @@ class Source:
     bytes: int
 
 
-def discover(sources: Sequence[str]) -> list[Path]:
-    """All files to read, absolute and sorted, each once.
+@dataclass
+class Discovery:
+    """What was found, each name once, and what is named in vain."""
 
-    Raises SSTrackError for a path that is not there and where there is nothing to read at all.
+    found: list[Found] = field(default_factory=list)
+    bad: list[BadRow] = field(default_factory=list)
+
+
+def discover(sources: Sequence[str], layout: str = "") -> Discovery:
+    """All videos and labelled sequences that `sources` name, sorted by name; sequences alone where a `layout` is named.
+
+    Raises SSTrackError for a place that is not there, and where there is nothing to read at all; UsageError for a
+    scheme that cannot be read, a list without a `uri` column and an unknown layout.
     """
     if not sources:
-        raise SSTrackError("no sources were given; name video files or folders of them.")
-    found: set[Path] = set()
+        raise UsageError("no sources were given; name video files, folders, s3:// prefixes or lists of them.")
+    discovery = Discovery()
+    named: dict[str, Found] = {}
     for source in sources:
-        found.update(_files(storage.local_path(source).expanduser().absolute()))
-    if not found:
+        finds = _from_set if layout else _from_list if is_list(source) else _from_place
+        for found in finds(source, layout, discovery):
+            named.setdefault(found.label, found)
+    if not named and not discovery.bad:
+        place = ", ".join(sources)
+        if layout:
+            raise SSTrackError(f"no {layout} sequence in {place}; expected {describe(layout)}.")
         raise SSTrackError(
-            f"no video in {', '.join(sources)}: a folder is searched for {' '.join(sorted(VIDEO_EXTENSIONS))}; "
-            "put videos there or name files."
+            f"no video in {place}: folders and prefixes are searched for {' '.join(sorted(VIDEO_EXTENSIONS))} and for "
+            "labelled sets; put videos there or name files."
         )
-    return sorted(found)
+    discovery.found = [named[name] for name in sorted(named)]
+    return discovery
 
 
-def _files(path: Path) -> list[Path]:
-    with storage.explained(path, "read"):
+def _from_place(source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
+    if "://" in source and not source.startswith("file://"):
+        yield from _from_store(source)
+        return
+    path = storage.local_path(source).expanduser().absolute()
+    with explained(path, "read"):
         if path.is_dir():
-            return [file for file in path.rglob("*") if file.suffix.lower() in VIDEO_EXTENSIONS and file.is_file()]
-        if not path.exists():
-            raise SSTrackError(f"there is no file or folder {path}; check the path.")
-        if not path.is_file():
-            raise SSTrackError(f"{path} is neither a file nor a folder; name a video file or a folder of them.")
-        return [path]
+            yield from _from_folder(path, discovery)
+        elif path.is_file():
+            yield local_file(path)
+        elif path.exists():
+            raise SSTrackError(f"{label(path)} is neither a file nor a folder; name a video file or a folder of them.")
+        elif _PATTERN & set(str(path)):
+            for match in map(Path, glob.iglob(str(path), recursive=True)):  # noqa: PTH207 - the pattern may be absolute
+                if match.is_dir():
+                    yield from _from_folder(match, discovery)
+                elif _wanted(match.name) and match.is_file():
+                    yield local_file(match)
+        else:
+            raise SSTrackError(f"there is no file or folder {label(path)}; check the path.")
 
 
-def identify(path: Path) -> Source:
-    """Digest one file. Raises SSTrackError where it cannot be read."""
-    with storage.explained(path, "read"):
-        size = path.stat().st_size
-    return Source(storage.sha256_file(str(path)), label(path), path, size)
+def _from_folder(path: Path, discovery: Discovery) -> Iterator[Found]:
+    for place, _, names in os.walk(path):
+        for name in names:
+            file = Path(place) / name
+            if _wanted(name) and file.is_file():
+                yield local_file(file)
+    yield from _sequences(path, "", discovery)
 
 
-def label(path: Path) -> str:
+def _from_set(source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
+    if "://" in source and not source.startswith("file://"):
+        raise UsageError(f"{source}: labelled sets are read from local folders; copy it to one and name that.")
+    path = storage.local_path(source).expanduser().absolute()
+    if not path.exists():
+        raise SSTrackError(f"there is no file or folder {label(path)}; check the path.")
+    with explained(path, "read"):
+        yield from _sequences(path, layout, discovery)
+
+
+def _sequences(path: Path, layout: str, discovery: Discovery) -> Iterator[Found]:
+    for member in find_members(path, layout):
+        name = label(f"{member.path}#{member.name}" if member.name else member.path)
+        if member.evaluation:
+            detail = "a test split: it has one box per film, and trackers are judged on it"
+            discovery.bad.append(BadRow("", name, "evaluation_split", detail))
+            continue
+        version, size = member.version()
+        yield Found(str(member.path), version, size, member=member)
+
+
+def _from_store(source: str) -> Iterator[Found]:
+    remote.require_scheme(source)
+    pattern = bool(_PATTERN & set(source))
+    objects = remote.matching(source) if pattern else remote.under(source)
+    if not objects:
+        raise SSTrackError(f"there is no object and no prefix {source}; check the URI.")
+    for each in objects:
+        if each.uri == source or _wanted(PurePosixPath(each.uri).name):
+            yield Found(each.uri, remote.version(each), each.size)
+
+
+def _wanted(name: str) -> bool:
+    """A video by its name; hidden files, which copying tools leave behind, are none."""
+    return PurePosixPath(name).suffix.lower() in VIDEO_EXTENSIONS and not name.startswith(".")
+
+
+def local_file(path: Path) -> Found:
+    """One local file as it is now. Raises OSError where it is gone."""
+    state = path.stat()
+    return Found(str(path), f"{state.st_size}-{state.st_mtime_ns}", state.st_size)
+
+
+def _from_list(source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
+    rows, bad = read_list(source)
+    discovery.bad += bad
+    objects = remote.look_up(row.uri for row in rows if row.uri.startswith("s3://") and not row.etag)
+    for row in rows:
+        if row.uri.startswith("s3://"):
+            if row.etag:
+                yield Found(row.uri, row.etag.strip('"'), row.bytes, row.sha256)
+            elif each := objects.get(row.uri):
+                yield Found(row.uri, remote.version(each), each.size, row.sha256)
+            else:
+                discovery.bad.append(row.bad("missing", "there is no such object"))
+            continue
+        path = storage.local_path(row.uri)
+        try:
+            found = local_file(path)
+        except OSError as error:
+            discovery.bad.append(row.bad("missing", f"it cannot be read: {error.strerror}"))
+            continue
+        if path.is_file():
+            yield replace(found, sha256=row.sha256)
+        else:
+            discovery.bad.append(row.bad("bad_row", "it is a folder; a list names files"))
+
+
+def label(path: str | Path) -> str:
     """A path as valid UTF-8, for tables and messages; bytes that are none are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def holds_videos(folder: str) -> bool:
+    """Whether anything under a folder or prefix would be ingested."""
+    return any(_wanted(PurePosixPath(uri).name) for uri in storage.list_files(folder))

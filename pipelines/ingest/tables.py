@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pyarrow as pa
 
 from pipelines.ingest.pack import SourceRecord
-from pipelines.ingest.reject import Reject
+from pipelines.ingest.reject import Reject, kind_of
 from sstrack.clips.clip import Clip
 from sstrack.clips.quality import SCORES
 
@@ -25,6 +25,7 @@ CLIPS = pa.schema(
         *((f"seed_{name}", pa.float64()) for name in ("x", "y", "w", "h", "score")),
         ("seed_source", pa.string()),
         ("seeds", pa.int32()),
+        ("labelled", pa.bool_()),
         *((name, pa.float64()) for name in SCORES),
         ("verdicts", pa.list_(pa.string())),
         ("phash", pa.binary()),
@@ -33,7 +34,7 @@ CLIPS = pa.schema(
 )
 REJECTS = pa.schema(
     [
-        *((name, pa.string()) for name in ("source_id", "source_uri", "stage", "reason", "detail", "config")),
+        *((name, pa.string()) for name in ("source_id", "source_uri", "stage", "kind", "reason", "detail", "config")),
         ("start_s", pa.float64()),
         ("end_s", pa.float64()),
         ("clip_id", pa.string()),
@@ -53,6 +54,8 @@ SOURCES = pa.schema(
         ("fps", pa.float64()),
         ("seconds", pa.float64()),
         *((name, pa.int64()) for name in ("frames_expected", "frames_decoded", "error_lines", "clips")),
+        ("uris", pa.list_(pa.string())),
+        ("versions", pa.list_(pa.string())),
     ]
 )
 
@@ -66,7 +69,7 @@ def clip_rows(clips: Iterable[tuple[Clip, str, str]]) -> pa.Table:
 def _clip_row(clip: Clip, shard: str, sha256: str) -> dict[str, object]:
     best = clip.seed_boxes[0] if clip.seed_boxes else None
     box = best.box if best else (float("nan"),) * 4
-    fields = {name: value for name, value in clip.as_dict().items() if name not in ("scores", "seed_boxes")}
+    fields = {name: value for name, value in clip.as_dict().items() if name in CLIPS.names}
     return {
         **fields,
         **{name: clip.scores.get(name, float("nan")) for name in SCORES},
@@ -78,12 +81,13 @@ def _clip_row(clip: Clip, shard: str, sha256: str) -> dict[str, object]:
         "seed_score": best.score if best else float("nan"),
         "seed_source": best.source if best else "",
         "seeds": len(clip.seed_boxes),
+        "labelled": clip.boxes is not None,
     }
 
 
 def reject_rows(rejects: Iterable[Reject]) -> pa.Table:
     """One row per drop."""
-    return pa.Table.from_pylist([asdict(reject) for reject in rejects], REJECTS)
+    return pa.Table.from_pylist([{**asdict(reject), "kind": kind_of(reject.reason)} for reject in rejects], REJECTS)
 
 
 def source_rows(sources: Iterable[SourceRecord]) -> pa.Table:

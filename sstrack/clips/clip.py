@@ -38,6 +38,10 @@ class Clip:
     config: str
     verdicts: tuple[str, ...] = ()
     phash: str = ""
+    boxes: tuple[Box | None, ...] | None = None
+    """For labelled clips the true box on each frame, None where the target is absent or its box is unknown."""
+    visible: tuple[bool, ...] | None = None
+    """For labelled clips whether the target can be seen on each frame."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` is the inverse."""
@@ -48,6 +52,9 @@ class Clip:
         """Build a clip from what `as_dict` gave, also after a trip through JSON."""
         seeds = tuple(SeedBox(_box(seed["box"]), seed["score"], seed["source"]) for seed in values["seed_boxes"])
         fields: dict[str, Any] = {**values, "seed_boxes": seeds, "verdicts": tuple(values.get("verdicts", ()))}
+        if values.get("boxes") is not None:
+            fields["boxes"] = tuple(None if box is None else _box(box) for box in values["boxes"])
+            fields["visible"] = tuple(values["visible"])
         return Clip(**fields)
 
 

@@ -15,7 +15,7 @@ from pipelines.dataset.index import load_index
 from pipelines.dataset.manifest import load_manifest, read_clips, read_rejects, read_sources
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.report import IngestProgress
+from pipelines.ingest.progress import IngestProgress
 from pipelines.ingest.run import ingest
 
 SMALL = IngestConfig(long_side=160, min_frames=10, max_frames=40)

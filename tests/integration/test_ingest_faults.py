@@ -10,7 +10,6 @@ import pytest
 
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.pool import run_all
 from pipelines.ingest.run import ingest
 from pipelines.locks import work_lock
 
@@ -114,8 +113,3 @@ def test_a_second_ingest_into_the_same_dataset_is_refused_at_once(sources: list[
         pytest.raises(SSTrackError, match=rf"another sstrack ingest \(pid {os.getpid()}\)"),
     ):
         ingest(sources, str(tmp_path / "dataset"), SMALL)
-
-
-def test_a_worker_that_dies_is_an_error_that_says_how_to_go_on() -> None:
-    with pytest.raises(SSTrackError, match=r"a worker process died.*run the same command again"):
-        list(run_all(os._exit, [3, 4], workers=2))

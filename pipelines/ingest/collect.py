@@ -1,0 +1,117 @@
+"""Does the new sources of a run on a crew and gathers what they came to: packs, names, and what could not be had."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from pipelines.errors import SSTrackError
+from pipelines.ingest import quarantine
+from pipelines.ingest.crew import crew
+from pipelines.ingest.job import Result, Setup, run_job
+from pipelines.ingest.names import Names
+from pipelines.ingest.pack import Pack, SourceRecord, read_pack
+from pipelines.ingest.progress import IngestProgress, Meter
+from pipelines.ingest.reject import QUARANTINE, Reject
+from pipelines.ingest.scheduler import Finished, Running, run_jobs
+from pipelines.ingest.sources import Found
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[IngestProgress], None]
+
+
+@dataclass
+class Gathered:
+    """`packs` by source id, `extra` reject rows of names that gave none, `known` names of sources seen before."""
+
+    packs: dict[str, Pack] = field(default_factory=dict)
+    extra: list[Reject] = field(default_factory=list)
+    known: int = 0
+    failed: int = 0
+
+
+def collect(
+    new: Sequence[Found],
+    setup: Setup,
+    names: Names,
+    crashes: quarantine.Crashes,
+    workers: int,
+    cluster: str,
+    progress: Progress | None,
+    pulse: Progress | None,
+) -> Gathered:
+    """Do all of `new`. `progress` is told after each source, `pulse` every half second.
+
+    Raises SSTrackError where the disk refuses, or where more than `max_failed_share` of the sources failed.
+    """
+    config = setup.config
+    gathered = Gathered()
+    meter = Meter([found.weight for found in new])
+    latest: list[Running] = []
+
+    def watch(running: Sequence[Running]) -> None:
+        latest[:] = running
+        if pulse is not None:
+            pulse(meter.progress(running))
+
+    size = min(workers, len(new))
+    with crew(size, cluster, partial(run_job, setup), config.deadline, config.memory_mib) as hands:
+        for finished in run_jobs(new, hands, config, watch, crashes):
+            seconds, clips = _take(finished, gathered, names, config.digest)
+            meter.ended(finished.job.weight, seconds, finished.value.cpu if finished.value else {})
+            _require_few_failures(gathered, len(new), config.max_failed_share)
+            if progress is not None:
+                running = [job for job in latest if job.job is not finished.job]
+                progress(meter.progress(running, finished.job.label, clips))
+    return gathered
+
+
+def _take(finished: Finished, gathered: Gathered, names: Names, config: str) -> tuple[float, int]:
+    """File one source; returns its seconds and clips."""
+    found: Found = finished.job
+    if finished.reason:
+        return _take_failure(finished, gathered, names, config)
+    result: Result = finished.value
+    if result.problem is not None:
+        gathered.extra.append(Reject("", found.label, *result.problem, config))
+        log.warning("%s: %s: %s", found.label, *result.problem[1:])
+        return 0.0, 0
+    names.add(result.source_id, found.label, found.version)
+    if not result.pack:
+        gathered.known += 1
+        return 0.0, 0
+    if result.source_id in gathered.packs:
+        return 0.0, 0
+    pack = gathered.packs[result.source_id] = read_pack(result.pack)
+    dropped = ", ".join(sorted({reject.reason for reject in pack.rejects}))
+    told = (found.label, pack.source.seconds, len(pack.clips), f", dropped: {dropped}" if dropped else "")
+    log.info("%s: %.1f s, %d clips%s", *told)
+    return pack.source.seconds, len(pack.clips)
+
+
+def _take_failure(finished: Finished, gathered: Gathered, names: Names, config: str) -> tuple[float, int]:
+    found: Found = finished.job
+    log.warning("%s: %s: %s", found.label, finished.reason, finished.detail)
+    gathered.failed += 1
+    if finished.reason in QUARANTINE and finished.source_id:
+        record = SourceRecord(finished.source_id, found.label, found.bytes, config)
+        row = quarantine.row(finished.source_id, found.label, finished.reason, finished.detail, config)
+        gathered.packs.setdefault(finished.source_id, Pack(record, (), (row,)))
+        names.add(finished.source_id, found.label, found.version)
+    else:
+        row = Reject("", found.label, quarantine.STAGE, finished.reason, finished.detail[:500], config)
+        gathered.extra.append(row)
+    return 0.0, 0
+
+
+def _require_few_failures(gathered: Gathered, total: int, share: float) -> None:
+    if gathered.failed <= share * total:
+        return
+    rows = [*(reject for pack in gathered.packs.values() for reject in pack.rejects), *gathered.extra]
+    failures = [row for row in rows if row.stage == quarantine.STAGE]
+    examples = "; ".join(f"{row.source_uri}: {row.reason}, {row.detail}" for row in failures[:3])
+    raise SSTrackError(
+        f"{gathered.failed} of {total} new sources failed, more than max_failed_share={share:g} allows: {examples}. "
+        "Nothing was published; finished packs are kept. Solve that and run the same command again, or raise the share."
+    )

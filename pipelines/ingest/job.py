@@ -1,0 +1,100 @@
+"""One source from its name to its pack: fetch or read it, say what its bytes are, and cut it unless it is known."""
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines import storage
+from pipelines.ingest import remote
+from pipelines.ingest.clip_job import process_source
+from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.labelled.clips import digest_of_sequence, fill
+from pipelines.ingest.labelled.find import Member
+from pipelines.ingest.pack import SourceRecord, find_or_make, pack_key
+from pipelines.ingest.reject import Transient, Unusable
+from pipelines.ingest.sources import Found, Source
+from pipelines.ingest.stages import Tell, recorded, stage
+from pipelines.ingest.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all jobs of a run share. `known` are sources that the dataset holds under these settings."""
+
+    config: IngestConfig
+    space: Workspace
+    known: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one name: `pack` is the URI of its pack, empty where its bytes are known already or cannot be
+    used (`problem` then says why). `cpu` maps stages to CPU seconds."""
+
+    source_id: str
+    bytes: int
+    pack: str = ""
+    problem: tuple[str, str, str] | None = None
+    cpu: dict[str, float] = field(default_factory=dict)
+
+
+def run_job(setup: Setup, found: Found, tell: Tell) -> Result:
+    """Do one source.
+
+    Raises Transient where it cannot be reached now, SSTrackError where the disk or the dataset's store refuses.
+    """
+    with recorded(tell) as stages:
+        scratch = setup.space.scratch / f"fetch.{os.getpid()}"
+        try:
+            return _run(setup, found, scratch, stages.cpu)
+        except Unusable as problem:
+            return Result("", found.bytes, problem=(problem.stage, problem.reason, problem.detail), cpu=stages.cpu)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Result:
+    if found.member is not None:
+        return _run_labelled(setup, found, found.member, cpu)
+    if storage.is_local(found.uri):
+        path = storage.local_path(found.uri)
+        with stage("read", found.bytes):
+            source_id, size = _digest(path)
+    else:
+        limit = int(min(setup.config.scratch_mib, setup.config.max_mib) * 2**20)
+        with stage("fetch", found.bytes):
+            path, source_id, size = remote.fetch(found.uri, found.bytes, scratch, limit)
+    if found.sha256 and found.sha256 != source_id:
+        raise Unusable("read", "checksum", f"its bytes have sha256 {source_id}, the list promises {found.sha256}")
+    if source_id in setup.known:
+        return Result(source_id, size, cpu=cpu)
+    with stage("probe", size, source_id):
+        pack = process_source(Source(source_id, found.label, path, size), setup.config, setup.space)
+    return Result(source_id, size, pack, cpu=cpu)
+
+
+def _run_labelled(setup: Setup, found: Found, member: Member, cpu: dict[str, float]) -> Result:
+    with stage("read", found.bytes):
+        sequence = member.read()
+        source_id = digest_of_sequence(sequence)
+    if source_id in setup.known:
+        return Result(source_id, found.bytes, cpu=cpu)
+    record = SourceRecord(source_id, found.label, found.bytes, setup.config.digest, container=member.layout)
+    key = pack_key(source_id, setup.config)
+    with stage("decode", len(sequence.frames) / sequence.fps, source_id):
+        pack = find_or_make(setup.space, key, lambda file: fill(sequence, record, setup.config, file))
+    return Result(source_id, found.bytes, pack, cpu=cpu)
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+    except FileNotFoundError as error:
+        raise Unusable("read", "missing", "it was there when the run began and is gone") from error
+    except PermissionError as error:
+        raise Unusable("read", "unreadable", "it may not be read; get the permission") from error
+    except OSError as error:
+        raise Transient(f"it cannot be read: {error.strerror or error}") from error

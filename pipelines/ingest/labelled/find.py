@@ -1,0 +1,96 @@
+"""Finds labelled sequences below a folder, by the layout that is named or by the files that lie there."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.errors import UsageError
+from pipelines.ingest.labelled import coco
+from pipelines.ingest.labelled.layouts import GOT10K, LASOT, OTB, TRACKINGNET, Layout, is_evaluation
+from pipelines.ingest.labelled.sequence import Labelled
+
+_DEEPEST = 6
+_LAYOUTS = {layout.name: layout for layout in (GOT10K, LASOT, TRACKINGNET, OTB)}
+LAYOUTS = (*_LAYOUTS, "coco")
+"""Names that `--layout` takes; the first that fits is taken where none is named."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One sequence of a set: the layout's name, the folder or file it is read from, its name inside that."""
+
+    layout: str
+    path: Path
+    name: str
+    target: coco.Target | None = None
+    evaluation: bool = False
+    """It belongs to a test split and is not for training."""
+
+    def read(self) -> Labelled:
+        """Frames and labels. Raises Unusable."""
+        if self.target is not None:
+            return coco.read_target(self.path, self.target)
+        return _LAYOUTS[self.layout].read(self.path, self.name)
+
+    def version(self) -> tuple[str, int]:
+        """What tells this sequence from an earlier one at the same place, and its bytes."""
+        return _fingerprint(self._files())
+
+    def _files(self) -> Iterator[Path]:
+        if self.target is not None:
+            yield self.path
+        elif self.layout == TRACKINGNET.name:
+            yield self.path / "anno" / f"{self.name}.txt"
+            yield from _below(self.path / "frames" / self.name)
+        else:
+            yield from _below(self.path)
+
+
+def find_members(folder: Path, layout: str) -> Iterator[Member]:
+    """Labelled sequences below `folder`, of any layout where none is named. Raises UsageError for an unknown one."""
+    if layout and layout not in LAYOUTS:
+        raise UsageError(f"--layout {layout}: known are {', '.join(LAYOUTS)}")
+    wanted = [_LAYOUTS[layout]] if layout in _LAYOUTS else list(_LAYOUTS.values()) if not layout else []
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        here = Path(place)
+        found = next((kind for kind in wanted if kind.finds(here, frozenset([*folders, *files]))), None)
+        if found is not None:
+            yield from _members(found, here)
+        if layout in ("", "coco"):
+            for name in sorted(files):
+                if name.endswith(".json") and _may_be_coco(here, name, layout) and coco.is_coco(here / name):
+                    yield from (Member("coco", here / name, each.name, each) for each in coco.targets(here / name))
+        if found is not None or len(here.relative_to(folder).parts) >= _DEEPEST:
+            folders.clear()
+
+
+def describe(layout: str) -> str:
+    """What a layout looks like, in words."""
+    if layout == "coco":
+        return "annotations/<name>_<split>.json (COCO objects, or films with `videos`) and <split>/ or images/"
+    return _LAYOUTS[layout].describe
+
+
+def _members(layout: Layout, folder: Path) -> Iterator[Member]:
+    for path, name in layout.members(folder):
+        yield Member(layout.name, path, name, evaluation=is_evaluation(layout.name, folder))
+
+
+def _may_be_coco(folder: Path, name: str, layout: str) -> bool:
+    """Without a named layout only files in a folder `annotations` are looked into."""
+    return layout == "coco" or folder.name.lower() == "annotations"
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for place, _, files in os.walk(folder):
+        yield from (Path(place) / name for name in files)
+
+
+def _fingerprint(files: Iterable[Path]) -> tuple[str, int]:
+    count, size, newest = 0, 0, 0
+    for path in files:
+        state = path.stat()
+        count, size, newest = count + 1, size + state.st_size, max(newest, state.st_mtime_ns)
+    return f"{count}-{size}-{newest}", size

@@ -1,0 +1,82 @@
+"""Which files a source names: folders, patterns, lists, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import SSTrackError, UsageError
+from pipelines.ingest.sources import discover, holds_videos
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    for name in ("a.mp4", "b.MKV", "deep/er/c.webm", "notes.txt", "._a.mp4", "deep/.hidden.mp4"):
+        path = tmp_path / "films" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * len(name))
+    return tmp_path / "films"
+
+
+def names(folder: Path, *sources: str) -> list[str]:
+    return [str(Path(found.uri).relative_to(folder)) for found in discover(sources).found]
+
+
+def test_a_folder_is_searched_for_videos_at_any_depth_and_hidden_files_are_none(films: Path) -> None:
+    assert names(films, str(films)) == ["a.mp4", "b.MKV", "deep/er/c.webm"]
+    assert names(films, f"file://{films}/deep") == ["deep/er/c.webm"]
+
+
+def test_patterns_name_videos_and_folders(films: Path) -> None:
+    assert names(films, f"{films}/*") == ["a.mp4", "b.MKV", "deep/er/c.webm"]
+    assert names(films, f"{films}/**/[bc].*") == ["b.MKV", "deep/er/c.webm"]
+    with pytest.raises(SSTrackError, match="no video in"):
+        discover([f"{films}/*.xyz"])
+
+
+def test_a_file_named_itself_may_have_any_suffix_and_each_is_taken_once(films: Path) -> None:
+    assert names(films, f"{films}/notes.txt", str(films / "a.mp4"), str(films)) == [
+        "a.mp4", "b.MKV", "deep/er/c.webm", "notes.txt",
+    ]  # fmt: skip
+
+
+def test_a_file_with_a_pattern_in_its_name_is_that_file(tmp_path: Path) -> None:
+    (tmp_path / "take[1].mp4").touch()
+    assert names(tmp_path, str(tmp_path / "take[1].mp4")) == ["take[1].mp4"]
+
+
+def test_a_changed_file_has_another_version(films: Path) -> None:
+    [before] = discover([str(films / "a.mp4")]).found
+    (films / "a.mp4").write_bytes(b"longer than before")
+    [after] = discover([str(films / "a.mp4")]).found
+    assert before.version != after.version and before.uri == after.uri
+
+
+def test_a_lists_missing_files_and_folders_are_named_and_the_others_used(films: Path) -> None:
+    (films / "list.txt").write_text("a.mp4\ngone.mp4\ndeep\n")
+    discovery = discover([f"@{films}/list.txt"])
+    assert [found.uri for found in discovery.found] == [str(films / "a.mp4")]
+    assert [(bad.place[-6:], bad.reason) for bad in discovery.bad] == [("line 2", "missing"), ("line 3", "bad_row")]
+
+
+def test_places_that_cannot_be_read_are_refused(films: Path, tmp_path: Path) -> None:
+    for sources, kind, words in (
+        ([], UsageError, "no sources were given"),
+        (["http://host/a.mp4"], UsageError, "local paths and s3://"),
+        ([str(films / "nowhere")], SSTrackError, "there is no file or folder"),
+        (["/dev/null"], SSTrackError, "neither a file nor a folder"),
+    ):
+        with pytest.raises(kind, match=words):
+            discover(sources)
+    with pytest.raises(UsageError, match="--layout vot: known are got10k"):
+        discover([str(films)], "vot")
+    with pytest.raises(SSTrackError, match=r"no lasot sequence in .*expected"):
+        discover([str(films)], "lasot")
+    with pytest.raises(UsageError, match="read from local folders"):
+        discover(["s3://bucket/set"], "lasot")
+
+
+def test_a_folder_holds_videos_or_not(films: Path, tmp_path: Path) -> None:
+    assert holds_videos(str(films))
+    (tmp_path / "empty").mkdir()
+    assert not holds_videos(str(tmp_path / "empty"))
+    assert not holds_videos(str(tmp_path / "nowhere"))

@@ -1,0 +1,96 @@
+"""Which outcome leads to another attempt, which to a quarantine, and which stops the run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import SSTrackError
+from pipelines.ingest.crew import Ended, Told
+from pipelines.ingest.limits import RunLimits
+from pipelines.ingest.quarantine import Crashes
+from pipelines.ingest.reject import Transient
+from pipelines.ingest.scheduler import Finished, Running, run_jobs
+from pipelines.ingest.worker import Died, Done, Outcome, Raised
+
+LIMITS = RunLimits(attempts=3, retry_seconds=0, crashes=2)
+
+
+@dataclass(frozen=True)
+class Job:
+    label: str
+    weight: float = 1.0
+
+
+class Script:
+    """A crew whose jobs end as a script says: label to outcomes, one per attempt."""
+
+    def __init__(self, size: int, outcomes: dict[str, list[Outcome]]) -> None:
+        self.size = size
+        self.started: list[str] = []
+        self._outcomes = {label: iter(each) for label, each in outcomes.items()}
+        self._news: list[Told | Ended] = []
+
+    def start(self, number: int, job: Job) -> None:
+        self.started.append(job.label)
+        self._news += [Told(number, "decode", 7.0), Ended(number, next(self._outcomes[job.label]))]
+
+    def news(self, patience: float) -> list[Told | Ended]:
+        news, self._news = self._news, []
+        assert len([item for item in news if isinstance(item, Ended)]) <= self.size
+        return news
+
+
+@pytest.fixture
+def crashes(tmp_path: Path) -> Iterator[Crashes]:
+    yield Crashes(str(tmp_path))
+
+
+def ends(script: Script, jobs: list[Job], crashes: Crashes) -> dict[str, Finished]:
+    seen: list[Running] = []
+    return {end.job.label: end for end in run_jobs(jobs, script, LIMITS, seen.extend, crashes)}
+
+
+def test_the_largest_begin_first_and_every_job_ends_once(crashes: Crashes) -> None:
+    jobs = [Job(str(size), size) for size in (3, 9, 1, 7)]
+    script = Script(2, {job.label: [Done(job.weight)] for job in jobs})
+    assert {label: end.value for label, end in ends(script, jobs, crashes).items()} == {"3": 3, "9": 9, "1": 1, "7": 7}
+    assert script.started == ["9", "7", "3", "1"]
+
+
+def test_transient_errors_are_tried_again_so_often_and_no_more(crashes: Crashes) -> None:
+    away = Raised(Transient("no answer"), "")
+    script = Script(1, {"later": [away, away, Done(1)], "never": [away] * 3})
+    finished = ends(script, [Job("later"), Job("never")], crashes)
+    assert finished["later"].value == 1
+    assert (finished["never"].reason, finished["never"].detail) == ("unreachable", "no answer (3 attempts)")
+    assert crashes.counts == {}
+
+
+def test_a_job_that_kills_two_workers_is_set_aside_and_the_others_go_on(crashes: Crashes, tmp_path: Path) -> None:
+    death = Died("crashed", "killed by SIGSEGV", "the id")
+    script = Script(1, {"bad": [death, death], "good": [Done(1)], "once": [death, Done(2)]})
+    finished = ends(script, [Job("bad"), Job("good"), Job("once")], crashes)
+    assert finished["bad"].reason == "crashed" and finished["bad"].source_id == "the id"
+    assert (finished["good"].value, finished["once"].value) == (1, 2)
+    assert Crashes(str(tmp_path)).counts == {"bad": 2, "once": 1}
+
+
+def test_deaths_of_an_earlier_run_count(crashes: Crashes) -> None:
+    crashes.one_more("bad")
+    script = Script(1, {"bad": [Died("memory", "too much")]})
+    assert ends(script, [Job("bad")], crashes)["bad"].reason == "memory"
+
+
+def test_a_fault_in_our_code_counts_as_a_crash_of_its_source(crashes: Crashes) -> None:
+    fault = Raised(KeyError("x"), "Traceback …")
+    finished = ends(Script(1, {"odd": [fault, fault]}), [Job("odd")], crashes)
+    assert finished["odd"].reason == "crashed" and "KeyError: 'x'" in finished["odd"].detail
+
+
+def test_a_full_disk_stops_everything(crashes: Crashes) -> None:
+    script = Script(1, {"a": [Raised(SSTrackError("no space left"), "")], "b": [Done(1)]})
+    with pytest.raises(SSTrackError, match="no space left"):
+        ends(script, [Job("a", 2), Job("b")], crashes)
+    assert script.started == ["a"]
