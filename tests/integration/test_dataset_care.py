@@ -148,8 +148,9 @@ def test_pruning_removes_old_leftovers_only_and_old_manifests_when_told(dataset:
         (dataset / name).parent.mkdir(parents=True, exist_ok=True)
         (dataset / name).write_bytes(b"x")
     assert prune(str(dataset)).files == 0
+    long_ago = time.time() - 10 * 86400
     for path in dataset.rglob("*"):
-        os.utime(path, (time.time() - 10 * 86400,) * 2)
+        os.utime(path, (long_ago, long_ago))
     (dataset / "shards" / ("1" * 64 + ".tar")).write_bytes(b"work of another machine, one second old")
     said = prune(str(dataset), dry_run=True)
     assert len(said.removed) == 3  # the draft went when the dataset was taken for writing
