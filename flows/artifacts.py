@@ -29,12 +29,12 @@ def ingest_report(dataset: str, report: Mapping[str, Any]) -> None:
 
 def leaderboard_row(model: str, metrics: Mapping[str, float]) -> dict[str, Any]:
     """One row of the leaderboard: the model and its numbers in percent."""
-    return {"model": model, **{name: round(value, 1) for name, value in metrics.items()}}
+    return {"model": model, **{name: round(value, 1 if abs(value) > 1 else 3) for name, value in metrics.items()}}
 
 
 def eval_leaderboard(benchmark: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Models by AO, best first."""
-    ordered = sorted(rows, key=lambda row: -row["AO"])
+    """Models by the metric that the benchmark ranks by, which is each row's second column; best first."""
+    ordered = sorted(rows, key=lambda row: -next(value for name, value in row.items() if name != "model"))
     create_table_artifact(key=EVAL_LEADERBOARD, table=[dict(row) for row in ordered], description=benchmark)
 
 

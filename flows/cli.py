@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.children import fork_supervised
-from flows.commands import dataset as dataset_commands
+from flows.commands import dataset, score
 from flows.console import absolute_model, guarded, parse_box, parse_settings, progress_bar, reporting
 
 app = typer.Typer(
@@ -22,7 +22,8 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
-dataset_commands.add_to(app)
+dataset.add_to(app)
+score.add_to(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="name=value, may be given again.", metavar="K=V")]
@@ -190,20 +191,6 @@ def evaluate(
             force=force,
         )
         report(done.as_dict(), lambda console: console.print(evaluation_table(done)))
-
-
-@app.command()
-@guarded
-def benchmarks(
-    root: Annotated[Path | None, typer.Option(help="Also say what is found there.")] = None, as_json: Json = False
-) -> None:
-    """Names, rules, expected layouts, and what was found."""
-    from flows.tables import benchmark_table
-    from pipelines.evaluation.run import list_benchmarks
-
-    with reporting(as_json) as report:
-        rows = list_benchmarks(_absolute(root))
-        report({"benchmarks": rows}, lambda console: console.print(benchmark_table(rows)))
 
 
 @models_app.command("list")

@@ -8,6 +8,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from flows.demo import DemoSummary
     from pipelines.evaluation.run import EvaluationReport
+    from pipelines.evaluation.score import ScoreReport
 
 
 def key_value_table(title: str, data: Mapping[str, Any]) -> Table:
@@ -22,26 +23,64 @@ def key_value_table(title: str, data: Mapping[str, Any]) -> Table:
 
 
 def evaluation_table(report: "EvaluationReport") -> Table:
-    """Metrics over all sequences, then AO by sequence, worst first."""
+    """Metrics over all sequences, then the one that ranks by sequence, worst first."""
     title = f"{report.model} on {report.benchmark}, rule {report.rule}"
     table = Table(title=title, title_justify="left", caption_justify="left", min_width=72)
+    headline = next(iter(report.metrics), "")
     table.add_column("sequence")
-    table.add_column("AO %", justify="right")
+    table.add_column(headline, justify="right")
     for name, value in sorted(report.per_sequence.items(), key=lambda row: row[1]):
-        table.add_row(name, f"{value:.1f}")
+        table.add_row(name, number(value))
     table.add_section()
     for name, value in report.metrics.items():
-        table.add_row(f"mean {name}", f"{value:.1f}")
+        table.add_row(f"all: {name}", number(value))
     table.caption = f"{report.fps:.1f} frames/s per worker; raw results in {report.results}"
     return table
 
 
-def benchmark_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What can be measured."""
-    table = Table("name", "what", "rules", "layout", "found")
-    for row in rows:
-        table.add_row(row["name"], row["describe"], ", ".join(row["rules"]), row["layout"], row["found"])
+def score_table(report: "ScoreReport", rows: int = 20) -> Table:
+    """Numbers over all sequences, the worst sequences, and everything that was counted."""
+    title = f"{report.benchmark}, rule {report.rule}, {report.sequences} sequences"
+    table = Table(title=title, title_justify="left", caption_justify="left", min_width=60)
+    table.add_column("sequence")
+    columns = list(next(iter(report.per_sequence.values()), {}))
+    for name in columns:
+        table.add_column(name, justify="right")
+    names = sorted(report.per_sequence, key=lambda name: report.per_sequence[name].get(report.headline, 0.0))
+    for name in names[:rows]:
+        table.add_row(name, *(number(report.per_sequence[name][column]) for column in columns))
+    if len(names) > rows:
+        table.add_row(f"… {len(names) - rows} better ones", *("" for _ in columns))
+    table.add_section()
+    table.add_row("all", *(number(report.metrics[column]) if column in report.metrics else "" for column in columns))
+    others = {name: value for name, value in report.metrics.items() if name not in columns}
+    lines = [", ".join(f"{name} {number(value)}" for name, value in others.items())] if others else []
+    lines += [f"{what}: {count}" for what, count in report.counted.items()]
+    table.caption = "\n".join(lines)
     return table
+
+
+def benchmark_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What can be measured, and what a root holds of it."""
+    with_root = any(row["found"] is not None for row in rows)
+    columns = ("name", "what", "protocol", "rules", "found" if with_root else "layout")
+    table = Table(*columns, show_lines=True)
+    for row in rows:
+        last = _found(row) if with_root else row["layout"]
+        table.add_row(row["name"], row["describe"], row["protocol"], ", ".join(row["rules"]) or "on a server", last)
+    return table
+
+
+def _found(row: Mapping[str, Any]) -> str:
+    lines = [f"{row['found']} of {row['expected'] or row['found']} sequences" if row["found"] else "nothing"]
+    if row["found"] and row["missing"]:
+        lines.append(f"missing: {', '.join(row['missing'][:5])}" + (" …" if len(row["missing"]) > 5 else ""))
+    return "\n".join([*lines, *row["wrong"][:5]])
+
+
+def number(value: float) -> str:
+    """Percent with two decimals, shares below 1 with four."""
+    return f"{value:.2f}" if abs(value) > 1 else f"{value:.4f}"
 
 
 def models_table(name: str, uri: str, rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.s3 import S3Server, seaweedfs
 
@@ -17,6 +18,8 @@ REPO = Path(__file__).resolve().parent.parent
 for _name in [name for name in os.environ if name.startswith(("AWS_", "PREFECT_", "SSTRACK_", "MLFLOW_"))]:
     if _name != "SSTRACK_SHARED":
         del os.environ[_name]
+settings.register_profile("sstrack", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("sstrack")
 _HOME = tempfile.mkdtemp(prefix="sstrack-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 # Torch's threads spin while they wait; where cores are few and busy, one per process is many times faster than two.

@@ -24,7 +24,8 @@ def draw_results(results: str, benchmark: str, root: str, out: Path, rows: int =
     store = ResultStore(results)
     _, sequences = read_benchmark(benchmark, root)
     chosen = [sequences[i] for i in np.unique(np.linspace(0, len(sequences) - 1, rows).round().astype(int))]
-    write_strips(out, chosen, {sequence.name: store.boxes(sequence.name) for sequence in chosen})
+    origins = {sequence.name: (sequence.truth.origin, sequence.truth.origin, 0, 0) for sequence in chosen}
+    write_strips(out, chosen, {name: store.boxes(name) - origin for name, origin in origins.items()})
 
 
 def write_strips(

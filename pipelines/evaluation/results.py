@@ -1,7 +1,8 @@
 """The raw result store: what a tracker answered, one file per sequence, kept apart from every score.
 
-`<out>/<tracker digest>/<benchmark>@<version>/one_pass/<sequence>.txt`, one `x,y,w,h` line per frame, floats, 0-based;
-beside it `<sequence>.times.txt`, seconds per frame. A file is there whole or not at all.
+`<out>/<tracker digest>/<benchmark>@<version>/one_pass/<sequence>.txt`, one `x,y,w,h` line per frame, floats, counted
+from the benchmark's own first pixel (0 or 1), so that any toolkit reads it; beside it `<sequence>.times.txt`, seconds
+per frame. A file is there whole or not at all.
 """
 
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class ResultStore:
         storage.write_atomic(self._boxes_uri(sequence), "".join(lines).encode())
 
     def boxes(self, sequence: str) -> Floats:
-        """[T, 4] predicted boxes, xywh in pixels."""
+        """[T, 4] predicted boxes, xywh in pixels, in the benchmark's own coordinates."""
         return _read(self._boxes_uri(sequence), 4)
 
     def seconds(self, sequence: str) -> Floats:

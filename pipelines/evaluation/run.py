@@ -16,7 +16,9 @@ from pipelines.evaluation.models import resolve_model, tracker_digest
 from pipelines.evaluation.plan import balanced_pieces
 from pipelines.evaluation.results import ResultStore
 from pipelines.frames import read_image
-from sstrack.benchmarks.registry import Benchmark, Boxes, Rule, benchmark, benchmark_names
+from sstrack.benchmarks.registry import Benchmark, benchmark
+from sstrack.benchmarks.scores import Boxes, Results, Rule
+from sstrack.benchmarks.scoring import score_results
 from sstrack.benchmarks.sequence import Sequence, static_boxes
 from sstrack.models.package_files import package_recipe
 
@@ -34,13 +36,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Scores:
-    """One rule's numbers over a benchmark, in percent."""
+    """One rule's numbers over a benchmark."""
 
     rule: str
     metrics: dict[str, float]
-    """Means over the sequences with equal weight."""
+    """Over all sequences, the one that the benchmark ranks by first."""
     per_sequence: dict[str, float]
-    """AO by sequence."""
+    """That metric by sequence."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,11 @@ def evaluate(
         log.info("tracking %d of %d sequences of %s with %s", len(missing), len(sequences), entry.name, model)
         jobs = _jobs(sequences, missing, swapped=options.get("templates") == "swapped")
         _track(package, options, jobs, store, workers, _offset(progress, len(sequences) - len(missing), len(sequences)))
-    scores = score(chosen, sequences, {s.name: store.boxes(s.name) for s in sequences})
+    scores = score(entry, chosen, sequences, {s.name: store.boxes(s.name) for s in sequences})
     seconds = sum(float(store.seconds(s.name).sum()) for s in sequences)
     frames = sum(len(s) for s in sequences)
-    log.info("%s on %s: AO %.1f (%s)", model, entry.name, scores.metrics["AO"], "found" if not missing else "measured")
+    headline, value = next(iter(scores.metrics.items()))
+    log.info("%s on %s: %s %.1f (%s)", model, entry.name, headline, value, "found" if not missing else "measured")
     return EvaluationReport(
         model=model,
         model_digest=digest,
@@ -132,7 +135,8 @@ def evaluate(
 def evaluate_static(benchmark: str, root: str, rule: str | None = None) -> Scores:
     """Score the box that never moves: what a tracker has to beat to have done anything."""
     entry, sequences = read_benchmark(benchmark, root)
-    return score(_rule(entry, rule), sequences, {s.name: static_boxes(s) for s in sequences})
+    boxes = {s.name: in_benchmark_coordinates(static_boxes(s), s) for s in sequences}
+    return score(entry, _rule(entry, rule), sequences, boxes)
 
 
 def read_benchmark(name: str, root: str) -> tuple[Benchmark, list[Sequence]]:
@@ -147,32 +151,17 @@ def read_benchmark(name: str, root: str) -> tuple[Benchmark, list[Sequence]]:
         raise SSTrackError(f"benchmark {name}: {error}. Expected layout: {entry.layout}") from error
 
 
-def list_benchmarks(root: Path | None) -> list[dict[str, Any]]:
-    """Every benchmark with its rules and layout, and what it finds under `root`."""
-    rows: list[dict[str, Any]] = []
-    for entry in map(benchmark, benchmark_names()):
-        found = ""
-        if root is not None:
-            try:
-                found = f"{len(entry.read(root))} sequences"
-            except ValueError as error:
-                found = str(error)
-        rules = [rule.name for rule in entry.rules]
-        rows.append(
-            {"name": entry.name, "version": entry.version, "describe": entry.describe, "rules": rules}
-            | {"layout": entry.layout, "found": found}
-        )
-    return rows
-
-
-def score(rule: Rule, sequences: list[Sequence], boxes: Mapping[str, Boxes]) -> Scores:
-    """Pure: predicted boxes by sequence name to the rule's numbers; metrics are means over sequences."""
-    scored = {s.name: rule.score(boxes[s.name], s).metrics for s in sequences}
-    names = next(iter(scored.values()))
+def score(entry: Benchmark, rule: Rule, sequences: list[Sequence], boxes: Mapping[str, Boxes]) -> Scores:
+    """Pure: boxes by sequence name, in the benchmark's coordinates, to the rule's numbers."""
+    try:
+        done = score_results(entry, [s.truth for s in sequences], Results({n: [b] for n, b in boxes.items()}), rule)
+    except ValueError as error:
+        raise SSTrackError(f"benchmark {entry.name}: {error}") from error
+    names = sorted(done.metrics, key=lambda name: name != done.headline)
     return Scores(
-        rule=rule.name,
-        metrics={name: float(np.mean([metrics[name] for metrics in scored.values()])) for name in names},
-        per_sequence={name: metrics["AO"] for name, metrics in scored.items()},
+        rule=done.rule,
+        metrics={name: done.metrics[name] for name in names},
+        per_sequence={name: row[done.headline] for name, row in done.per_sequence.items()},
     )
 
 
@@ -204,7 +193,13 @@ def track_piece(package: Path, tracking: Mapping[str, Any], jobs: list[TrackJob]
     net, recipe = load_package(package)
     tracker = Tracker(net, _tracking_config(recipe.tracking, tracking))
     for job in jobs:
-        store.write(job.name, *_track_sequence(tracker, job))
+        boxes, seconds = _track_sequence(tracker, job)
+        store.write(job.name, in_benchmark_coordinates(boxes, job.sequence), seconds)
+
+
+def in_benchmark_coordinates(boxes: Boxes, sequence: Sequence) -> Boxes:
+    """0-based [T, 4] boxes as the benchmark's own files count pixels, so that any toolkit reads our raw results."""
+    return boxes + np.array((sequence.truth.origin, sequence.truth.origin, 0, 0))
 
 
 def _track_sequence(tracker: "Tracker", job: TrackJob) -> tuple[Boxes, NDArray[np.float64]]:
@@ -267,12 +262,10 @@ def _tracking_config(base: Any, changes: Mapping[str, Any]) -> Any:
 
 
 def _rule(entry: Benchmark, name: str | None) -> Rule:
-    if name is None:
-        return entry.rules[0]
-    for rule in entry.rules:
-        if rule.name == name:
-            return rule
-    raise UsageError(f"benchmark {entry.name} has no rule {name!r}; it has {', '.join(r.name for r in entry.rules)}")
+    try:
+        return entry.rule(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _offset(progress: Progress | None, found: int, total: int) -> Progress:

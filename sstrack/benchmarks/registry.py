@@ -2,35 +2,31 @@
 
 import difflib
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from sstrack.benchmarks.scores import Rule
+from sstrack.benchmarks.sequence import Sequence, Truth
 
-from sstrack.benchmarks.sequence import Sequence
+Protocol = Literal["one_pass", "vot_reset", "vot_anchor"]
 
-Boxes = NDArray[np.float64]
-
-_MODULES = ("sstrack.benchmarks.folder",)
-
-
-@dataclass(frozen=True)
-class SequenceScore:
-    """Scores of one sequence, in percent."""
-
-    metrics: Mapping[str, float]
+_MODULES = tuple(
+    f"sstrack.benchmarks.layouts.{name}"
+    for name in ("folder", "otb", "lasot", "got10k", "trackingnet", "tnl2k", "uav", "vot", "nfs", "tlp")
+)
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A named way to score one sequence; a benchmark's number is the mean over its sequences."""
+class Clip:
+    """One target found under a root. Nothing is read until asked for."""
 
     name: str
-    describe: str
-    score: Callable[[Boxes, Sequence], SequenceScore]
-    """(predicted boxes [T, 4] xywh, sequence) -> scores."""
+    truth: Callable[[], Truth]
+    """Its annotation; ValueError names the file that is wrong and what is expected there."""
+    frames: Callable[[Truth], tuple[Path, ...]] | None
+    """Its image files, T of them (all of the clip where the truth is one box); None where only annotation is there."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +39,42 @@ class Benchmark:
     describe: str
     layout: str
     """What a root folder looks like, in words for the command line."""
-    read: Callable[[Path], list[Sequence]]
+    find: Callable[[Path], list[Clip]]
+    """Clips under a root in any of the layouts; ValueError where none of them is there."""
     rules: tuple[Rule, ...]
+    """Empty where the truth is kept on a server."""
+    official: tuple[str, ...] = ()
+    """Names of the published test set, empty where it is not fixed."""
+    expected: int = 0
+    """How many sequences the published set has; 0 where it is not fixed."""
+    protocol: Protocol = "one_pass"
+    repetitions: int = 1
+    """Runs the protocol asks of a tracker that draws random numbers."""
+
+    def truths(self, root: Path) -> list[Truth]:
+        """Annotation of all clips, sorted by name."""
+        return [clip.truth() for clip in self.find(root)]
+
+    def read(self, root: Path) -> list[Sequence]:
+        """All clips with their frames. ValueError names the folder or the line that is wrong."""
+        return [self._sequence(clip, root) for clip in self.find(root)]
+
+    def rule(self, name: str | None) -> Rule:
+        """The rule called `name`, the default for None. ValueError lists what there is."""
+        if not self.rules:
+            raise ValueError(f"benchmark {self.name} cannot be scored here: its ground truth is kept on a server")
+        if name is None:
+            return self.rules[0]
+        for rule in self.rules:
+            if name == rule.name or name in rule.aliases:
+                return rule
+        raise ValueError(f"benchmark {self.name} has no rule {name!r}; it has {', '.join(r.name for r in self.rules)}")
+
+    def _sequence(self, clip: Clip, root: Path) -> Sequence:
+        if clip.frames is None:
+            raise ValueError(f"{root} holds ground truth without images; tracking needs the benchmark's frames")
+        truth = clip.truth()
+        return Sequence.of(truth, clip.frames(truth))
 
 
 _benchmarks: dict[str, Benchmark] = {}

@@ -1,4 +1,4 @@
-"""Overlap scores: IoU per frame and what is averaged."""
+"""Overlaps, centre errors and the shares that curves are made of."""
 
 import numpy as np
 import pytest
@@ -6,55 +6,75 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sstrack.benchmarks.metrics.success import average_overlap, overlap, score_like_got10k, success_plot, success_rate
-from sstrack.benchmarks.sequence import Sequence, static_boxes
-
-BOXES = arrays(
-    np.float64,
-    (6, 4),
-    elements=st.floats(0.5, 200, allow_nan=False).map(lambda value: round(value, 3)),
+from sstrack.benchmarks.metrics.curves import (
+    OVERLAPS,
+    centre_errors,
+    overlaps,
+    shares_above,
+    shares_within,
 )
+from sstrack.benchmarks.registry import benchmark
+from sstrack.benchmarks.scores import Counted, Results
+from sstrack.benchmarks.sequence import Truth
+
+BOXES = arrays(np.float64, (6, 4), elements=st.floats(0.5, 200, allow_nan=False).map(lambda value: round(value, 3)))
 
 
 @given(BOXES, BOXES)
 def test_overlap_is_symmetric_and_between_0_and_1(a, b):
-    assert np.allclose(overlap(a, b), overlap(b, a))
-    assert ((overlap(a, b) >= 0) & (overlap(a, b) <= 1)).all()
+    assert np.allclose(overlaps(a, b), overlaps(b, a))
+    assert ((overlaps(a, b) >= 0) & (overlaps(a, b) <= 1 + 1e-12)).all()
 
 
 @given(BOXES, st.floats(-50, 50), st.floats(0.1, 8))
 def test_overlap_ignores_where_the_picture_starts_and_its_scale(boxes, shift, scale):
     other = boxes + np.array([3, -2, 1, 1])
     moved = [(box + np.array([shift, shift, 0, 0])) * scale for box in (boxes, other)]
-    assert np.allclose(overlap(boxes, other), overlap(*moved), atol=1e-6)
+    assert np.allclose(overlaps(boxes, other), overlaps(*moved), atol=1e-6)
+
+
+@given(BOXES, BOXES)
+def test_both_ways_to_normalise_an_error_differ_by_rounding_only(a, b):
+    plain, norm = centre_errors(a, b)
+    again, norm_again = centre_errors(a, b, scaled_apart=False)
+    assert np.array_equal(plain, again)
+    assert np.allclose(norm, norm_again, rtol=1e-6, atol=1e-6)
 
 
 def test_overlap_of_known_boxes():
-    truth = np.array([[0, 0, 10, 10]] * 4 + [[np.nan] * 4], dtype=float)
-    predicted = np.array([[0, 0, 10, 10], [5, 0, 10, 10], [20, 20, 5, 5], [np.nan, 0, 1, 1], [0, 0, 1, 1]], dtype=float)
-    assert overlap(predicted, truth)[:4] == pytest.approx([1, 1 / 3, 0, 0])
-    assert np.isnan(overlap(predicted, truth)[4])
-    with pytest.raises(ValueError, match=r"\(5, 4\)"):
-        overlap(predicted, truth[:2])
+    truth = np.array([[0, 0, 10, 10]] * 4, dtype=float)
+    predicted = np.array([[0, 0, 10, 10], [5, 0, 10, 10], [20, 20, 5, 5], [np.nan, 0, 1, 1]], dtype=float)
+    assert overlaps(predicted, truth)[:3] == pytest.approx([1, 1 / 3, 0])
+    assert np.isnan(overlaps(predicted, truth)[3])
 
 
-def test_the_first_frame_and_frames_without_truth_do_not_count():
-    iou = np.array([0.0, 1.0, np.nan, 0.5])
-    assert average_overlap(iou) == pytest.approx(0.75)
-    assert success_rate(iou, 0.5) == pytest.approx(0.5)
-    assert np.isnan(average_overlap(np.array([1.0, np.nan])))
+def test_the_pixel_style_of_other_toolkits_is_the_same_overlap():
+    rng = np.random.default_rng(5)
+    a, b = rng.uniform(1, 60, (2, 500, 4))
+    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, :2] + a[:, 2:] - 1, b[:, :2] + b[:, 2:] - 1)
+    shared = np.maximum(high - low + 1, 0).prod(axis=1)
+    assert np.allclose(overlaps(a, b), shared / (a[:, 2:].prod(axis=1) + b[:, 2:].prod(axis=1) - shared))
 
 
-def test_the_mean_of_the_success_plot_is_close_to_the_average_overlap():
-    iou = np.linspace(0.01, 0.99, 400)
-    assert success_plot(iou).mean() == pytest.approx(average_overlap(iou), abs=0.03)
+def test_shares_are_strict_above_and_inclusive_within_and_never_count_nan():
+    values = np.array([0.0, 0.5, 0.5, 1.0, np.nan])
+    assert shares_above(values, np.array([0.0, 0.5, 1.0]), 5).tolist() == [0.6, 0.2, 0.0]
+    assert shares_within(values, np.array([0.0, 0.5, 1.0]), 5).tolist() == [0.2, 0.6, 0.8]
 
 
-def test_scores_of_a_sequence_are_in_percent(tmp_path):
-    truth = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [5, 0, 10, 10]], dtype=float)
-    sequence = Sequence("s", tuple(tmp_path / f"{i}.jpg" for i in range(3)), truth, np.ones(3, dtype=bool))
-    metrics = score_like_got10k(static_boxes(sequence), sequence).metrics
-    assert metrics["AO"] == pytest.approx(100 * (1 + 1 / 3) / 2)
-    assert metrics["SR50"] == 50
-    with pytest.raises(ValueError, match="2 predicted boxes"):
-        score_like_got10k(truth[:2], sequence)
+def test_a_perfect_tracker_reaches_95_under_strict_thresholds():
+    truth = Truth("s", np.tile([5.0, 5.0, 20.0, 20.0], (30, 1)))
+    scores = benchmark("otb100").rule("official").score([truth], Results({"s": [truth.boxes]}), Counted())
+    assert scores.metrics["AUC"] == pytest.approx(100 * 20 / 21)
+    assert scores.metrics["mIoU"] == scores.metrics["P20"] == 100
+    assert len(OVERLAPS) == 21
+
+
+def test_the_folder_rule_leaves_out_the_first_frame_and_frames_without_truth():
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [np.nan] * 4, [5, 0, 10, 10]], dtype=float)
+    rule = benchmark("folder").rule(None)
+    scores = rule.score([Truth("s", boxes)], Results({"s": [np.tile([0.0, 0, 10, 10], (4, 1))]}), Counted())
+    assert scores.metrics["AO"] == pytest.approx(100 * (1 + 1 / 3) / 2)
+    assert scores.metrics["SR50"] == 50
+    with pytest.raises(ValueError, match="2 rows for 4 frames"):
+        rule.score([Truth("s", boxes)], Results({"s": [boxes[:2]]}), Counted())
