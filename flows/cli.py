@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from flows.children import fork_supervised
-from flows.commands import dataset, score
-from flows.console import absolute_model, guarded, parse_box, parse_settings, progress_bar, reporting
+from flows.commands import dataset, score, track
+from flows.console import absolute_model, guarded, parse_settings, progress_bar, reporting
 
 app = typer.Typer(
     name="sstrack",
@@ -24,6 +24,7 @@ models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 dataset.add_to(app)
 score.add_to(app)
+track.add_to(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="name=value, may be given again.", metavar="K=V")]
@@ -129,34 +130,6 @@ def train(
             progress=update,
         )
         report(result, lambda console: console.print(key_value_table(result["run_key"], result)))
-
-
-@app.command()
-@guarded
-def track(
-    source: Annotated[Path, typer.Argument(metavar="VIDEO|FRAMES_DIR")],
-    box: Annotated[str, typer.Option(help="The target on the first frame: x,y,w,h in pixels.")],
-    model: Model = "models:/sstrack@champion",
-    out: Annotated[Path, typer.Option(help="x,y,w,h per frame.")] = Path("boxes.txt"),
-    render: Annotated[Path | None, typer.Option(help="Also draw the boxes into this .mp4.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Follow one target through a video or a folder of frames."""
-    from pipelines.track_clip import track_clip
-
-    with reporting(as_json) as report, progress_bar("track", "frames") as update:
-        done = track_clip(
-            absolute_model(model),
-            source.expanduser().absolute(),
-            parse_box(box),
-            out.absolute(),
-            render=_absolute(render),
-            progress=update,
-        )
-        report(
-            done.as_dict(),
-            lambda console: console.print(f"{done.frames} frames at {done.fps:.1f} fps: {done.boxes}"),
-        )
 
 
 @app.command()

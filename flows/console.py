@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -70,8 +71,8 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
         x, y, w, h = (float(word) for word in text.split(","))
     except ValueError as error:
         raise UsageError(f"--box {text}: expected x,y,w,h in pixels, say 120,80,64,48") from error
-    if w <= 0 or h <= 0:
-        raise UsageError(f"--box {text}: width and height must be above 0")
+    if not all(map(math.isfinite, (x, y, w, h))) or w <= 0 or h <= 0:
+        raise UsageError(f"--box {text}: expected finite numbers, width and height above 0")
     return x, y, w, h
 
 
@@ -102,6 +103,32 @@ def reporting(as_json: bool) -> Iterator[Callable[[Mapping[str, Any], Callable[[
         os.close(saved)
     for line in held:
         print(line)
+
+
+@contextmanager
+def streaming(as_json: bool) -> Iterator[tuple[Callable[[Mapping[str, Any]], None], Callable[[str], None]]]:
+    """Yield `emit(data)`, which prints one JSON object per line on standard output at once, and `say(line)`, which
+    prints a line for a person: on standard error with `as_json`, where all other output goes too."""
+    _log_to_stderr()
+    if not as_json:
+        yield lambda _: None, print
+        return
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+
+    def emit(data: Mapping[str, Any]) -> None:
+        try:
+            os.write(saved, f"{json.dumps(data)}\n".encode())
+        except BrokenPipeError as error:
+            raise SSTrackError("the reader of standard output has gone; nothing more is tracked") from error
+
+    try:
+        yield emit, lambda line: print(line, file=sys.stderr)
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 @contextmanager

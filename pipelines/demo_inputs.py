@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.errors import SSTrackError
-from pipelines.ingest.decode import binary as ffmpeg_binary
+from pipelines.ingest.ffmpeg_command import binary as ffmpeg_binary
 
 log = logging.getLogger(__name__)
 

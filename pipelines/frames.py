@@ -3,7 +3,9 @@ imports nothing of ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import av.container
@@ -40,39 +42,52 @@ def read_clip(source: Path) -> Iterator[NDArray[np.uint8]]:
         return (read_image(path) for path in images)
     if not source.is_file():
         raise ValueError(f"no folder of images and no video at {source}")
-    return _read_video(source)
+    return _read_video(source, str(source))
 
 
 def count_frames(source: Path) -> int:
     """Frames in `source` as far as can be said without decoding; 0 when a video does not say."""
     if source.is_dir():
         return sum(path.suffix.lower() in IMAGES for path in source.iterdir())
-    with _opened(source) as container:
+    with _opened(source, str(source)) as container:
         return container.streams.video[0].frames
 
 
-def _read_video(path: Path) -> Iterator[NDArray[np.uint8]]:
+def frame_rate(source: Path) -> Fraction | None:
+    """Frames per second that a video says it has; None for images and for a video that does not say."""
+    if source.is_dir():
+        return None
+    with _opened(source, str(source)) as container:
+        return container.streams.video[0].average_rate
+
+
+def read_stream(file: BinaryIO, name: str) -> Iterator[NDArray[np.uint8]]:
+    """Every frame of a video that arrives on `file`, which need not be seekable. Raises as `read_clip` does."""
+    return _read_video(file, name)
+
+
+def _read_video(video: Path | BinaryIO, name: str) -> Iterator[NDArray[np.uint8]]:
     decoded = 0
     try:
-        with _opened(path) as container:
+        with _opened(video, name) as container:
             container.streams.video[0].thread_type = "AUTO"
             for frame in container.decode(video=0):
                 picture = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
                 yield np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
                 decoded += 1
     except av.error.FFmpegError as error:
-        raise ValueError(f"{path} cannot be decoded after frame {decoded}: {error}") from error
+        raise ValueError(f"{name} cannot be decoded after frame {decoded}: {error}") from error
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """A local video container with a video stream, and nothing that would make the decoder open other files."""
+def _opened(video: Path | BinaryIO, name: str) -> Iterator[av.container.InputContainer]:
+    """A video container with a video stream, and nothing that would make the decoder open other files."""
     limits = {"format_whitelist": CONTAINERS, "protocol_whitelist": PROTOCOLS}
     try:
-        container = av.open(str(path), options=limits)
+        container = av.open(str(video) if isinstance(video, Path) else video, "r", options=limits)
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a video that can be decoded: {error}") from error
+        raise ValueError(f"{name} is not a video that can be decoded: {error}") from error
     with container:
         if not container.streams.video:
-            raise ValueError(f"{path} has no video stream")
+            raise ValueError(f"{name} has no video stream")
         yield container

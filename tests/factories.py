@@ -1,11 +1,15 @@
 """Tiny real things for tests: labelled sequences and untrained packages."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from sstrack.recipes import Recipe, recipe
+
+if TYPE_CHECKING:
+    from pipelines.ingest.sources import Source
 
 TINY = {
     "net.depth": 1,
@@ -56,3 +60,11 @@ def write_sequences(root: Path, frames: dict[str, int], side: int = 96) -> Path:
             lines.append(f"{x},{y},24,24\n")
         (folder / "groundtruth.txt").write_text("".join(lines))
     return root
+
+
+def local_source(path: Path) -> "Source":
+    """A video file as ingest's jobs take it."""
+    from pipelines import storage
+    from pipelines.ingest.sources import Source
+
+    return Source(storage.sha256_file(str(path)), str(path), path, path.stat().st_size)

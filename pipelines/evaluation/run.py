@@ -16,6 +16,7 @@ from pipelines.evaluation.models import resolve_model, tracker_digest
 from pipelines.evaluation.plan import balanced_pieces
 from pipelines.evaluation.results import ResultStore
 from pipelines.frames import read_image
+from pipelines.tracking.options import tracking_config
 from sstrack.benchmarks.registry import Benchmark, benchmark
 from sstrack.benchmarks.scores import Boxes, Results, Rule
 from sstrack.benchmarks.scoring import score_results
@@ -104,7 +105,7 @@ def evaluate(
     chosen = _rule(entry, rule)
     package = resolve_model(model)
     options = dict(tracking or {})
-    _tracking_config(package_recipe(package).tracking, options)
+    tracking_config(package_recipe(package).tracking, options)
     digest = tracker_digest(package, options)
     store = ResultStore.of(out, digest, entry)
     missing = [s for s in sequences if force or not store.has(s.name, len(s))]
@@ -191,7 +192,7 @@ def track_piece(package: Path, tracking: Mapping[str, Any], jobs: list[TrackJob]
 
     torch.set_num_threads(1)
     net, recipe = load_package(package)
-    tracker = Tracker(net, _tracking_config(recipe.tracking, tracking))
+    tracker = Tracker(net, tracking_config(recipe.tracking, tracking))
     for job in jobs:
         boxes, seconds = _track_sequence(tracker, job)
         store.write(job.name, in_benchmark_coordinates(boxes, job.sequence), seconds)
@@ -251,14 +252,6 @@ def _read(frame: Path) -> NDArray[np.uint8]:
         return read_image(frame)
     except ValueError as error:
         raise SSTrackError(f"{error}; replace the file, finished sequences are kept") from error
-
-
-def _tracking_config(base: Any, changes: Mapping[str, Any]) -> Any:
-    try:
-        return dataclasses.replace(base, **changes)
-    except (TypeError, ValueError) as error:
-        known = ", ".join(field.name for field in dataclasses.fields(base))
-        raise UsageError(f"tracking options {dict(changes)}: {error}. Known options: {known}") from error
 
 
 def _rule(entry: Benchmark, name: str | None) -> Rule:

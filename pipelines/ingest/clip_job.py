@@ -1,21 +1,25 @@
 """One source to one pack: a plain function of a file, that any pool of workers may run and run again."""
 
-from fractions import Fraction
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-import simplejpeg
 
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.decode import Decoded, Planes, decode, stored_size
+from pipelines.ingest.damage import clean_parts, spans_of
+from pipelines.ingest.decode import stored_size
 from pipelines.ingest.judge import judge
 from pipelines.ingest.pack import Pack, Place, SourceRecord, find_or_make, pack_key
+from pipelines.ingest.part import Part, Segment, decode_part
 from pipelines.ingest.probe import Probe, probe
 from pipelines.ingest.reject import Reject, Unusable
 from pipelines.ingest.seeding import look_at
 from pipelines.ingest.sources import Source
 from pipelines.ingest.stages import stage
+from pipelines.ingest.timeline import Timeline, timeline_of
+from pipelines.ingest.tiny import TinyFrames
 from pipelines.ingest.workspace import Workspace
 from sstrack.clips.clip import Clip, clip_key
 from sstrack.clips.shots import find_cuts, find_fades, shot_spans, split_span
@@ -30,80 +34,105 @@ def process_source(source: Source, config: IngestConfig, space: Workspace) -> st
 
 
 def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:
-    record = SourceRecord(source.source_id, source.uri, source.bytes, config.digest)
+    record = source_record(source, config)
     try:
         video = probe(source.path, config)
+        record = _describe(record, video)
+        with tempfile.TemporaryFile(dir=Path(frames.name).parent) as tiny:
+            with stage("decode", video.seconds):
+                part = decode_part(source.path, video, config, Segment(), frames, tiny)
+            return make_pack(record, video, part, frames, TinyFrames(tiny, len(part.decoded.ticks)), config)
     except Unusable as problem:
-        return Pack(record, (), (_reject(record, problem),))
-    fps = min(Fraction(config.fps).limit_denominator(1001), video.fps)
-    record = _describe(record, video, decoded=None)
+        return rejected_pack(record, problem)
+
+
+def source_record(source: Source, config: IngestConfig) -> SourceRecord:
+    """What is known of a source before it is opened."""
+    return SourceRecord(source.source_id, source.uri, source.bytes, config.digest)
+
+
+def rejected_pack(record: SourceRecord, problem: Unusable) -> Pack:
+    """The pack of a source that yields nothing."""
+    return Pack(record, (), (_reject(record, problem),))
+
+
+def make_pack(
+    record: SourceRecord, video: Probe, part: Part, frames: IO[bytes], tiny: TinyFrames, config: IngestConfig
+) -> Pack:
+    """Cut a wholly decoded video, whose JPEGs lie in the file `frames`, into clips and say what is dropped."""
+    decoded, timeline = part.decoded, timeline_of(video, part, config)
+    record = replace(
+        _describe(record, video),
+        frames_expected=timeline.expected,
+        frames_decoded=len(decoded.ticks),
+        frames_corrupt=int(decoded.corrupt.sum()),
+        error_lines=decoded.error_lines,
+    )
+    rejects = _losses(record, video, timeline, decoded.errors)
+    places = [(int(offset), int(size)) for offset, size in part.places]
     size = stored_size(video, config.long_side)
-    spool = _Spool(frames, config.quality, limit=round(video.seconds * float(fps) * 1.5) + 100)
-    deadline = 60 + config.deadline_factor * video.seconds
-    try:
-        with stage("decode", video.seconds):
-            decoded = decode(source.path, video, size, fps, deadline, spool.store)
-    except Unusable as problem:
-        return Pack(record, (), (_reject(record, problem),))
-    frames.flush()
-    record = _describe(record, video, decoded)
     with stage("judge", video.seconds):
-        clips, rejects = _cut(record, decoded, float(fps), size, Path(frames.name), spool.places, config)
-    if record.frames_decoded < record.frames_expected:
-        rejects.insert(0, _lost(record, decoded))
-    kept = _describe(record, video, decoded, clips=len(clips))
-    return Pack(kept, tuple(clips), tuple(rejects))
+        clips, dropped = _cut(record, timeline, tiny, size, Path(frames.name), places, config)
+    return Pack(replace(record, clips=len(clips)), tuple(clips), (*rejects, *dropped))
 
 
-class _Spool:
-    """Appends frames as JPEG to a file and remembers where each lies."""
-
-    def __init__(self, file: IO[bytes], quality: int, limit: int) -> None:
-        self.places: list[Place] = []
-        self._file, self._quality, self._limit, self._end = file, quality, limit, 0
-
-    def store(self, planes: Planes) -> None:
-        if len(self.places) >= self._limit:
-            raise Unusable("decode", "bad_times", f"its time stamps ask for more than {self._limit} frames")
-        data = simplejpeg.encode_jpeg_yuv_planes(*planes, quality=self._quality)
-        self._file.write(data)
-        self.places.append((self._end, len(data)))
-        self._end += len(data)
+def _losses(record: SourceRecord, video: Probe, timeline: Timeline, errors: str) -> list[Reject]:
+    """A row for each damaged span and one for frames that never came."""
+    rejects: list[Reject] = []
+    said = f"; the decoder said: {errors}" if errors else ""
+    if video.edited_out:
+        detail = f"{video.edited_out} of {record.frames_expected} frames are cut off by the file's own edit list"
+        rejects.append(_reject(record, Unusable("decode", "edited_out", detail)))
+    if record.frames_decoded + video.edited_out < record.frames_expected:
+        detail = (
+            f"{record.frames_decoded} of {record.frames_expected} frames could be decoded, "
+            f"{record.error_lines} error lines; what is sound is kept{said}"
+        )
+        end = float(timeline.times[-1]) + 1 / float(video.fps)
+        tail = (end, record.seconds) if end < record.seconds - 1 / float(video.fps) else (None, None)
+        rejects.append(_reject(record, Unusable("decode", "frames_lost", detail), *tail))
+    for first, end in spans_of(timeline.damage):
+        detail = f"{end - first} stored frames are damaged, or predicted from damaged ones, or lost{said}"
+        problem = Unusable("decode", "corrupt", detail)
+        rejects.append(_reject(record, problem, timeline.seconds(first), timeline.seconds(end)))
+    return rejects
 
 
 def _cut(
     source: SourceRecord,
-    decoded: Decoded,
-    fps: float,
+    timeline: Timeline,
+    tiny: TinyFrames,
     size: tuple[int, int],
     frames: Path,
     places: list[Place],
     config: IngestConfig,
 ) -> tuple[list[tuple[Clip, tuple[Place, ...]]], list[Reject]]:
     """Kept clips and dropped spans of one decoded source."""
-    zero = round(decoded.times[0] * fps)
-    numbers = np.rint(decoded.times * fps).astype(np.int64) - zero  # stored frame that shows each decoded one, or later
-    mean, spread, change = decoded.measures[:, :3].T
+    fps, numbers = timeline.fps, timeline.numbers
+    measures = tiny.measures(lag=max(1, round(source.fps / 2)))
+    mean, spread, change = measures[:, :3].T
     dark = (mean < config.black_level) & (spread < 2 * config.flat_level)
     cuts = np.union1d(find_cuts(change, config.cut_level, config.cut_ratio), find_fades(dark))
     clips: list[tuple[Clip, tuple[Place, ...]]] = []
     rejects: list[Reject] = []
-    for shot in shot_spans(np.unique(numbers[cuts]), len(places)):
-        for first, end in split_span(shot, config.max_frames):
-            start_s, end_s = (zero + first) / fps, (zero + end) / fps
+    shots = shot_spans(np.unique(numbers[cuts]), len(places))
+    clean = [part for shot in shots for part in clean_parts(shot, timeline.damage)]
+    for span in clean:
+        for first, end in split_span(span, config.max_frames):
+            span_s = timeline.seconds(first), timeline.seconds(end)
             taken = tuple(places[first:end])
-            rows = decoded.measures[(numbers >= first) & (numbers < end)]
-            judged = judge(frames, taken, size, (start_s, end_s), rows, decoded.tiny_at, 0.0, config)
+            rows = measures[timeline.decoded(first, end)]
+            judged = judge(frames, taken, size, span_s, rows, tiny.shown_at(timeline.times), 0.0, config)
             if judged.reason:
                 problem = Unusable("quality", judged.reason, f"{end - first} frames, {judged.detail}")
-                rejects.append(_reject(source, problem, start_s, end_s))
+                rejects.append(_reject(source, problem, *span_s))
                 continue
             seeds = look_at(frames, taken, size, fps, config.seed_seconds, config.seed_score)
             clip = Clip(
                 clip_id=clip_key(source.source_id, first, end, config.digest),
                 source_id=source.source_id,
-                start_s=round(start_s, 6),
-                end_s=round(end_s, 6),
+                start_s=round(span_s[0], 6),
+                end_s=round(span_s[1], 6),
                 fps=round(fps, 6),
                 frames=end - first,
                 width=size[0],
@@ -118,12 +147,9 @@ def _cut(
     return clips, rejects
 
 
-def _describe(record: SourceRecord, video: Probe, decoded: Decoded | None, clips: int = 0) -> SourceRecord:
-    return SourceRecord(
-        record.source_id,
-        record.source_uri,
-        record.bytes,
-        record.config,
+def _describe(record: SourceRecord, video: Probe) -> SourceRecord:
+    return replace(
+        record,
         container=video.container,
         codec=video.codec,
         width=video.width,
@@ -131,20 +157,7 @@ def _describe(record: SourceRecord, video: Probe, decoded: Decoded | None, clips
         fps=round(float(video.fps), 6),
         seconds=round(video.seconds, 6),
         frames_expected=video.packets,
-        frames_decoded=len(decoded.times) if decoded else 0,
-        error_lines=decoded.error_lines if decoded else 0,
-        clips=clips,
     )
-
-
-def _lost(record: SourceRecord, decoded: Decoded) -> Reject:
-    detail = (
-        f"{record.frames_decoded} of {record.frames_expected} frames could be decoded, "
-        f"{record.error_lines} error lines; what decoded is kept"
-    )
-    end = float(decoded.times[-1]) + 1 / record.fps
-    tail = (round(end, 6), record.seconds) if end < record.seconds - 1 / record.fps else (None, None)
-    return _reject(record, Unusable("decode", "frames_lost", detail), *tail)
 
 
 def _reject(

@@ -1,13 +1,13 @@
 """What ingest does with a video: sampling, limits, thresholds. All that changes a clip is part of its key."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipelines.dataset.manifest import digest_of
 from pipelines.ingest.limits import RunLimits
 
-STAGE_VERSION = 3
+STAGE_VERSION = 4
 """Raised when the meaning of ingest's output changes, so that older results are not found again."""
 
 _WITHOUT_EFFECT = {"shard_mib", *RunLimits.model_fields}
@@ -58,6 +58,10 @@ class IngestConfig(RunLimits):
     """Length of a clip's start in which motion is looked for."""
     seed_score: float = Field(default=0.25, ge=0, le=1)
     """Seed boxes with a lower score are not kept."""
+
+    backend: Literal["auto", "pyav", "ffmpeg"] = "auto"
+    """What decodes: PyAV says of every frame whether it is sound; ffmpeg only whether a whole video is. `auto` is PyAV,
+    and ffmpeg where PyAV's process breaks down."""
 
     max_pixels: int = Field(default=8192 * 4320, ge=4096)
     """Largest frame, width times height."""

@@ -1,56 +1,57 @@
-"""One pass over a video with ffmpeg: tiny luma frames at full rate, frame times, and the frames to be stored.
+"""One pass over a video: tiny luma frames at full rate, each frame's time and soundness, and the frames to be stored.
 
-ffmpeg runs in its own process group under a deadline, with one decoder thread, and may open local video containers
-only. Each of its outputs, the error stream too, is drained by its own thread, so none can block another.
+Two backends do it, with the same filters: PyAV in a child process, and the ffmpeg command line. PyAV says of every
+frame whether it is damaged and costs no more (bench/ingest.py), so `auto` takes it, and ffmpeg where PyAV's process
+breaks down. ffmpeg reports no frame's soundness: what it decodes with an error or a frame too few is distrusted whole.
 """
 
-import os
-import shutil
-import signal
-import subprocess
-import threading
-from collections import deque
+import json
+import struct
+import sys
+from array import array
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
-import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import SSTrackError
-from pipelines.frames import CONTAINERS, PROTOCOLS
-from pipelines.ingest.probe import Probe
+from pipelines.ingest import pyav_child
+from pipelines.ingest.child import Ended, Limits, run_child
+from pipelines.ingest.damage import NO_TIME, damaged_packets
+from pipelines.ingest.ffmpeg_command import ffmpeg_command, is_error
+from pipelines.ingest.probe import OPTIONS, Probe
 from pipelines.ingest.reject import Unusable
-from pipelines.settings import settings
-from sstrack.clips.luma import LumaTrack
-from sstrack.clips.stills import RATE
-from sstrack.clips.thumbnails import TinySample
+from pipelines.ingest.task import DecodeTask
+from pipelines.ingest.tiny import FRAME_BYTES
 
-TINY_H, TINY_W = 27, 48
-_CHUNK = 64
 Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+_SEEK_BACK_S = 0.2
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What one pass gave: `measures` float32 [N, 5] and `times` float64 [N] seconds of all N decoded frames, the number
-    of stored frames and of ffmpeg's error lines, and the last of those."""
+    """What one pass gave.
 
-    measures: NDArray[np.float32]
-    times: NDArray[np.float64]
+    Attributes:
+        ticks: int64 [N], when each decoded frame is shown, ascending, in ticks of the stream.
+        corrupt: bool [N], frames that are damaged or predicted from damaged ones.
+        missing: int64 [K], when frames should have been shown that never came; not every one is a loss (`find_gaps`).
+        stored: number of stored frames.
+        error_lines: of the decoder; `errors`: the last of them.
+    """
+
+    ticks: NDArray[np.int64]
+    corrupt: NDArray[np.bool_]
+    missing: NDArray[np.int64]
     stored: int
     error_lines: int
-    last_errors: str
-    tiny: TinySample
+    errors: str
 
-    def tiny_at(self, wanted: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """uint8 [k, 27, 48]: the tiny frames nearest to k times in seconds."""
-        return self.tiny.at(self.times, wanted)
+
+class Crashed(Exception):
+    """A backend's process broke down; the other one may do better."""
 
 
 def stored_size(video: Probe, long_side: int) -> tuple[int, int]:
@@ -61,167 +62,170 @@ def stored_size(video: Probe, long_side: int) -> tuple[int, int]:
 
 def decode(
     path: Path,
-    video: Probe,
-    size: tuple[int, int],
-    fps: Fraction,
-    deadline_s: float,
+    task: DecodeTask,
+    backend: str,
+    limits: Limits,
+    tiny: IO[bytes],
     store: Callable[[Planes], None],
 ) -> Decoded:
-    """Decode `path` once and hand each stored frame's full-range YUV 4:2:0 planes to `store`, in order.
+    """Decode `path` once with `backend` ("pyav" or "ffmpeg"): tiny frames go to the file `tiny`, full-range YUV 4:2:0
+    planes of each stored frame to `store`, in order.
 
-    Raises Unusable where nothing decodes or the deadline passes. What `store` raises stops the decoder and passes on.
+    Raises Unusable where nothing decodes or a limit is passed, Crashed where the
+    decoder's process dies. What `store` raises stops the decoder and passes on.
     """
-    frames_read, frames_write = os.pipe()
-    times_read, times_write = os.pipe()
-    luma = LumaTrack(lag=max(1, round(video.fps / 2)))
-    sample = TinySample(int(video.fps / int(RATE)))
-    times: list[float] = []
-    errors = _Errors()
-    with os.fdopen(frames_read, "rb") as frames, os.fdopen(times_read, "rb") as lines:
-        try:
-            process = subprocess.Popen(
-                _command(path, video.stream, size, fps, frames_write, times_write),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(frames_write, times_write),
-                start_new_session=True,
-            )
-        finally:
-            os.close(frames_write)
-            os.close(times_write)
-        assert process.stdout is not None
-        assert process.stderr is not None
-        drains = [
-            _Drain(_read_tiny, process.stdout, (luma, sample)),
-            _Drain(_read_times, lines, times),
-            _Drain(_read_errors, process.stderr, errors),
-        ]
-        late = threading.Event()
-        timer = threading.Timer(deadline_s, lambda: (late.set(), _kill(process)))
-        timer.start()
-        try:
-            stored = _read_frames(frames, size, store)
-            for drain in drains:
-                drain.finish()
-            process.wait()
-        finally:
-            timer.cancel()
-            _kill(process)
-            process.wait()
-            for drain in drains:
-                drain.join()
-            process.stdout.close()
-            process.stderr.close()
-    if late.is_set():
-        raise Unusable("decode", "deadline", f"not decoded within {deadline_s:.0f} s")
-    measures = luma.measures()
-    count = min(len(measures), len(times))
-    if stored == 0 or count == 0:
-        raise Unusable("decode", "undecodable", errors.text or "no frame could be decoded")
-    return Decoded(measures[:count], np.asarray(times[:count]), stored, errors.lines, errors.text, sample)
+    found = _Records()
+    small = _Tiny(tiny)
+    # after a jump, ffmpeg takes the end of the video for later than it is, and repeats the last frame until then
+    end = task.stop if task.stop is not None else task.end
+    last = None if task.start is None else task.number(end) - task.number(task.start)
+    frames = _Frames(task.size, store, last, with_header=backend == "pyav")
+    if backend == "pyav":
+        ended = run_child(
+            path,
+            lambda file, records, stored: _pyav_command(task, file, records, stored),
+            limits,
+            tiny=small.read,
+            records=found.read_pyav,
+            frames=frames.read,
+        )
+        if ended.status != 0:
+            raise Crashed(f"PyAV's process ended with {ended.status}: {ended.errors}")
+    else:
+        ended = run_child(
+            path,
+            lambda file, records, stored: ffmpeg_command(task, file, records, stored),
+            limits,
+            tiny=small.read,
+            records=found.read_ffmpeg,
+            frames=frames.read,
+            is_error=is_error,
+        )
+        if ended.status < 0:
+            raise Crashed(f"ffmpeg was ended by signal {-ended.status}: {ended.errors}")
+    decoded = _judge(task, found, min(small.count, len(found.ticks)), frames.count, ended)
+    tiny.truncate(len(decoded.ticks) * FRAME_BYTES)
+    return distrusted(decoded) if backend == "ffmpeg" and (ended.status or ended.error_lines) else decoded
 
 
-def binary() -> str:
-    """The ffmpeg that the settings ask for. Raises SSTrackError where there is none."""
-    if settings().ffmpeg == "bundled":
-        return imageio_ffmpeg.get_ffmpeg_exe()
-    found = shutil.which("ffmpeg")
-    if found is None:
-        raise SSTrackError("SSTRACK_FFMPEG is 'system' but no ffmpeg is on the PATH; install one or set 'bundled'.")
-    return found
+def distrusted(decoded: Decoded) -> Decoded:
+    """What was decoded, all of it taken for damaged."""
+    return replace(decoded, corrupt=np.ones(len(decoded.ticks), np.bool_))
 
 
-def _command(path: Path, stream: int, size: tuple[int, int], fps: Fraction, frames: int, times: int) -> list[str]:
-    video = ffmpeg.input(str(path), threads=1, protocol_whitelist=PROTOCOLS, format_whitelist=CONTAINERS)
-    tiny, stored = (video[str(stream)].filter_multi_output("split")[branch] for branch in (0, 1))
-    tiny = tiny.filter("scale", TINY_W, TINY_H, flags="area").filter("format", "gray")
-    # `print` writes the time of frames that carry a tag only, so each gets one
-    tiny = tiny.filter("metadata", mode="add", key="k", value=1)
-    tiny = tiny.filter("metadata", mode="print", file=f"pipe:{times}")
-    stored = stored.filter("fps", fps=f"{fps.numerator}/{fps.denominator}")
-    stored = stored.filter("scale", *size, flags="bilinear", out_range="full", out_color_matrix="bt601")
-    stored = stored.filter("format", "yuv420p")
-    outputs = ffmpeg.merge_outputs(
-        ffmpeg.output(tiny, "pipe:1", format="rawvideo", fps_mode="passthrough"),
-        ffmpeg.output(stored, f"pipe:{frames}", format="rawvideo", fps_mode="passthrough"),
-    )
-    quiet = outputs.global_args("-nostdin", "-nostats", "-hide_banner", "-v", "error", "-filter_complex_threads", "1")
-    return quiet.compile(cmd=binary())
+def _judge(task: DecodeTask, found: "_Records", count: int, stored: int, ended: Ended) -> Decoded:
+    ticks = np.maximum.accumulate(np.array(found.ticks[:count], np.int64))
+    raw = np.array(found.raw[:count], np.int64)
+    corrupt = np.array(found.corrupt[:count], np.bool_)
+    inside = np.ones(count, np.bool_) if task.stop is None else ticks < task.stop
+    if not inside.any() or stored == 0:
+        raise Unusable("decode", "undecodable", ended.errors or "no frame could be decoded")
+    times, key = np.array(found.packet_times, np.int64), np.array(found.packet_key, np.bool_)
+    failed = np.array(found.packet_errors, np.int64) > 0
+    shown = np.isin(times, raw)
+    bad = failed | np.isin(times, raw[corrupt & (raw != NO_TIME)])
+    corrupt |= np.isin(raw, times[damaged_packets(times, key, bad) & (times != NO_TIME)])
+    wanted = (times != NO_TIME) & ~shown
+    if task.start is not None:
+        wanted &= times >= task.start
+    if task.stop is not None:
+        wanted &= times < task.stop
+    missing = times[wanted] if (raw != NO_TIME).any() else times[:0]
+    return Decoded(ticks[inside], corrupt[inside], np.sort(missing), stored, ended.error_lines, ended.errors)
 
 
-class _Drain(threading.Thread):
-    """Runs `read(stream, sink)` to the stream's end; `finish` waits for that and raises what it raised."""
-
-    def __init__(self, read: Callable[..., None], stream: IO[bytes], sink: object) -> None:
-        super().__init__(daemon=True)
-        self._work = (read, stream, sink)
-        self._error: BaseException | None = None
-        self.start()
-
-    def run(self) -> None:
-        read, stream, sink = self._work
-        try:
-            read(stream, sink)
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-            self._error = error
-
-    def finish(self) -> None:
-        self.join()
-        if self._error is not None:
-            raise self._error
+def _pyav_command(task: DecodeTask, file: int, records: int, frames: int) -> list[str]:
+    start = task.start if task.seek else None
+    order = {
+        **asdict(task),
+        "url": f"file:/dev/fd/{file}",
+        "options": OPTIONS,
+        "records": records,
+        "frames": frames,
+        "tick": max(1, round(1 / (task.rate * task.time_base))),
+        "seek": None if start is None else start - round(_SEEK_BACK_S / task.time_base),
+        "upright": task.upright,
+        "tiny": task.tiny,
+        "stored": task.stored,
+    }
+    return [sys.executable, "-I", pyav_child.__file__, json.dumps(order, default=str)]
 
 
-class _Errors:
-    """ffmpeg's error lines: their number and the last few, so that a broken file cannot fill the memory."""
+class _Records:
+    """What a decoder says of packets, in decoding order, and of frames, in showing order."""
 
     def __init__(self) -> None:
-        self.lines = 0
-        self._last: deque[str] = deque(maxlen=3)
+        self.ticks, self.raw, self.corrupt = array("q"), array("q"), array("b")
+        self.packet_times, self.packet_key, self.packet_errors = array("q"), array("b"), array("l")
 
-    def add(self, line: str) -> None:
-        self.lines += 1
-        self._last.append(line[:200])
+    def read_pyav(self, stream: IO[bytes]) -> None:
+        for line in stream:
+            kind, *values = line.split()
+            if kind == b"f":
+                self.ticks.append(int(values[0]))
+                self.raw.append(_tick(values[1]))
+                self.corrupt.append(int(values[2]))
+            else:
+                self.packet_times.append(_tick(values[0]))
+                self.packet_key.append(int(values[1]))
+                self.packet_errors.append(int(values[2]))
+
+    def read_ffmpeg(self, stream: IO[bytes]) -> None:
+        for line in stream:
+            _, found, rest = line.partition(b" pts:")
+            if found:
+                self.ticks.append(int(rest.split(None, 1)[0]))
+                self.raw.append(NO_TIME)
+                self.corrupt.append(0)
+
+
+def _tick(word: bytes) -> int:
+    return NO_TIME if word == b"None" else int(word)
+
+
+class _Tiny:
+    """Copies tiny frames to a file and counts them."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._bytes = file, 0
+
+    def read(self, stream: IO[bytes]) -> None:
+        while data := stream.read(FRAME_BYTES * 64):
+            self._file.write(data)
+            self._bytes += len(data)
 
     @property
-    def text(self) -> str:
-        return "; ".join(self._last)
+    def count(self) -> int:
+        return self._bytes // FRAME_BYTES
 
 
-def _read_frames(stream: IO[bytes], size: tuple[int, int], store: Callable[[Planes], None]) -> int:
-    width, height = size
-    luma, chroma = width * height, (width // 2) * (height // 2)
-    count = 0
-    while len(data := stream.read(luma + 2 * chroma)) == luma + 2 * chroma:
-        flat = np.frombuffer(data, np.uint8)
-        half = (height // 2, width // 2)
-        y, u, v = flat[:luma], flat[luma : luma + chroma], flat[luma + chroma :]
-        store((y.reshape(height, width), u.reshape(half), v.reshape(half)))
-        count += 1
-    return count
+class _Frames:
+    """Hands stored frames on, at most `most`; what a segment shows past its end is read and dropped."""
 
+    def __init__(
+        self, size: tuple[int, int], store: Callable[[Planes], None], most: int | None, with_header: bool
+    ) -> None:
+        self._size, self._store, self._most, self._header = size, store, most, with_header
+        self.count = 0
 
-def _read_tiny(stream: IO[bytes], sinks: tuple[LumaTrack, TinySample]) -> None:
-    frame = TINY_H * TINY_W
-    while data := stream.read(frame * _CHUNK):
-        count = len(data) // frame
-        for sink in sinks:
-            sink.add(np.frombuffer(data, np.uint8, count * frame).reshape(count, TINY_H, TINY_W))
-
-
-def _read_times(stream: IO[bytes], times: list[float]) -> None:
-    for line in stream:
-        _, found, time = line.partition(b"pts_time:")
-        if found:
-            times.append(float(time))
-
-
-def _read_errors(stream: IO[bytes], errors: _Errors) -> None:
-    while line := stream.readline(4096):
-        errors.add(line.decode(errors="replace").strip())
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    def read(self, stream: IO[bytes]) -> None:
+        width, height = self._size
+        steps = (width, width // 2, width // 2)
+        if self._header:
+            head = stream.read(12)
+            if len(head) < 12:
+                return
+            steps = struct.unpack("<3i", head)
+        shapes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
+        sizes = [shape[0] * step for shape, step in zip(shapes, steps, strict=True)]
+        buffer = bytearray(sum(sizes))
+        ends = np.cumsum(sizes)
+        flat = np.frombuffer(buffer, np.uint8)
+        y, u, v = (
+            flat[end - size : end].reshape(shape[0], step)[:, : shape[1]]
+            for end, size, shape, step in zip(ends, sizes, shapes, steps, strict=True)
+        )
+        while stream.readinto(buffer) == len(buffer):  # type: ignore[attr-defined]  # a buffered reader fills it
+            if self._most is None or self.count < self._most:
+                self._store((y, u, v))
+                self.count += 1

@@ -13,6 +13,8 @@ class RunLimits(BaseModel):
 
     deadline_factor: float = Field(default=4.0, gt=0, le=1000)
     """Decoding may take a minute plus this many times the length of the video."""
+    segment_seconds: float = Field(default=120.0, ge=1)
+    """Longer videos can be decoded in parts of about this length, by several workers, to the same result."""
     fetch_mib_s: float = Field(default=0.5, gt=0, le=10_000)
     """Reading or fetching a source may take a minute plus its size divided by this rate in MiB per second."""
     memory_mib: float = Field(default=1500.0, ge=200, le=1_000_000)
@@ -28,6 +30,11 @@ class RunLimits(BaseModel):
     max_failed_share: float = Field(default=0.5, ge=0, le=1)
     """The run fails without publishing where more than this share of its new sources could not be reached or killed
     their workers. Damaged and unsuitable videos do not count: they are dropped with a reason."""
+
+    @property
+    def decoder_bytes(self) -> int:
+        """Memory that a decoder may hold: what its worker, which holds some 200 MiB itself, leaves of the limit."""
+        return int(max(100.0, self.memory_mib - 200) * 2**20)
 
     def deadline(self, stage: str, amount: float) -> float:
         """Seconds that a stage may take on a video of `amount` bytes (stages of BYTE_STAGES) or seconds (all others).

@@ -29,7 +29,8 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """One row of the sources table. `frames_decoded` below `frames_expected` says how much of the video is lost."""
+    """One row of the sources table. `frames_decoded` below `frames_expected` says how much of the video is lost,
+    `frames_corrupt` how many of those decoded are damaged or predicted from damaged ones."""
 
     source_id: str
     source_uri: str
@@ -43,6 +44,7 @@ class SourceRecord:
     seconds: float = 0.0
     frames_expected: int = 0
     frames_decoded: int = 0
+    frames_corrupt: int = 0
     error_lines: int = 0
     clips: int = 0
     uris: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """What a file claims to be, without decoding more than one frame: container, size, rate, length, frames to expect."""
 
 import logging
+from array import array
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,16 +13,34 @@ import av.video
 from av.stream import Disposition
 
 from pipelines import storage
-from pipelines.frames import CONTAINERS, PROTOCOLS
+from pipelines.frames import CONTAINERS
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.reject import Unusable
 
 log = logging.getLogger(__name__)
 
+OPTIONS = {
+    "format_whitelist": CONTAINERS,
+    "protocol_whitelist": "file",
+    "probesize": str(8 << 20),
+    "analyzeduration": str(10_000_000),
+    "max_streams": "64",
+}
+"""How demuxers are opened, by every backend: containers that name no other file, and bounds on what guessing reads."""
+_MOST_PACKETS_A_SECOND = 300
+_INDEXED = {"mp4", "matroska"}
+"""Containers whose index makes jumping exact."""
+
 
 @dataclass(frozen=True)
 class Probe:
-    """One video stream: `width` and `height` as shown (rotated, square pixels), `packets` frames to be shown."""
+    """One video stream: `width` and `height` as shown (rotated, square pixels), `packets` frames in the file.
+
+    `edited_out` of them are not to be shown, as the file's edit list says. `rotation` in degrees counter-clockwise
+    turns decoded frames upright; `origin` is the file's second 0 in ticks of `time_base`, and
+    `end` its last frame's end; `keyframes` are ticks at
+    which decoding may begin, ascending, empty where the container has no index.
+    """
 
     stream: int
     container: str
@@ -31,6 +50,12 @@ class Probe:
     fps: Fraction
     seconds: float
     packets: int
+    edited_out: int
+    rotation: int
+    time_base: Fraction
+    origin: int
+    end: int
+    keyframes: array
 
 
 def probe(path: Path, config: IngestConfig) -> Probe:
@@ -42,7 +67,8 @@ def probe(path: Path, config: IngestConfig) -> Probe:
     if size > config.max_mib * 2**20:
         raise Unusable("probe", "file_too_large", f"{size} bytes, the limit is {config.max_mib:g} MiB")
     try:
-        with av.open(str(path), options={"format_whitelist": CONTAINERS, "protocol_whitelist": PROTOCOLS}) as container:
+        # by descriptor, so that no name is ever read as a pattern, a protocol or an option
+        with path.open("rb") as file, av.open(f"file:/dev/fd/{file.fileno()}", options=OPTIONS) as container:
             return _read(container, config)
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
         raise Unusable("probe", "not_a_video", str(error)) from error
@@ -56,18 +82,39 @@ def _read(container: av.container.InputContainer, config: IngestConfig) -> Probe
     codec.thread_count = 1
     if codec.width * codec.height > config.max_pixels:
         raise Unusable("probe", "frame_too_large", f"{codec.width}x{codec.height}, limit {config.max_pixels} pixels")
-    rotation, packets, last = _scan(container, stream)
     fps = stream.average_rate or stream.guessed_rate or Fraction(25)
-    seconds = max(_seconds(container, stream), last, float(packets / fps) if packets else 0.0)
+    scan = _scan(container, stream, round(config.max_seconds * _MOST_PACKETS_A_SECOND))
+    stated = _seconds(container, stream)
+    seconds = max(stated, scan.last, float(scan.packets / fps) if scan.packets else 0.0)
     if seconds > config.max_seconds:
         raise Unusable("probe", "too_long", f"{seconds:.0f} s, the limit is {config.max_seconds:g} s")
     aspect = stream.sample_aspect_ratio or Fraction(1)
     width, height = (round(codec.width * aspect) if Fraction(1, 4) < aspect < 4 else codec.width), codec.height
+    rotation = round(scan.rotation / 90) % 4 * 90
     if rotation % 180 == 90:
         width, height = height, width
     if min(width, height) < config.min_side:
         raise Unusable("probe", "too_small", f"{width}x{height}, the smallest usable side is {config.min_side}")
-    return Probe(stream.index, container.format.name, codec.name, width, height, fps, seconds, packets)
+    time_base = stream.time_base or Fraction(1, 1000)
+    # a header's count is worth more than what was read only where the file ends before its stated length
+    short = scan.last < stated - 1.5 / float(fps)
+    packets = max(scan.packets, stream.frames) if short else scan.packets
+    return Probe(
+        stream=stream.index,
+        container=container.format.name,
+        codec=codec.name,
+        width=width,
+        height=height,
+        fps=fps,
+        seconds=seconds,
+        packets=packets,
+        edited_out=scan.edited_out,
+        rotation=rotation,
+        time_base=time_base,
+        origin=round(Fraction(container.start_time or 0, av.time_base) / time_base),
+        end=scan.end,
+        keyframes=scan.keyframes if _INDEXED & set(container.format.name.split(",")) else array("q"),
+    )
 
 
 def _pick(container: av.container.InputContainer) -> av.video.VideoStream:
@@ -78,23 +125,40 @@ def _pick(container: av.container.InputContainer) -> av.video.VideoStream:
     return shown[0]
 
 
-def _scan(container: av.container.InputContainer, stream: av.video.VideoStream) -> tuple[int, int, float]:
-    """Rotation of the first frame in degrees, number of frames that should be shown, end of the last one in seconds."""
+@dataclass(frozen=True)
+class _Scan:
+    rotation: int
+    packets: int
+    edited_out: int
+    last: float
+    end: int
+    keyframes: array
+
+
+def _scan(container: av.container.InputContainer, stream: av.video.VideoStream, most: int) -> _Scan:
+    """Rotation of the first frame in degrees, number of frames, how many of them are not to be shown, end of the last
+    one in seconds and in ticks, ticks of keyframes."""
     rotation: int | None = None
-    packets, last = 0, 0.0
+    packets = edited_out = last = 0
+    keyframes = array("q")
     try:
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
-            packets += not packet.is_discard
-            if packet.pts is not None and packet.time_base is not None:
-                last = max(last, float(packet.pts * packet.time_base))
+            packets += 1
+            edited_out += packet.is_discard
+            if packets > most:
+                raise Unusable("probe", "too_many_frames", f"more than {most} of them")
+            if packet.pts is not None:
+                last = max(last, packet.pts + (packet.duration or 0))
+                if packet.is_keyframe:
+                    keyframes.append(packet.pts)
             if rotation is None:
                 rotation = _first_rotation(packet)
     except av.error.FFmpegError as error:
         log.debug("packets end early: %s", error)  # the decoder's count tells how much is lost
-    first = float((stream.start_time or 0) * (stream.time_base or 0))
-    return rotation or 0, max(packets, stream.frames), last - first
+    length = (last - (stream.start_time or 0)) * float(stream.time_base or 0)
+    return _Scan(rotation or 0, packets, edited_out, length, last, keyframes)
 
 
 def _first_rotation(packet: av.Packet) -> int | None:

@@ -53,7 +53,10 @@ SOURCES = pa.schema(
         ("height", pa.int32()),
         ("fps", pa.float64()),
         ("seconds", pa.float64()),
-        *((name, pa.int64()) for name in ("frames_expected", "frames_decoded", "error_lines", "clips")),
+        *(
+            (name, pa.int64())
+            for name in ("frames_expected", "frames_decoded", "frames_corrupt", "error_lines", "clips")
+        ),
         ("uris", pa.list_(pa.string())),
         ("versions", pa.list_(pa.string())),
     ]

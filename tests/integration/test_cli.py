@@ -19,20 +19,9 @@ def sstrack(*words: object, cwd: Path, work: Path) -> subprocess.CompletedProces
     )
 
 
-def test_track_and_evaluate_take_relative_paths_and_print_one_json_object(tmp_path: Path, work: Path):
+def test_evaluate_takes_relative_paths_and_prints_one_json_object(tmp_path: Path, work: Path):
     write_package(tmp_path / "package")
     write_sequences(tmp_path / "root", {"one": 4, "two": 3})
-    words = ("--box", "10,20,24,24", "--model", "package", "--out", "boxes.txt", "--render", "out.mp4", "--json")
-    tracked = sstrack("track", "root/one", *words, cwd=tmp_path, work=work)
-    assert tracked.returncode == 0, tracked.stderr
-    assert json.loads(tracked.stdout)["frames"] == 4
-    lines = (tmp_path / "boxes.txt").read_text().splitlines()
-    assert len(lines) == 4
-    assert [float(word) for word in lines[0].split(",")] == [10, 20, 24, 24]
-    from_video = sstrack(
-        "track", "out.mp4", "--box", "10,20,24,24", "--model", "package", "--json", cwd=tmp_path, work=work
-    )
-    assert json.loads(from_video.stdout)["frames"] == 4, from_video.stderr
     words = ("--model", "package", "--root", "root", "--out", "results", "--workers", 0, "--json")
     evaluated = sstrack("evaluate", *words, cwd=tmp_path, work=work)
     assert evaluated.returncode == 0, evaluated.stderr

@@ -3,26 +3,32 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import time
 from pathlib import Path
 
 import av
 import numpy as np
+import pyarrow as pa
 import pytest
 import simplejpeg
 
+from pipelines import storage
 from pipelines.dataset.compact import compact
 from pipelines.dataset.export import export
 from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import load_manifest, read_clips
 from pipelines.dataset.prune import prune
 from pipelines.dataset.rebuild import rebuild_index
+from pipelines.dataset.tars import index_uri
 from pipelines.dataset.verify import verify
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
 from sstrack.recipes import DataConfig
+from tests.s3 import S3Server
 
 SMALL = IngestConfig(long_side=160, min_frames=10, max_frames=25, shard_mib=0.3)
 CONFIG = DataConfig(group_size=2, groups=1, n_search=2)
@@ -224,3 +230,60 @@ def test_the_same_videos_in_another_folder_give_the_same_shards_clips_and_data_d
     assert one.digest != two.digest
     assert (one.data_digest, one.shards, one.clips_table) == (two.data_digest, two.shards, two.clips_table)
     assert str(real_videos).encode() not in b"".join(path.read_bytes() for path in (original / "shards").iterdir())
+
+
+def test_all_of_it_works_on_s3_too(original: Path, s3_server: S3Server, work: Path, tmp_path: Path) -> None:
+    dataset = s3_server.url("care", "dataset")
+    for path in original.rglob("*"):
+        if path.is_file():
+            storage.write_atomic(storage.join(dataset, str(path.relative_to(original))), path.read_bytes())
+    assert verify(dataset).problems == []
+    assert compact(dataset, shard_mib=2.0)["published"]
+    local = tmp_path / "local"
+    shutil.copytree(original, local)
+    assert load_manifest(dataset).digest == compact(str(local), shard_mib=2.0)["manifest"]
+    parent = load_manifest(dataset, load_manifest(dataset).parent)
+    storage.delete([index_uri(dataset, parent.shards[0].sha256)])
+    assert rebuild_index(dataset, parent.digest)["written"] == 1
+    storage.write_atomic(storage.join(dataset, "_state", "packs", "left.pack"), b"x")
+    assert prune(dataset, hours=0, keep=1).manifests == 2
+    assert not storage.exists(storage.join(dataset, "_state"))
+    assert verify(dataset).problems == []
+    assert export(dataset, tmp_path / "out", "frames", most=2)["written"] == 2
+    shard = next(uri for uri in storage.list_files(dataset) if uri.endswith(".tar"))
+    storage.write_atomic(shard, storage.read_bytes(shard)[:-512])
+    assert any("do not match its name" in line for line in verify(dataset).problems)
+
+
+def test_the_command_says_what_is_wrong_and_ends_with_one(dataset: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        sstrack = str(Path(sys.executable).with_name("sstrack"))
+        return subprocess.run([sstrack, "dataset", *words], capture_output=True, text=True, timeout=120)
+
+    whole = run("verify", str(dataset), "--json")
+    assert (whole.returncode, json.loads(whole.stdout)["whole"]) == (0, True), whole.stderr
+    next((dataset / "shards").glob("*.idx")).unlink()
+    torn = run("verify", str(dataset), "--json")
+    assert torn.returncode == 1
+    [problem] = json.loads(torn.stdout)["problems"]
+    assert "has no index" in problem and "Traceback" not in torn.stderr
+    assert "has no index" in run("verify", str(dataset)).stdout
+    mended = run("rebuild-index", str(dataset), "--json")
+    assert json.loads(mended.stdout)["written"] == 1
+    assert run("export", str(dataset), "--out", str(dataset.parent / "out"), "--clips", "1").returncode == 0
+    assert len(list((dataset.parent / "out").glob("*.mp4"))) == 1
+    nothing = run("compact", str(dataset.parent / "nowhere"))
+    assert nothing.returncode == 1 and "holds no published dataset" in nothing.stderr
+    assert not (dataset.parent / "nowhere").exists()
+
+
+def test_a_clip_id_that_is_no_file_name_is_refused(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = read_clips(str(dataset), load_manifest(str(dataset)))
+    names = ["../../escaped", *clips["clip_id"].to_pylist()[1:]]
+    evil = clips.set_column(0, "clip_id", pa.array(names, pa.string()))
+    monkeypatch.setattr("pipelines.dataset.export.read_clips", lambda *_: evil)
+    with pytest.raises(SSTrackError, match="no safe file name"):
+        export(str(dataset), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -13,7 +13,6 @@ from sstrack.clips.overlay import overlay_share
 from sstrack.clips.quality import SCORES, VERDICTS, Limits, clip_scores, span_scores, verdicts
 from sstrack.clips.sharpness import sharpness
 from sstrack.clips.stills import stillness
-from sstrack.clips.thumbnails import TinySample
 
 LIMITS = Limits(
     min_frames=10,
@@ -172,22 +171,6 @@ def test_a_frame_around_a_moving_picture_counts_with_its_area() -> None:
     moving[:, :20] = moving[:, -20:] = 70
     moving[:, :, :30] = moving[:, :, -30:] = 70
     assert overlay_share(moving) == pytest.approx(1 - 140 * 260 / (180 * 320), abs=0.03)
-
-
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=10), st.integers(1, 7))
-def test_the_sample_of_tiny_frames_gives_the_nearest_kept_one(pieces: list[int], stride: int) -> None:
-    count = sum(pieces)
-    frames = np.arange(count, dtype=np.uint8)[:, None, None]
-    sample = TinySample(stride)
-    for piece in np.split(frames, np.cumsum(pieces)[:-1]):
-        sample.add(piece)
-    times = 7.0 + np.arange(count) / 30
-    wanted = np.array([0.0, 7.0, 7.0 + count / 60, 1e9])
-    found = sample.at(times, wanted)[:, 0, 0].astype(int)
-    kept = np.arange(0, count, stride)
-    for time, number in zip(wanted, found, strict=True):
-        assert number in kept
-        assert abs(times[number] - time) == pytest.approx(np.abs(times[kept] - time).min())
 
 
 def test_limits_are_what_a_clip_is_measured_by() -> None:

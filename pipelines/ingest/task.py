@@ -1,0 +1,79 @@
+"""What a decoder is asked to do, and the filters that do it: the same words for both backends, so that they agree."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+TINY_H, TINY_W = 27, 48
+_ROWS_PER_TINY = 4
+_ROTATIONS: dict[int, tuple[tuple[str, dict[str, Any]], ...]] = {
+    0: (),
+    90: (("transpose", {"dir": "cclock"}),),
+    180: (("hflip", {}), ("vflip", {})),
+    270: (("transpose", {"dir": "clock"}),),
+}
+
+Filter = tuple[str, dict[str, Any]]
+Chain = tuple[Filter, ...]
+
+
+@dataclass(frozen=True)
+class DecodeTask:
+    """One pass over stream number `stream` of an open file.
+
+    Attributes:
+        time_base: seconds per tick of the stream; all times below and in the answer are ticks.
+        rate: frames per second that the container states, to guess the time of a frame that carries none.
+        rotation: degrees counter-clockwise, a multiple of 90, by which frames are turned to stand upright.
+        height: of upright frames.
+        size: width and height of stored frames; `fps`: how many of them a second.
+        start, stop: a segment: frames from `start`, which is a keyframe, to before `stop`; None is the file's end.
+        end: when the last frame of the video goes.
+        seek: whether to jump to `start` rather than to decode up to it.
+        max_pixels: a frame with more is refused by the decoder, also where a stream grows in its course.
+    """
+
+    stream: int
+    time_base: Fraction
+    rate: Fraction
+    rotation: int
+    height: int
+    size: tuple[int, int]
+    fps: Fraction
+    max_pixels: int
+    end: int
+    start: int | None = None
+    stop: int | None = None
+    seek: bool = True
+
+    @property
+    def upright(self) -> Chain:
+        """Filters that all frames pass first."""
+        return _ROTATIONS[self.rotation]
+
+    @property
+    def tiny(self) -> Chain:
+        """Filters that make a tiny luma frame of every frame.
+
+        Taking every other row is free of copies (`field`) and leaves enough of them for a mean: 0.06 instead of
+        0.21 ms for a 720p frame.
+        """
+        halvings = max(0, (self.height // (_ROWS_PER_TINY * TINY_H)).bit_length() - 1)
+        rows: Chain = (("field", {"type": "top"}),) * halvings
+        return (*rows, ("scale", {"w": TINY_W, "h": TINY_H, "flags": "area"}), ("format", {"pix_fmts": "gray"}))
+
+    @property
+    def stored(self) -> Chain:
+        """Filters that make the frames to be stored: full-range BT.601 YUV 4:2:0, which is what JPEG holds."""
+        width, height = self.size
+        return (
+            ("fps", {"fps": f"{self.fps.numerator}/{self.fps.denominator}"}),
+            ("scale", {"w": width, "h": height, "flags": "bilinear", "out_range": "full", "out_color_matrix": "bt601"}),
+            ("format", {"pix_fmts": "yuv420p"}),
+        )
+
+    def number(self, tick: int) -> int:
+        """Number of the stored frame that first shows what appears at `tick`: nearest, halves away from zero."""
+        exact = abs(tick) * self.time_base * self.fps
+        whole = (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+        return whole if tick >= 0 else -whole

@@ -1,0 +1,105 @@
+"""Long videos in segments: joined, they are what one pass gives, whatever the order of work, damage included."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipelines import storage
+from pipelines.ingest import segments
+from pipelines.ingest.clip_job import process_source
+from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.ffmpeg_command import binary
+from pipelines.ingest.pack import Pack, read_pack
+from pipelines.ingest.probe import probe
+from pipelines.ingest.workspace import Workspace
+from tests.factories import local_source
+
+CONFIG = IngestConfig(long_side=128, min_frames=10, segment_seconds=2)
+
+
+@pytest.fixture(scope="module")
+def film(real_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten real seconds with cuts, as H.264 with open groups of pictures at uneven distances, from second 3 on."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    options = ["-preset", "veryfast", "-x264-params", "open-gop=1:keyint=40:bframes=3", "-output_ts_offset", "3"]
+    source = ["-ss", "1", "-t", "10", "-i", str(real_videos / "people_768f.mp4")]
+    subprocess.run([binary(), "-nostdin", "-v", "error", *source, "-an", "-c:v", "libx264", *options, path], check=True)
+    return path
+
+
+def whole(path: Path, config: IngestConfig, folder: Path) -> Pack:
+    return read_pack(process_source(local_source(path), config, Workspace.of(str(folder))))
+
+
+def in_segments(path: Path, config: IngestConfig, folder: Path) -> Pack:
+    source, space = local_source(path), Workspace.of(str(folder))
+    planned = segments.plan(probe(path, config), config)
+    assert len(planned) >= 3
+    for segment in planned[::-1]:
+        segments.process_segment(source, config, space, segment)
+    uri = segments.join_segments(source, config, space, planned)
+    assert storage.list_files(space.packs) == [uri]
+    return read_pack(uri)
+
+
+def pictures(pack: Pack) -> list[list[bytes]]:
+    return [[storage.read_range(pack.frames, *place) for place in places] for _, places in pack.clips]
+
+
+@pytest.mark.parametrize("backend", ["pyav", "ffmpeg"])
+def test_joined_segments_are_what_one_pass_gives(backend: str, film: Path, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"backend": backend})
+    one, joined = whole(film, config, tmp_path / "one"), in_segments(film, config, tmp_path / "joined")
+    assert len(one.clips) >= 2
+    assert joined.source == one.source
+    assert joined.rejects == one.rejects
+    assert [clip for clip, _ in joined.clips] == [clip for clip, _ in one.clips]
+    assert pictures(joined) == pictures(one)
+
+
+def test_damage_is_the_same_in_segments(film: Path, tmp_path: Path) -> None:
+    data = bytearray(film.read_bytes())
+    middle = data.index(b"mdat") + len(data) // 2
+    data[middle : middle + 60_000] = bytes(60_000)
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(data)
+    one, joined = whole(path, CONFIG, tmp_path / "one"), in_segments(path, CONFIG, tmp_path / "joined")
+    assert any(reject.reason == "corrupt" for reject in one.rejects)
+    assert [clip for clip, _ in joined.clips] == [clip for clip, _ in one.clips]
+    assert pictures(joined) == pictures(one)
+    assert [(r.reason, r.start_s, r.end_s) for r in joined.rejects] == [
+        (r.reason, r.start_s, r.end_s) for r in one.rejects
+    ]
+
+
+def test_a_segment_that_fails_is_a_gap_with_a_reason(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.ingest.reject import Unusable
+
+    source, space = local_source(film), Workspace.of(str(tmp_path))
+    planned = segments.plan(probe(film, CONFIG), CONFIG)
+    decode_part = segments.decode_part
+
+    def fail(path: Path, video: object, config: object, segment: segments.Segment, *files: object) -> object:
+        if segment == planned[1]:
+            raise Unusable("decode", "deadline", "not decoded within 9 s")
+        return decode_part(path, video, config, segment, *files)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(segments, "decode_part", fail)
+    for segment in planned:
+        segments.process_segment(source, CONFIG, space, segment)
+    pack = read_pack(segments.join_segments(source, CONFIG, space, planned))
+    video = probe(film, CONFIG)
+    start, stop = ((tick - video.origin) * float(video.time_base) for tick in (planned[1].start, planned[1].stop))  # type: ignore[operator]
+    assert pack.clips
+    assert not any(clip.start_s < stop - 0.1 and clip.end_s > start + 0.1 for clip, _ in pack.clips)
+    [gap] = [reject for reject in pack.rejects if reject.reason == "corrupt"]
+    assert gap.start_s == pytest.approx(start, abs=0.2)
+    assert gap.end_s == pytest.approx(stop, abs=0.2)
+
+
+def test_short_videos_and_containers_without_an_index_are_one_segment(real_videos: Path, film: Path) -> None:
+    assert len(segments.plan(probe(real_videos / "big_buck_bunny.mpg", CONFIG), CONFIG)) == 1
+    assert segments.plan(probe(film, IngestConfig()), IngestConfig()) == (segments.Segment(None, None),)
