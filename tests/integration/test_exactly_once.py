@@ -187,7 +187,7 @@ def test_killed_at_random_points_again_and_again(
     start(None, sources, str(tmp_path / "timed"), workers=2).join()
     whole = time.monotonic() - begun
     kills = rounds = 0
-    while kills < 40:
+    while kills < 25:
         rounds += 1
         dataset = s3_server.url("soak", str(rounds)) if rounds % 2 else str(tmp_path / f"dataset-{rounds}")
         while True:
