@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.children import fork_supervised
-from flows.commands import judging, score, track
+from flows.commands import dataset, score, track
 from flows.commands.ingest import ingest
 from flows.console import absolute_model, guarded, parse_settings, progress_bar, reporting
 
@@ -21,12 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-dataset_app = typer.Typer(help="Look at a dataset.", no_args_is_help=True)
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
-app.add_typer(dataset_app, name="dataset")
-score.add_to(app)
-judging.add_to(dataset_app)
 app.add_typer(models_app, name="models")
+dataset.add_to(app)
+score.add_to(app)
 track.add_to(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]

@@ -12,6 +12,8 @@ from pipelines.errors import SSTrackError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
+"""Of disks without hard links (exFAT, some network shares): there a rename has to do."""
 _NOT_A_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
 
@@ -63,11 +65,15 @@ def keep_if_absent(draft: Path, path: Path) -> bool:
         except FileExistsError:
             return False
         except OSError as error:
-            if error.errno != errno.EXDEV:
+            if error.errno == errno.EXDEV:
+                return _copy_beside(draft, path)
+            if error.errno not in _NO_LINKS:
                 raise
-            return _copy_beside(draft, path)
+            if path.exists():
+                return False
+            draft.replace(path)
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
         sync_folder(path.parent)
     return True
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from pipelines.errors import SSTrackError
-from pipelines.s3_errors import is_lost_race, is_missing, is_transient, refusal
+from pipelines.s3_errors import is_broken_answer, is_lost_race, is_missing, refusal
 
 PART = 16 << 20
 """Bytes of one part of a multipart upload or a parallel download."""
 _PARALLEL = 4
+_PATIENCE_S = 15
 _MOST_PARTS = 10_000
 _LISTED_AT_ONCE = 16
 
@@ -219,15 +220,15 @@ def abort_uploads(uri: str, before: datetime) -> int:
 async def _get(client: Any, **what: str) -> bytes:
     """A whole answer; a connection that breaks in its middle is tried again, which the client itself does not do."""
     for attempt in range(1, _attempts() + 1):
+        answer = await client.get_object(**what)
         try:
-            answer = await client.get_object(**what)
             async with answer["Body"] as body:
                 data = await body.read()
             if len(data) != answer["ContentLength"]:
                 raise EOFError(f"{len(data)} of {answer['ContentLength']} bytes came")
             return data
         except Exception as error:
-            if attempt == _attempts() or not is_transient(error):
+            if attempt == _attempts() or not is_broken_answer(error):
                 raise
             await asyncio.sleep(random.uniform(0, min(2**attempt, 20)) / 4)  # noqa: S311 - no secret
     raise AssertionError("no attempt was made")
@@ -323,8 +324,8 @@ def _filesystem(process: int, environment: tuple[tuple[str, str], ...]) -> Any:
 
     config: dict[str, Any] = {
         "retries": {"mode": "standard", "total_max_attempts": _attempts()},
-        "connect_timeout": 10,
-        "read_timeout": 60,
+        "connect_timeout": _PATIENCE_S,
+        "read_timeout": 4 * _PATIENCE_S,
         "max_pool_connections": 64,
     }
     named = dict(environment)

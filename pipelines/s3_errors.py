@@ -31,10 +31,8 @@ def is_lost_race(error: BaseException) -> bool:
     return code_of(error) in _LOST
 
 
-def is_transient(error: BaseException) -> bool:
-    """Whether asking again may help: a broken or slow connection, a busy store."""
-    if code := code_of(error):
-        return code in _BUSY
+def is_broken_answer(error: BaseException) -> bool:
+    """Whether an answer ended early or stalled: asking again may help."""
     return isinstance(error, OSError | EOFError) or type(error).__name__ in (
         "ClientPayloadError",
         "ConnectionClosedError",

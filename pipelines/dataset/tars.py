@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines import storage
@@ -47,26 +47,6 @@ def write_shard(dataset: str, samples: Iterable[tuple[str, Sample]], scratch: Pa
     return Shard(sha256, size, len(digests), frames), digests
 
 
-def read_samples(path: Path) -> Iterator[tuple[str, Sample]]:
-    """The clips of a local tar in its order. Raises SSTrackError where it is damaged."""
-    clip_id, sample = "", {}
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                name, _, part = member.name.partition(".")
-                if name != clip_id and sample:
-                    yield clip_id, sample
-                    sample = {}
-                content = tar.extractfile(member)
-                if content is None:
-                    raise SSTrackError(f"{path} holds {member.name}, which is no plain file; restore it from a copy.")
-                clip_id, sample[part] = name, content.read()
-    except tarfile.TarError as error:
-        raise SSTrackError(f"{path} is no whole tar ({error}); restore it from a copy.") from error
-    if sample:
-        yield clip_id, sample
-
-
 def sample_digest(sample: Sample) -> str:
     """Hex sha256 of a clip's members one after the other, in the order of their names, which is that of the tar."""
     digest = hashlib.sha256()
@@ -83,3 +63,58 @@ def shard_uri(dataset: str, sha256: str) -> str:
 def index_uri(dataset: str, sha256: str) -> str:
     """Where a shard's index lies."""
     return storage.join(dataset, "shards", f"{sha256}.idx")
+
+
+class TarReader:
+    """The clips of one shard, local or on S3 (then copied to `scratch` first), in any order."""
+
+    def __init__(self, dataset: str, shard: str, scratch: Path) -> None:
+        """Open a shard. Raises SSTrackError where it cannot be read or is no whole tar."""
+        uri = shard_uri(dataset, shard)
+        self._copy = None if storage.is_local(uri) else scratch / f"{shard}.tar"
+        if self._copy is not None:
+            storage.download(uri, self._copy)
+        self.path = self._copy or storage.local_path(uri)
+        self._members: dict[str, list[tarfile.TarInfo]] = {}
+        with storage.explained(self.path, "read"):
+            self._file = self.path.open("rb")
+            try:
+                with tarfile.open(fileobj=self._file, mode="r:") as tar:
+                    for member in tar:
+                        self._members.setdefault(member.name.partition(".")[0], []).append(member)
+            except (tarfile.TarError, ValueError) as error:
+                self.close()
+                raise SSTrackError(f"{uri} is no whole tar ({error}); restore it from a copy.") from error
+
+    @property
+    def clip_ids(self) -> list[str]:
+        """In the order of the tar."""
+        return list(self._members)
+
+    def members(self, clip_id: str) -> list[tarfile.TarInfo]:
+        """The headers of one clip's members in the order of the tar."""
+        return self._members[clip_id]
+
+    def sample(self, clip_id: str) -> Sample:
+        """One clip. Raises SSTrackError where it is not there, or its bytes end early."""
+        if clip_id not in self._members:
+            raise SSTrackError(f"{self.path} does not hold clip {clip_id}; restore it from a copy.")
+        sample: Sample = {}
+        for member in self._members[clip_id]:
+            self._file.seek(member.offset_data)
+            sample[member.name.partition(".")[2]] = data = self._file.read(member.size)
+            if len(data) != member.size:
+                raise SSTrackError(f"{self.path} ends inside {member.name}; restore it from a copy.")
+        return sample
+
+    def close(self) -> None:
+        """Close the file, and remove the copy if one was made."""
+        self._file.close()
+        if self._copy is not None:
+            self._copy.unlink(missing_ok=True)
+
+    def __enter__(self) -> "TarReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -18,6 +18,11 @@ def local_side(dataset: str) -> Path:
     return settings().work / "datasets" / hashlib.sha256(dataset.rstrip("/").encode()).hexdigest()[:16]
 
 
+def scratch_of(dataset: str) -> Path:
+    """Local folder for drafts of one who holds the dataset; removed by the next holder."""
+    return local_side(dataset) / "_state" / "tmp"
+
+
 @contextmanager
 def writing(dataset: str, doing: str) -> Iterator[None]:
     """Hold the dataset for `doing` ("ingest", "compact") while the block runs, drafts of killed writers removed.

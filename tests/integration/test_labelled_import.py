@@ -1,6 +1,7 @@
 """Labelled sets in five layouts become labelled clips: boxes from 0, at our size and rate, absent frames null."""
 
 import json
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from pipelines.dataset.manifest import load_manifest, read_clips, read_rejects, read_sources
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.refilter import refilter
 from pipelines.ingest.run import ingest
 from sstrack.clips.clip import Clip
 
@@ -220,3 +222,15 @@ def test_the_same_sequence_in_another_folder_is_the_same_source(tmp_path: Path) 
     out = str(tmp_path / "dataset")
     assert ingest([str(tmp_path / "one")], out, SMALL).clips_new == 1
     assert not ingest([str(tmp_path / "two")], out, SMALL).published
+
+
+def test_two_targets_of_one_film_are_two_clips(shared: Path, tmp_path: Path) -> None:
+    film = shared / "data" / "sequences" / "otb" / "Couple"
+    (tmp_path / "Couple").mkdir()
+    (tmp_path / "Couple" / "img").symlink_to(film / "img")
+    shutil.copy(film / "groundtruth_rect.txt", tmp_path / "Couple" / "groundtruth_rect.1.txt")
+    (tmp_path / "Couple" / "groundtruth_rect.2.txt").write_text("11,21,30,40\n" * 140)
+    out = str(tmp_path / "dataset")
+    assert ingest([str(tmp_path / "Couple")], out, IngestConfig(long_side=4096)).rejects == {}
+    assert {clip.boxes[0] for clip in clips(out) if clip.boxes} == {(50, 46, 25, 62), (10, 20, 30, 40)}
+    assert refilter(out, {"min_frames": 60}).clips == 2

@@ -1,7 +1,9 @@
 """Storage on a real S3 server: whole or not there, one winner under conditions, one sentence for each refusal."""
 
 import os
+import socket
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +12,8 @@ import pytest
 
 from pipelines import s3, storage
 from pipelines.errors import SSTrackError
-from tests.s3 import S3Server
+from pipelines.storage import MissingObject
+from tests.s3 import Faults, S3Server, moto_s3
 
 
 @pytest.fixture
@@ -85,3 +88,82 @@ def test_a_failed_large_upload_shows_nothing_and_leaves_no_upload_behind(
         storage.move_if_absent(tmp_path / "draft", uri)
     assert not storage.exists(uri)
     assert s3.abort_uploads(folder, before=datetime.now(UTC) + timedelta(days=1)) == 0
+
+
+@pytest.fixture
+def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[S3Server, Faults]]:
+    with moto_s3() as (server, faults):
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(storage, "_conditions", {})
+        yield server, faults
+
+
+def test_a_store_that_ignores_conditions_is_refused_before_anything_is_written(moto: tuple[S3Server, Faults]) -> None:
+    server, faults = moto
+    uri = server.url("name")
+    faults.ignores_conditions = True
+    with pytest.raises(SSTrackError, match="ignores conditions on writes"):
+        storage.put_if_absent(uri, b"data")
+    with pytest.raises(SSTrackError, match="ignores conditions on writes"):
+        storage.swap(uri, None, b"data")
+    assert storage.list_files(server.url()) == []
+
+
+def test_a_busy_store_is_asked_again_and_one_that_stays_busy_is_an_error(
+    moto: tuple[S3Server, Faults], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, faults = moto
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
+    faults.busy_for = 2
+    storage.write_atomic(server.url("name"), b"data")
+    assert faults.busy_for == 0
+    faults.busy_for = 1000
+    with pytest.raises(SSTrackError, match=r"s3://bucket/name: the store kept failing .* after all retries"):
+        storage.read_bytes(server.url("name"))
+    assert 1000 - faults.busy_for == 3
+    faults.busy_for = 0
+    assert storage.read_bytes(server.url("name")) == b"data"
+
+
+def test_each_refusal_is_one_sentence_that_says_what_to_do(
+    s3_server: S3Server, folder: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+    def refused(words: str, uri: str = folder + "/name") -> None:
+        for work in (storage.read_bytes, storage.list_files):
+            with pytest.raises(SSTrackError, match=words) as caught:
+                work(uri)
+            assert uri in str(caught.value) and "\n" not in str(caught.value)
+
+    with pytest.raises(MissingObject, match=r"there is no such object; check the address"):
+        storage.read_bytes(folder + "/name")
+    refused("there is no bucket no-such-bucket", "s3://no-such-bucket/name")
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "stranger")
+        refused(r"these keys \(.*\).*AWS_ACCESS_KEY_ID")
+    with monkeypatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.delenv(name)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+        patch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+        refused("no keys for S3 were found; set AWS_ACCESS_KEY_ID")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        with monkeypatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+            refused(r"no connection to the store .*check AWS_ENDPOINT_URL")
+            silent.listen()
+            patch.setattr(s3, "_PATIENCE_S", 0.1)
+            patch.setenv("AWS_PROFILE_FOR_THIS_TEST", "slow")  # a client of its own
+            with pytest.raises(SSTrackError, match="did not answer in time"):
+                storage.read_bytes(folder + "/name")
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "no address")
+        refused("no address")
+
+
+def test_other_schemes_are_refused() -> None:
+    with pytest.raises(SSTrackError, match=r"gs:// is not known here"):
+        storage.read_bytes("gs://bucket/name")

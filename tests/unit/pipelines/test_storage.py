@@ -48,3 +48,31 @@ def test_a_disk_that_refuses_is_explained_and_nothing_partial_stays(
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SSTrackError, match="there is no such file"):
         storage.read_bytes(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.ENOTSUP])
+def test_a_finished_file_gets_its_name_on_disks_without_links_and_from_other_disks(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, calls = os.link, []
+
+    def refuse(source: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) == 1:
+            raise OSError(number, os.strerror(number))
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "draft").write_bytes(b"whole")
+    assert storage.move_if_absent(tmp_path / "draft", str(tmp_path / "there" / "final"))
+    assert storage.read_bytes(str(tmp_path / "there" / "final")) == b"whole"
+    assert storage.list_files(str(tmp_path)) == [str(tmp_path / "there" / "final")]
+
+
+def test_a_swap_needs_the_bytes_that_it_names(tmp_path: Path) -> None:
+    uri = storage.join(str(tmp_path), "HEAD")
+    assert not storage.swap(uri, b"old", b"new")
+    assert storage.swap(uri, None, b"old")
+    assert not storage.swap(uri, None, b"new")
+    assert storage.swap(uri, b"old", b"new")
+    assert (storage.read_bytes(uri), storage.list_files(str(tmp_path))) == (b"new", [uri])
