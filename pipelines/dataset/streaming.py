@@ -86,7 +86,7 @@ class StreamLoader:
 
     def groups(self, wanted: Sequence[tuple[int, int]]) -> Iterator[ClipBatch]:
         """The batches of (step, group) pairs in order; each group is read on while its steps follow each other."""
-        streams: dict[int, tuple[int, Iterator[_Ready]]] = {}
+        streams: dict[int, tuple[int, Iterator[tuple[list[_Ready], int]]]] = {}
         ahead: deque[tuple[NDArray[np.uint8], list[Future[Drawn]]]] = deque()
         size = self.config.group_size
         for position in range(len(wanted)):
@@ -98,7 +98,7 @@ class StreamLoader:
                 samples = [next(stream) for _ in range(size)]
                 streams[group] = (step + 1, stream)
                 frames = self._canvases.take()
-                ahead.append((frames, [self._pool.submit(self._paint, samples, i, frames[i]) for i in range(size)]))
+                ahead.append((frames, [self._pool.submit(self._paint, *samples[i], frames[i]) for i in range(size)]))
             yield gather(*ahead.popleft(), self._patience_s, self.dataset)
 
     def close(self) -> None:
@@ -108,19 +108,27 @@ class StreamLoader:
         if self._cache is not None:
             self._cache.close()
 
-    def _paint(self, samples: list[_Ready], place: int, canvas: NDArray[np.uint8]) -> Drawn:
-        """Fill `canvas` with the sample at `place`; one that cannot be decoded gives way to the next of its batch."""
-        for sample in samples[place:] + samples[:place]:
+    def _paint(self, block: list[_Ready], place: int, canvas: NDArray[np.uint8]) -> Drawn:
+        """Fill `canvas` with the sample at `place` of its block; where it cannot be shown, with the next one of the
+        block that is of another clip. Blocks are the same wherever a stream begins, so the choice is too."""
+        tried: set[str] = set()
+        for sample in block[place:] + block[:place]:
+            clip_id = sample.choice.row["clip_id"]
+            if clip_id in tried:
+                continue
+            tried.add(clip_id)
             try:
                 return paint(sample.choice, sample.frames.__getitem__, canvas)
             except UnusableSample as reason:
                 self.replaced.unusable(str(reason))
             except DamagedFrame as reason:
-                self.replaced.damaged(sample.choice.row["clip_id"], str(reason))
-        raise SSTrackError(f"{self.dataset}: no sample of a whole batch can be decoded; run `sstrack dataset verify`.")
+                self.replaced.damaged(clip_id, str(reason))
+        raise SSTrackError(
+            f"{self.dataset}: none of {len(tried)} clips in a row can be decoded; run `sstrack dataset verify` on it."
+        )
 
-    def _samples(self, group: int, first: int) -> Iterator[_Ready]:
-        """The samples of a group from its sample number `first` on, the next block being read in the meantime."""
+    def _samples(self, group: int, first: int) -> Iterator[tuple[list[_Ready], int]]:
+        """The samples of a group from its number `first` on, as block and place, the next block being read meanwhile."""
         size = self.config.stream_shuffle * self.config.stream_per_clip
         block, skip = divmod(first, size)
         visits = self._visits(group, block * self.config.stream_shuffle)
@@ -129,7 +137,8 @@ class StreamLoader:
             ready = ahead.result(self._patience_s)
             block += 1
             ahead = self._blocks.submit(self._block, group, block, visits)
-            yield from ready[skip:]
+            for place in range(skip, len(ready)):
+                yield ready, place
             skip = 0
 
     def _block(self, group: int, block: int, visits: Iterator[tuple[int, dict[str, Any]]]) -> list[_Ready]:
