@@ -1,7 +1,8 @@
 """Positioned reads of single frames out of shards: an LRU of open tars, an index each, and checks that both agree.
 
-A frame is read together with its tar header, whose name has to be the frame's: an index that points elsewhere, or a
-tar that was damaged, is noticed before anything is decoded.
+A clip's first frame and its record are read together with their tar headers, whose names have to be theirs, and its
+frames have to follow each other as members of a tar do: an index that points elsewhere is noticed before anything is
+decoded, for 512 bytes a sample.
 """
 
 import json
@@ -11,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from re import compile as pattern
+
+import numpy as np
 
 from pipelines import storage
 from pipelines.dataset.index import ClipSpan, load_index
@@ -61,7 +64,10 @@ class ShardReader:
         """
         tar = self._shard(shard)
         span = self._span(tar, shard, clip_id, frames)
-        return self._member(tar, int(span.offsets[number]), int(span.sizes[number]), f"{clip_id}.{number:04d}.jpg")
+        offset, size = int(span.offsets[number]), int(span.sizes[number])
+        if number:
+            return self._bytes(tar, offset, size, f"frame {number} of clip {clip_id}")
+        return self._member(tar, offset, size, f"{clip_id}.0000.jpg")
 
     def record(self, shard: str, clip_id: str, frames: int) -> Clip:
         """The clip's own record, which lies behind its last frame. Raises as `frame` does."""
@@ -79,16 +85,22 @@ class ShardReader:
             raise DamagedFrame(f"the record of clip {clip_id} in shard {shard[:12]} is damaged ({error})") from error
 
     def _member(self, tar: _Open, offset: int, size: int, name: str) -> bytes:
-        data = os.pread(tar.descriptor, size + _HEADER, offset - _HEADER) if offset >= _HEADER else b""
-        with self._lock:
-            self.bytes_read += len(data)
-        if len(data) != size + _HEADER or data[:100].rstrip(b"\0") != name.encode():
+        data = self._bytes(tar, offset - _HEADER, size + _HEADER, name)
+        if data[:100].rstrip(b"\0") != name.encode():
             raise DamagedFrame(f"{self.dataset}: {name} does not lie where its shard's index says")
         return data[_HEADER:]
 
+    def _bytes(self, tar: _Open, offset: int, size: int, what: str) -> bytes:
+        data = os.pread(tar.descriptor, size, offset) if offset >= 0 else b""
+        with self._lock:
+            self.bytes_read += len(data)
+        if len(data) != size:
+            raise DamagedFrame(f"{self.dataset}: {what} does not lie where its shard's index says")
+        return data
+
     def _span(self, tar: _Open, shard: str, clip_id: str, frames: int) -> ClipSpan:
         span = tar.spans.get(clip_id)
-        if span is None or len(span.sizes) != frames:
+        if span is None or len(span.sizes) != frames or not _follow_each_other(span):
             raise SSTrackError(
                 f"{self.dataset}: the index of shard {shard[:12]} does not hold the {frames} frames of clip {clip_id}; "
                 "write the index anew with `sstrack dataset rebuild-index`, or restore it from a copy."
@@ -137,3 +149,9 @@ class ShardReader:
         path = storage.local_path(shard_uri(self.dataset, shard))
         with storage.explained(path, "read"):
             return os.open(path, os.O_RDONLY)
+
+
+def _follow_each_other(span: ClipSpan) -> bool:
+    """Whether the frames lie as members of a tar do: padded to blocks, a header of one block before each."""
+    padded = -(-span.sizes.astype(np.int64) // _HEADER) * _HEADER
+    return bool((span.sizes > 0).all() and (np.diff(span.offsets) == padded[:-1] + _HEADER).all())

@@ -128,7 +128,7 @@ class StreamLoader:
         )
 
     def _samples(self, group: int, first: int) -> Iterator[tuple[list[_Ready], int]]:
-        """The samples of a group from its number `first` on, as block and place, the next block being read meanwhile."""
+        """The samples of a group from its number `first` on, as block and place; the next block is read meanwhile."""
         size = self.config.stream_shuffle * self.config.stream_per_clip
         block, skip = divmod(first, size)
         visits = self._visits(group, block * self.config.stream_shuffle)

@@ -16,6 +16,7 @@ import pytest
 import simplejpeg
 
 from pipelines import storage
+from pipelines.dataset.batches import Dataset
 from pipelines.dataset.compact import compact
 from pipelines.dataset.export import export
 from pipelines.dataset.loader import ClipLoader
@@ -110,7 +111,7 @@ def test_indexes_are_made_again_byte_for_byte(dataset: Path) -> None:
 
 def test_compacting_keeps_clips_order_and_batches_and_the_parent_stays_readable(dataset: Path) -> None:
     parent = load_manifest(str(dataset))
-    before = ClipLoader(str(dataset), parent.digest, CONFIG, seed=3)
+    before = ClipLoader([Dataset(str(dataset), parent.digest)], CONFIG, seed=3)
     batches = [before.group(step, 0) for step in range(3)]
     done = compact(str(dataset), shard_mib=2.0)
     child = load_manifest(str(dataset))
@@ -126,7 +127,7 @@ def test_compacting_keeps_clips_order_and_batches_and_the_parent_stays_readable(
     assert str(old) == str(new)  # NaN, where a clip has no seed, equals nothing
     assert verify(str(dataset), decode=0).problems == []
     assert verify(str(dataset), parent.digest, decode=0).problems == []
-    after = ClipLoader(str(dataset), child.digest, CONFIG, seed=3)
+    after = ClipLoader([Dataset(str(dataset), child.digest)], CONFIG, seed=3)
     for step, batch in enumerate(batches):
         again = after.group(step, 0)
         assert again.clip_ids == batch.clip_ids

@@ -12,6 +12,7 @@ import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from pipelines import storage
+from pipelines.dataset.batches import Dataset
 from pipelines.dataset.commit import HeadMoved, publish_child, read_tables
 from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import load_manifest, read_sources
@@ -149,11 +150,11 @@ def test_a_training_on_the_parent_is_undisturbed_by_a_child(sources: list[str], 
     ingest(sources[:1], out, SMALL)
     parent = load_manifest(out)
     config = DataConfig(group_size=2, groups=1, n_search=2)
-    loader = ClipLoader(out, parent.digest, config, seed=1)
+    loader = ClipLoader([Dataset(out, parent.digest)], config, seed=1)
     first = [loader.group(step, 0).clip_ids for step in range(2)]
     ingest(sources, out, SMALL)
     assert load_manifest(out).parent == parent.digest
-    again = ClipLoader(out, parent.digest, config, seed=1)
+    again = ClipLoader([Dataset(out, parent.digest)], config, seed=1)
     assert [again.group(step, 0).clip_ids for step in range(2)] == first
     assert [loader.group(step, 0).clip_ids for step in range(2, 4)] == [
         again.group(step, 0).clip_ids for step in range(2, 4)
