@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.children import fork_supervised
-from flows.commands import dataset, score, track
+from flows.commands import dataset, judging, score, track
 from flows.console import absolute_model, guarded, parse_settings, progress_bar, reporting
 
 app = typer.Typer(
@@ -20,9 +20,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+dataset_app = typer.Typer(help="Look at a dataset, check it, take clips out of it.", no_args_is_help=True)
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
+app.add_typer(dataset_app, name="dataset")
 app.add_typer(models_app, name="models")
-dataset.add_to(app)
+judging.add_to(dataset_app)
+dataset.add_to(dataset_app)
 score.add_to(app)
 track.add_to(app)
 
@@ -143,6 +146,8 @@ def evaluate(
     options: Annotated[
         list[str] | None, typer.Option("--set", help="Tracking option name=value.", metavar="K=V")
     ] = None,
+    repetitions: Annotated[int, typer.Option(min=1, max=15, help="Runs per sequence (GOT-10k 3, VOT 15).")] = 1,
+    realtime: Annotated[float | None, typer.Option(help="Simulate frames arriving at this rate, per second.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Track again what is there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -160,6 +165,8 @@ def evaluate(
             absolute(out) if out else here.results,
             workers=here.workers if workers is None else workers,
             tracking=parse_settings(options or []),
+            repetitions=repetitions,
+            realtime=realtime,
             progress=update,
             force=force,
         )

@@ -18,6 +18,13 @@ TILE = (240, 160)
 
 def write_sheet(dataset: str, out: Path, clips: int) -> int:
     """Draw at most `clips` clips, evenly chosen in table order, into the PNG `out`. Returns how many were drawn."""
+    png, drawn = draw_sheet(dataset, clips)
+    storage.write_atomic(str(out), png)
+    return drawn
+
+
+def draw_sheet(dataset: str, clips: int) -> tuple[bytes, int]:
+    """A PNG of at most `clips` clips, evenly chosen in table order, and how many were drawn."""
     rows = read_clips(dataset, load_manifest(dataset)).to_pylist()
     chosen = [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, min(clips, len(rows))).astype(int))]
     indexes = {shard: load_index(dataset, shard) for shard in {row["shard"] for row in chosen}}
@@ -34,8 +41,7 @@ def write_sheet(dataset: str, out: Path, clips: int) -> int:
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     sheet = np.concatenate([np.concatenate(tiles[at : at + columns], axis=1) for at in range(0, len(tiles), columns)])
     _, png = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    storage.write_atomic(str(out), png.tobytes())
-    return len(chosen)
+    return png.tobytes(), len(chosen)
 
 
 def _fit(frame: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float, int, int]:

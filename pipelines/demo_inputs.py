@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import simplejpeg
@@ -25,6 +26,9 @@ from PIL import Image
 
 from pipelines.errors import SSTrackError
 from pipelines.ingest.ffmpeg_command import binary as ffmpeg_binary
+
+if TYPE_CHECKING:
+    from sstrack.synthetic import Scene
 
 log = logging.getLogger(__name__)
 
@@ -126,8 +130,8 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _write_video(folder: Path, number: int) -> None:
-    """One training video; every fifth is MPEG-4 in AVI."""
+def training_scene(number: int) -> "Scene":
+    """The scene that training video `number` shows, with its exact boxes, which the demo's training never sees."""
     # Here, as torch comes with it: a process that finds the inputs there should not wait for that.
     from sstrack.synthetic import SceneConfig, render_scene
 
@@ -137,7 +141,12 @@ def _write_video(folder: Path, number: int) -> None:
         occluders=number % 2,
         camera_speed=(0.0, 1.0, 2.0)[number % 3],
     )
-    scene = render_scene(_photos(TRAINING_PHOTOS), 1000 + number, config)
+    return render_scene(_photos(TRAINING_PHOTOS), 1000 + number, config)
+
+
+def _write_video(folder: Path, number: int) -> None:
+    """One training video; every fifth is MPEG-4 in AVI."""
+    scene = training_scene(number)
     mpeg4 = number % 5 == 4
     encode(scene.frames, folder / f"scene_{number:03d}.{'avi' if mpeg4 else 'mp4'}", "mpeg4" if mpeg4 else "libx264")
 

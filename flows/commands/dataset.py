@@ -1,7 +1,7 @@
-"""Commands on a dataset: look at it, check it, take clips out of it, and keep it small."""
+"""Commands that look after a dataset: check it, mend it, take clips out of it, and keep it small."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,53 +11,16 @@ Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="A folder or s3:
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Digest = Annotated[str | None, typer.Option("--manifest", help="A manifest's digest; default the newest.")]
 
-dataset_app = typer.Typer(help="Look at a dataset, check it, take clips out of it.", no_args_is_help=True)
-
 
 def add_to(app: typer.Typer) -> None:
-    """Register this family."""
-    app.add_typer(dataset_app, name="dataset")
+    """Register this family; `app` is `sstrack dataset`."""
+    app.command()(verify)
+    app.command()(export)
+    app.command("rebuild-index")(rebuild_index)
+    app.command()(compact)
+    app.command()(prune)
 
 
-@dataset_app.command("info")
-@guarded
-def info(dataset: Dataset, as_json: Json = False) -> None:
-    """What a dataset holds."""
-    from flows.tables import key_value_table
-    from pipelines.dataset.manifest import load_manifest
-    from pipelines.settings import absolute
-
-    with reporting(as_json) as report:
-        manifest = load_manifest(absolute(dataset))
-        facts: dict[str, Any] = {
-            "manifest": manifest.digest,
-            "clips": manifest.totals.clips,
-            "shards": len(manifest.shards),
-            "seconds": manifest.totals.seconds_in,
-            "sources": manifest.totals.sources,
-            "rejects": dict(manifest.totals.rejects),
-        }
-        report(facts, lambda console: console.print(key_value_table(absolute(dataset), facts)))
-
-
-@dataset_app.command("sheet")
-@guarded
-def sheet(
-    dataset: Dataset,
-    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("sheet.png"),
-    clips: Annotated[int, typer.Option(min=1, max=400, help="At most this many clips, evenly chosen.")] = 24,
-    as_json: Json = False,
-) -> None:
-    """A contact sheet of clips with their seed boxes, as a PNG."""
-    from pipelines.contact_sheet import write_sheet
-    from pipelines.settings import absolute
-
-    with reporting(as_json) as report:
-        drawn = write_sheet(absolute(dataset), out.absolute(), clips)
-        report({"sheet": str(out.absolute()), "clips": drawn}, lambda console: console.print(f"{out}: {drawn} clips"))
-
-
-@dataset_app.command("verify")
 @guarded
 def verify(
     dataset: Dataset,
@@ -84,7 +47,6 @@ def verify(
         raise typer.Exit(1)
 
 
-@dataset_app.command("export")
 @guarded
 def export(
     dataset: Dataset,
@@ -106,7 +68,6 @@ def export(
         report(done, lambda console: console.print(f"{folder}: {done['clips']} clips, {done['written']} new"))
 
 
-@dataset_app.command("rebuild-index")
 @guarded
 def rebuild_index(dataset: Dataset, manifest: Digest = None, as_json: Json = False) -> None:
     """Make missing or wrong shard indexes again from the tars."""
@@ -118,7 +79,6 @@ def rebuild_index(dataset: Dataset, manifest: Digest = None, as_json: Json = Fal
         report(done, lambda console: console.print(f"{done['written']} of {done['shards']} indexes written"))
 
 
-@dataset_app.command("compact")
 @guarded
 def compact(
     dataset: Dataset,
@@ -135,7 +95,6 @@ def compact(
         report(done, lambda console: console.print(line if done["published"] else f"nothing to merge; {line}"))
 
 
-@dataset_app.command("prune")
 @guarded
 def prune(
     dataset: Dataset,

@@ -14,6 +14,9 @@ def add_to(app: typer.Typer) -> None:
     """Register this family."""
     app.command()(benchmarks)
     app.command()(score)
+    app.command()(report)
+    app.command()(submit)
+    app.command()(convert)
 
 
 @guarded
@@ -52,3 +55,61 @@ def score(
             benchmark, gt.expanduser().absolute(), results.expanduser().absolute(), rule, partial=partial
         )
         report(done.as_dict(), lambda console: console.print(score_table(done)))
+
+
+@guarded
+def report(
+    results: Annotated[
+        list[Path], typer.Argument(metavar="RESULTS...", help="Raw results or scores, one per tracker.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for report.html and the plots.", metavar="DIR")],
+    benchmark: Annotated[str | None, typer.Option(help="What raw results are of; with --gt.")] = None,
+    gt: Annotated[Path | None, typer.Option(help="Ground truth, to score raw results now.")] = None,
+    rule: Annotated[str | None, typer.Option(help="A scoring rule; the benchmark's first one by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tables and plots of one or more trackers: an HTML file that needs nothing beside it, SVG and PNG."""
+    from pipelines.evaluation.report import write_report
+
+    with reporting(as_json) as tell:
+        paths = [path.expanduser().absolute() for path in results]
+        truth = None if gt is None else gt.expanduser().absolute()
+        written = write_report(paths, out.expanduser().absolute(), benchmark=benchmark, gt=truth, rule=rule)
+        tell({"files": [str(path) for path in written]}, lambda console: console.print(*written, sep="\n"))
+
+
+@guarded
+def submit(
+    kind: Annotated[str, typer.Argument(metavar="got10k|trackingnet", help="The server it goes to.")],
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Raw results on the test set.")],
+    out: Annotated[Path, typer.Option(help="The zip to write.", metavar="FILE.zip")],
+    root: Annotated[
+        Path | None, typer.Option(help="The test set, to check that every frame of every clip has its row.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """A zip as the server takes it. Names, counts, lengths and numbers are checked before it is written."""
+    from pipelines.evaluation.files import write_submission
+
+    with reporting(as_json) as tell:
+        place = None if root is None else root.expanduser().absolute()
+        clips = write_submission(kind, results.expanduser().absolute(), out.expanduser().absolute(), place)
+        tell({"zip": str(out.absolute()), "clips": clips}, lambda console: console.print(f"{out}: {clips} clips"))
+
+
+@guarded
+def convert(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Raw results in any format of the field.")],
+    benchmark: Annotated[str, typer.Option(help="What they are results of.")],
+    gt: Annotated[Path, typer.Option(help="Its ground truth, for names and lengths.")],
+    to: Annotated[str, typer.Option(help="sstrack, pytracking, got10k, pysot or vot.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.", metavar="DIR")],
+    as_json: Json = False,
+) -> None:
+    """Raw results of any tracker in another toolkit's format."""
+    from pipelines.evaluation.files import convert_results
+
+    with reporting(as_json) as tell:
+        place, truth, target = (path.expanduser().absolute() for path in (results, gt, out))
+        count = convert_results(benchmark, truth, place, to, target)
+        tell({"out": str(target), "files": count}, lambda console: console.print(f"{out}: {count} files"))

@@ -13,6 +13,7 @@ import simplejpeg
 import torch
 
 from pipelines.dataset.index import ClipSpan, load_index
+from pipelines.dataset.labels import frame_boxes, read_record
 from pipelines.dataset.manifest import load_manifest
 from pipelines.dataset.order import SampleOrder, seed_words
 from pipelines.dataset.samples import require_groups, sample_clips
@@ -35,6 +36,7 @@ class ClipLoader:
         self._data = load_manifest(dataset, manifest).data_digest
         self._order = SampleOrder(len(self._clips), self._data, seed)
         self._indexes: dict[str, dict[str, ClipSpan]] = {}
+        self._boxes: dict[str, np.ndarray] = {}
         self._canvas = (max(row["height"] for row in self._clips), max(row["width"] for row in self._clips))
 
     def __len__(self) -> int:
@@ -47,18 +49,22 @@ class ClipLoader:
         first = (step * config.groups + group) * config.group_size
         height, width = self._canvas
         frames = np.zeros((config.group_size, 1 + config.n_search, height, width, 3), np.uint8)
+        boxes = np.full((config.group_size, 1 + config.n_search, 4), np.nan, np.float32)
         rows = []
         for i in range(config.group_size):
             row = self._clips[self._order.clip(first + i)]
             rows.append(row)
-            for j, picture in enumerate(self._pictures(row, self._choose(row, first + i))):
+            chosen = self._choose(row, first + i)
+            for j, picture in enumerate(self._pictures(row, chosen)):
                 frames[i, j, : picture.shape[0], : picture.shape[1]] = picture
+            if row["labelled"]:
+                boxes[i] = self._labels(row)[chosen]
         return ClipBatch(
             frames=torch.from_numpy(frames).permute(0, 1, 4, 2, 3),
             sizes=torch.tensor([[row["width"], row["height"]] for row in rows], dtype=torch.float32),
             seeds=torch.tensor([[row[f"seed_{k}"] for k in "xywh"] for row in rows], dtype=torch.float32),
             clip_ids=tuple(row["clip_id"] for row in rows),
-            boxes=torch.full((config.group_size, 1 + config.n_search, 4), float("nan")),
+            boxes=torch.from_numpy(boxes),
         )
 
     def groups(self, wanted: list[tuple[int, int]]) -> Iterator[ClipBatch]:
@@ -77,7 +83,25 @@ class ClipLoader:
         rng = np.random.default_rng(seed_words("frames", self._data, self.seed, sample))
         return [0, *sorted(rng.integers(1, last + 1, self.config.n_search).tolist())]
 
-    def _pictures(self, row: dict, numbers: list[int]) -> Iterator[np.ndarray]:
+    def _labels(self, row: dict) -> np.ndarray:
+        """`[T, 4]` labelled boxes of a clip, NaN where a frame has none; kept, as they are small."""
+        clip_id = row["clip_id"]
+        if clip_id not in self._boxes:
+            span = self._span(row)
+            with self._tar(row).open("rb") as tar:
+                try:
+                    self._boxes[clip_id] = frame_boxes(read_record(tar, clip_id, span))
+                except ValueError as error:
+                    raise SSTrackError(
+                        f"{self.dataset}: the labels of clip {clip_id} in shard {row['shard'][:12]} cannot be read "
+                        f"({error}); the shard is damaged, ingest its sources again into a new folder"
+                    ) from error
+        return self._boxes[clip_id]
+
+    def _tar(self, row: dict) -> Path:
+        return Path(self.dataset) / "shards" / f"{row['shard']}.tar"
+
+    def _span(self, row: dict) -> ClipSpan:
         shard = row["shard"]
         if shard not in self._indexes:
             self._indexes[shard] = load_index(self.dataset, shard)
@@ -87,7 +111,11 @@ class ClipLoader:
                 f"{self.dataset}: the index of shard {shard[:12]} does not hold the {row['frames']} frames of clip "
                 f"{row['clip_id']}; the dataset is damaged, ingest its sources again into a new folder"
             )
-        with (Path(self.dataset) / "shards" / f"{shard}.tar").open("rb") as tar:
+        return span
+
+    def _pictures(self, row: dict, numbers: list[int]) -> Iterator[np.ndarray]:
+        shard, span = row["shard"], self._span(row)
+        with self._tar(row).open("rb") as tar:
             for number in numbers:
                 tar.seek(int(span.offsets[number]))
                 data = tar.read(int(span.sizes[number]))

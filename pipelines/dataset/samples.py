@@ -20,3 +20,12 @@ def require_groups(dataset: str, manifest: str, group_size: int) -> None:
             f"{dataset} has {found} clips with a seed box, and a group takes {group_size}; ingest more video, or train "
             f"with --set data.group_size={max(found, 2)}"
         )
+
+
+def require_labels(dataset: str, manifest: str) -> None:
+    """Raise SSTrackError if no clip that can serve as a sample has labelled frames."""
+    if not any(row["labelled"] for row in sample_clips(dataset, manifest)):
+        raise SSTrackError(
+            f"{dataset} has no labelled clip, and a supervised training learns from labels alone; import a labelled "
+            "set, or train the other clips too with --set objective.unlabelled=decoupled"
+        )

@@ -1,30 +1,26 @@
 """Measure a tracker on a benchmark: find the raw results that exist, track the rest, score them all."""
 
 import dataclasses
+import json
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.evaluation.models import resolve_model, tracker_digest
 from pipelines.evaluation.plan import balanced_pieces
-from pipelines.evaluation.results import ResultStore
-from pipelines.frames import read_image
+from pipelines.evaluation.results import ResultStore, in_benchmark_coordinates
+from pipelines.evaluation.score import SCORES, ScoreReport, report_of
+from pipelines.evaluation.track import TrackJob, missing_runs, track_piece
 from pipelines.tracking.options import tracking_config
 from sstrack.benchmarks.registry import Benchmark, benchmark
-from sstrack.benchmarks.scores import Boxes, Results, Rule
+from sstrack.benchmarks.scores import Results, Rule
 from sstrack.benchmarks.scoring import score_results
 from sstrack.benchmarks.sequence import Sequence, static_boxes
 from sstrack.models.package_files import package_recipe
-
-if TYPE_CHECKING:
-    from sstrack.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +76,8 @@ def evaluate(
     workers: int,
     tracking: Mapping[str, Any] | None = None,
     rule: str | None = None,
+    repetitions: int = 1,
+    realtime: float | None = None,
     progress: Progress | None = None,
     force: bool = False,
 ) -> EvaluationReport:
@@ -94,6 +92,9 @@ def evaluate(
         tracking: fields of the recipe's tracking section to replace; another digest, so other results.
             `{"templates": "swapped"}` gives each sequence the template of the next one.
         rule: scoring rule; the benchmark's first one when None.
+        repetitions: runs per sequence where the protocol repeats. Our tracker draws no random numbers, so one is as
+            good as many; after three equal ones no more are made.
+        realtime: frames per second of simulated real time; None waits for the tracker.
         progress: called with finished and all sequences.
         force: track again what is there.
 
@@ -101,28 +102,37 @@ def evaluate(
         UsageError: unknown benchmark, rule or tracking option.
         SSTrackError: no such model; a root that cannot be read; a frame that is no image.
     """
+    if repetitions < 1 or (realtime is not None and realtime <= 0):
+        raise UsageError(f"repetitions {repetitions}, real time {realtime}: both have to be above 0")
     entry, sequences = read_benchmark(benchmark, root)
-    chosen = _rule(entry, rule)
+    chosen = _rule(entry, rule) if _scorable(entry, sequences) else None
     package = resolve_model(model)
     options = dict(tracking or {})
     tracking_config(package_recipe(package).tracking, options)
     digest = tracker_digest(package, options)
-    store = ResultStore.of(out, digest, entry)
-    missing = [s for s in sequences if force or not store.has(s.name, len(s))]
+    store = ResultStore.of(out, digest, entry, realtime)
+    jobs = _jobs(sequences, repetitions, force, swapped=options.get("templates") == "swapped")
+    missing = [job for job in jobs if missing_runs(job, store)]
     if missing:
         log.info("tracking %d of %d sequences of %s with %s", len(missing), len(sequences), entry.name, model)
-        jobs = _jobs(sequences, missing, swapped=options.get("templates") == "swapped")
-        _track(package, options, jobs, store, workers, _offset(progress, len(sequences) - len(missing), len(sequences)))
-    scores = score(entry, chosen, sequences, {s.name: store.boxes(s.name) for s in sequences})
-    seconds = sum(float(store.seconds(s.name).sum()) for s in sequences)
+        offset = _offset(progress, len(jobs) - len(missing), len(jobs))
+        _track(package, options, missing, store, workers, realtime, offset)
+    if chosen is None:
+        scores = Scores("none", {}, {})
+        log.info("%s on %s: tracked; the truth is on the benchmark's server", model, entry.name)
+    else:
+        report = _score(entry, chosen, sequences, store.results([s.truth for s in sequences]))
+        storage.write_atomic(storage.join(store.folder, SCORES), json.dumps(report.as_dict(), indent=1).encode())
+        scores = _headline_first(report)
+        headline, value = next(iter(scores.metrics.items()))
+        log.info("%s on %s: %s %.3g (%s)", model, entry.name, headline, value, "measured" if missing else "found")
+    seconds = sum(float(store.seconds(job.name, number).sum()) for job in jobs for number in job.runs if number == 1)
     frames = sum(len(s) for s in sequences)
-    headline, value = next(iter(scores.metrics.items()))
-    log.info("%s on %s: %s %.1f (%s)", model, entry.name, headline, value, "found" if not missing else "measured")
     return EvaluationReport(
         model=model,
         model_digest=digest,
         benchmark=f"{entry.name}@{entry.version}",
-        rule=chosen.name,
+        rule=scores.rule,
         sequences=len(sequences),
         frames=frames,
         metrics=scores.metrics,
@@ -136,8 +146,12 @@ def evaluate(
 def evaluate_static(benchmark: str, root: str, rule: str | None = None) -> Scores:
     """Score the box that never moves: what a tracker has to beat to have done anything."""
     entry, sequences = read_benchmark(benchmark, root)
-    boxes = {s.name: in_benchmark_coordinates(static_boxes(s), s) for s in sequences}
-    return score(entry, _rule(entry, rule), sequences, boxes)
+    if entry.protocol != "one_pass":
+        raise UsageError(
+            f"benchmark {entry.name} restarts trackers; a box that never moves is scored on one-pass sets only"
+        )
+    boxes = {s.name: [in_benchmark_coordinates(static_boxes(s), s)] for s in sequences}
+    return _headline_first(_score(entry, _rule(entry, rule), sequences, Results(boxes)))
 
 
 def read_benchmark(name: str, root: str) -> tuple[Benchmark, list[Sequence]]:
@@ -152,76 +166,32 @@ def read_benchmark(name: str, root: str) -> tuple[Benchmark, list[Sequence]]:
         raise SSTrackError(f"benchmark {name}: {error}. Expected layout: {entry.layout}") from error
 
 
-def score(entry: Benchmark, rule: Rule, sequences: list[Sequence], boxes: Mapping[str, Boxes]) -> Scores:
-    """Pure: boxes by sequence name, in the benchmark's coordinates, to the rule's numbers."""
+def _score(entry: Benchmark, rule: Rule, sequences: list[Sequence], results: Results) -> ScoreReport:
+    """Raw results to the rule's numbers."""
+    truths = [s.truth for s in sequences]
     try:
-        done = score_results(entry, [s.truth for s in sequences], Results({n: [b] for n, b in boxes.items()}), rule)
+        return report_of(entry, truths, score_results(entry, truths, results, rule))
     except ValueError as error:
         raise SSTrackError(f"benchmark {entry.name}: {error}") from error
+
+
+def _headline_first(done: ScoreReport) -> Scores:
     names = sorted(done.metrics, key=lambda name: name != done.headline)
     return Scores(
         rule=done.rule,
         metrics={name: done.metrics[name] for name in names},
-        per_sequence={name: row[done.headline] for name, row in done.per_sequence.items()},
+        per_sequence={name: row[done.headline] for name, row in done.per_sequence.items() if done.headline in row},
     )
 
 
-@dataclass(frozen=True)
-class TrackJob:
-    """One sequence to track."""
-
-    sequence: Sequence
-    other: Sequence | None
-    """The sequence whose first frame gives the template, for the control `swapped`."""
-
-    @property
-    def name(self) -> str:
-        """The sequence's name."""
-        return self.sequence.name
-
-    def __len__(self) -> int:
-        return len(self.sequence)
+def _scorable(entry: Benchmark, sequences: list[Sequence]) -> bool:
+    """Whether the truth is here: not for test sets that give away the first box only."""
+    return bool(entry.rules) and any(len(s.truth) > 1 for s in sequences)
 
 
-def track_piece(package: Path, tracking: Mapping[str, Any], jobs: list[TrackJob], store: ResultStore) -> None:
-    """Load the model once, track each sequence once from its first true box, keep the results."""
-    import torch
-
-    from sstrack.models.package import load_package
-    from sstrack.tracking.tracker import Tracker
-
-    torch.set_num_threads(1)
-    net, recipe = load_package(package)
-    tracker = Tracker(net, tracking_config(recipe.tracking, tracking))
-    for job in jobs:
-        boxes, seconds = _track_sequence(tracker, job)
-        store.write(job.name, in_benchmark_coordinates(boxes, job.sequence), seconds)
-
-
-def in_benchmark_coordinates(boxes: Boxes, sequence: Sequence) -> Boxes:
-    """0-based [T, 4] boxes as the benchmark's own files count pixels, so that any toolkit reads our raw results."""
-    return boxes + np.array((sequence.truth.origin, sequence.truth.origin, 0, 0))
-
-
-def _track_sequence(tracker: "Tracker", job: TrackJob) -> tuple[Boxes, NDArray[np.float64]]:
-    sequence = job.sequence
-    boxes, seconds = np.empty((len(sequence), 4)), np.zeros(len(sequence))
-    boxes[0] = sequence.first_box
-    started = time.perf_counter()
-    other = (_read(job.other.frames[0]), job.other.first_box) if job.other else None
-    state = tracker.start(_read(sequence.frames[0]), sequence.first_box, other)
-    seconds[0] = time.perf_counter() - started
-    for index, frame in enumerate(sequence.frames[1:], start=1):
-        started = time.perf_counter()
-        state, prediction = tracker.step(state, _read(frame))
-        boxes[index] = prediction.box
-        seconds[index] = time.perf_counter() - started
-    return boxes, seconds
-
-
-def _jobs(sequences: list[Sequence], missing: list[Sequence], *, swapped: bool) -> list[TrackJob]:
+def _jobs(sequences: list[Sequence], repetitions: int, again: bool, *, swapped: bool) -> list[TrackJob]:
     following = dict(zip((s.name for s in sequences), [*sequences[1:], sequences[0]], strict=True))
-    return [TrackJob(s, following[s.name] if swapped else None) for s in missing]
+    return [TrackJob(s, following[s.name] if swapped else None, repetitions, again) for s in sequences]
 
 
 def _track(
@@ -230,11 +200,12 @@ def _track(
     jobs: list[TrackJob],
     store: ResultStore,
     workers: int,
+    realtime: float | None,
     progress: Progress,
 ) -> None:
-    """Run the jobs in this process or as Ray tasks. Finished sequences stay when a later one fails."""
+    """Run the jobs in this process or as Ray tasks. Finished runs stay when a later one fails."""
     if workers == 0 or sum(map(len, jobs)) < FRAMES_WORTH_A_CLUSTER:
-        track_piece(package, tracking, jobs, store)
+        track_piece(package, tracking, jobs, store, realtime)
         progress(len(jobs), len(jobs))
         return
     from pipelines.cluster import local_cluster, run_tasks
@@ -242,16 +213,9 @@ def _track(
     pieces = balanced_pieces(jobs, workers)
     done = 0
     with local_cluster(workers):
-        for index in run_tasks(track_piece, [(package, tracking, piece, store) for piece in pieces]):
+        for index in run_tasks(track_piece, [(package, tracking, piece, store, realtime) for piece in pieces]):
             done += len(pieces[index])
             progress(done, len(jobs))
-
-
-def _read(frame: Path) -> NDArray[np.uint8]:
-    try:
-        return read_image(frame)
-    except ValueError as error:
-        raise SSTrackError(f"{error}; replace the file, finished sequences are kept") from error
 
 
 def _rule(entry: Benchmark, name: str | None) -> Rule:

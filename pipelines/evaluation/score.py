@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SSTrackError, UsageError
+from sstrack.benchmarks.attributes import by_attribute
+from sstrack.benchmarks.bootstrap import intervals
 from sstrack.benchmarks.registry import Benchmark, benchmark, benchmark_names
 from sstrack.benchmarks.result_files import read_results
 from sstrack.benchmarks.scores import Rule, Scores
 from sstrack.benchmarks.scoring import score_results
 from sstrack.benchmarks.sequence import Truth
 from sstrack.benchmarks.survey import survey
+
+SCORES = "scores.json"
+"""What an evaluation leaves beside its raw results."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,12 @@ class ScoreReport:
     per_sequence: dict[str, dict[str, float]]
     counted: dict[str, int]
     """What was repaired, left out or assumed, and how often."""
+    intervals: dict[str, tuple[float, float]]
+    """95 % bootstrap intervals over sequences, of the metrics that have one."""
+    attributes: dict[str, dict[str, float]]
+    """Attribute to the headline's value on the sequences that carry it, and how many do."""
+    curves: dict[str, dict[str, list[float]]]
+    """`success`, `precision`, `norm_precision`, `eao` as x and y."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -50,7 +61,7 @@ def score_files(name: str, gt: Path, results: Path, rule: str | None = None, *, 
     entry, chosen = find_rule(name, rule)
     truths = read_truths(entry, gt)
     scores = score_one(entry, truths, results, chosen, partial=partial)
-    return report_of(entry, scores)
+    return report_of(entry, truths, scores)
 
 
 def find_rule(name: str, rule: str | None) -> tuple[Benchmark, Rule]:
@@ -79,8 +90,8 @@ def score_one(entry: Benchmark, truths: list[Truth], results: Path, rule: Rule, 
         raise SSTrackError(f"{results}: {error}") from error
 
 
-def report_of(entry: Benchmark, scores: Scores) -> ScoreReport:
-    """Plain numbers of `scores`."""
+def report_of(entry: Benchmark, truths: list[Truth], scores: Scores) -> ScoreReport:
+    """`scores` as plain numbers, with intervals and attributes."""
     return ScoreReport(
         benchmark=entry.name,
         rule=scores.rule,
@@ -89,6 +100,9 @@ def report_of(entry: Benchmark, scores: Scores) -> ScoreReport:
         metrics=dict(scores.metrics),
         per_sequence={name: dict(row) for name, row in scores.per_sequence.items()},
         counted=dict(scores.counted),
+        intervals=intervals(scores.parts),
+        attributes=by_attribute(scores, truths),
+        curves={name: {"x": curve.x.tolist(), "y": curve.y.tolist()} for name, curve in scores.curves.items()},
     )
 
 

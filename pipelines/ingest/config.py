@@ -10,7 +10,8 @@ from pipelines.ingest.limits import RunLimits
 STAGE_VERSION = 4
 """Raised when the meaning of ingest's output changes, so that older results are not found again."""
 
-_WITHOUT_EFFECT = {"shard_mib", *RunLimits.model_fields}
+_WITHOUT_EFFECT = {"shard_mib", "dedup", "duplicate_bits", "duplicate_mirror", *RunLimits.model_fields}
+"""How results are packed and what is picked from them, not what a clip is."""
 
 
 class IngestConfig(RunLimits):
@@ -39,7 +40,7 @@ class IngestConfig(RunLimits):
     """A clip with a darker mean luma (0-255) and no contrast is black."""
     flat_level: float = Field(default=4.0, ge=0, le=255)
     """A clip whose frames have a smaller standard deviation of luma shows nothing."""
-    frozen_share: float = Field(default=0.9, ge=0, le=1)
+    frozen_share: float = Field(default=0.8, ge=0, le=1)
     """A clip in which nothing at all changes for more than this share of its time is frozen."""
     still_level: float = Field(default=4.0, ge=0, le=255)
     """A clip is near-static if its most changed spots change by less than this (0-255) within half a second."""
@@ -51,6 +52,12 @@ class IngestConfig(RunLimits):
     """A clip with more than this share of its picture under burnt-in text, logos or borders is dropped."""
     crop_bars: bool = True
     """Cut black bars off the picture before it is stored."""
+    dedup: bool = True
+    """Keep one of several clips that show the same: the one from the larger, then sharper, source."""
+    duplicate_bits: float = Field(default=66.0, ge=0, le=96)
+    """Clips show the same if their pictures' hashes differ by less than this on average, of 256 bits."""
+    duplicate_mirror: bool = True
+    """Clips that are flipped left to right count as the same too."""
     min_side: int = Field(default=96, ge=16, le=4096)
     """Smallest usable side of a video in pixels."""
 

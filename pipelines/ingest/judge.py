@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.pack import Place
-from sstrack.clips.hashing import STEP, clip_hash
+from sstrack.clips.hashing import clip_hash
 from sstrack.clips.quality import Limits, clip_scores, span_scores, verdicts
 from sstrack.clips.stills import RATE
 
@@ -60,12 +60,13 @@ def judge(
     limits = limits_of(config)
     if len(places) < limits.min_frames and not config.score_only:
         return Judgement(_rounded(span_scores(measures)), ("too_short",), "too_short", "")
-    scores = clip_scores(measures, tiny_at(_every(span_s, 1 / RATE)), _pictures(frames, places, size), bars)
+    tiny = tiny_at(_every(span_s, 1 / RATE))
+    scores = clip_scores(measures, tiny, _pictures(frames, places, size), bars)
     against = verdicts(scores, len(places), limits)
     reason = against[0] if against and not config.score_only else None
     if len(places) < 2:
         reason = "too_short"  # what has no second frame is no clip
-    phash = clip_hash(tiny_at(_every(span_s, STEP))).hex() if reason is None else ""
+    phash = clip_hash(tiny).hex() if reason is None else ""
     return Judgement(_rounded(scores), against, reason, phash)
 
 

@@ -14,8 +14,10 @@ from pipelines.dataset.writing import writing
 from pipelines.errors import SSTrackError
 from pipelines.ingest.collect import Gathered, Progress, collect
 from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.dedup import without_repeats
 from pipelines.ingest.job import Setup
 from pipelines.ingest.names import Names
+from pipelines.ingest.overlap import Benchmarks, load_benchmarks
 from pipelines.ingest.pack import Pack, pack_key
 from pipelines.ingest.publish import publish, tables_of
 from pipelines.ingest.quarantine import Crashes, quarantined
@@ -23,7 +25,7 @@ from pipelines.ingest.reject import Reject
 from pipelines.ingest.report import IngestReport, report_on
 from pipelines.ingest.sources import Discovery, discover
 from pipelines.ingest.workspace import Workspace
-from pipelines.settings import absolute
+from pipelines.settings import absolute, settings
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ def ingest(
     workers: int = 0,
     cluster: str = "",
     layout: str = "",
+    exclude: Sequence[str] = (),
     retry_quarantined: bool = False,
     progress: Progress | None = None,
     pulse: Progress | None = None,
@@ -55,6 +58,7 @@ def ingest(
         workers: worker processes, each watched; 0 works in this process, without limits on memory and time.
         cluster: Ray to run the workers on: "local", "auto" or an address; empty for this machine without Ray.
         layout: read labelled sequences of this layout only; empty detects them.
+        exclude: roots of benchmarks; clips that show what their sequences show are left out.
         retry_quarantined: try sources again that were set aside because they killed their workers.
         progress: told after each new source.
         pulse: told about twice a second.
@@ -66,7 +70,8 @@ def ingest(
     discovery = discover(sources, layout)
     storage.require_conditions(storage.join(dataset, "HEAD"))
     with writing(dataset, "ingest"):
-        run = _Run(dataset, config, retry_quarantined)
+        benchmarks = load_benchmarks([absolute(root) for root in exclude], settings().work / "benchmark-hashes")
+        run = _Run(dataset, config, benchmarks, retry_quarantined)
         gathered = run.gather(discovery, workers, cluster, progress, pulse)
         report = run.publish(discovery, gathered)
     log.info(report.line())
@@ -76,8 +81,9 @@ def ingest(
 class _Run:
     """One run: what is known of the dataset, which changes where somebody else publishes meanwhile."""
 
-    def __init__(self, dataset: str, config: IngestConfig, retry_quarantined: bool) -> None:
+    def __init__(self, dataset: str, config: IngestConfig, benchmarks: Benchmarks, retry_quarantined: bool) -> None:
         self._dataset, self._config, self._retry = dataset, config, retry_quarantined
+        self._benchmarks = benchmarks
         self._space = Workspace.of(dataset)
         self._space.clear_drafts()
         self._crashes = Crashes(dataset)
@@ -120,6 +126,7 @@ class _Run:
         named = {found.label for found in discovery.found} | {bad.uri for bad in discovery.bad}
         while True:
             packs = [self._named(pack) for key, pack in sorted(gathered.packs.items()) if key not in self._known]
+            packs = without_repeats(packs, self._before.clips, self._config, self._benchmarks)
             clips_new = sum(len(pack.clips) for pack in packs)
             if not packs and self._parent is not None:
                 manifest = self._parent

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipelines import storage
 from pipelines.dataset.manifest import load_manifest
-from pipelines.dataset.samples import require_groups
+from pipelines.dataset.samples import require_groups, require_labels
 from pipelines.errors import UsageError
 from pipelines.locks import work_lock
 from pipelines.training.metrics import read_metrics
@@ -96,6 +96,8 @@ def train(
     if result.is_file():
         return TrainResult(**{**json.loads(result.read_text()), "found": True})
     require_groups(dataset, digest, recipe.data.group_size)
+    if recipe.objective.name == "supervised" and recipe.objective.unlabelled == "skip":
+        require_labels(dataset, digest)
     # Only here: a run that is found needs neither torch nor Ray.
     from pipelines.training.fit import fit
 

@@ -21,8 +21,11 @@ from pipelines.dataset.order import seed_words
 from pipelines.errors import SSTrackError
 from pipelines.training.checkpoint import RunIdentity, load_newest, save_checkpoint
 from pipelines.training.metrics import add_metrics, trim_metrics
+from pipelines.training.negatives import other_groups_features
 from sstrack.models.tracker_net import TrackerNet
+from sstrack.objectives.base import ClipBatch, WideObjective
 from sstrack.objectives.registry import build_objective
+from sstrack.objectives.template_use import TemplateProbe, render_probe, template_use
 from sstrack.recipes import OptimConfig, Recipe, config_digest
 
 log = logging.getLogger(__name__)
@@ -76,6 +79,9 @@ def train_rank(job: TrainJob, rank: int, world: int, device: torch.device, repor
     loader = ClipLoader(job.dataset, job.manifest, recipe.data, recipe.seed)
     mine = list(range(rank, recipe.data.groups, world))
     batches = loader.groups([(step, group) for step in range(start, recipe.optim.steps) for group in mine])
+    probe: TemplateProbe | None = None
+    if rank == 0 and recipe.objective.template_use_every > 0:
+        probe = render_probe(loader.group(0, 0), recipe.net, recipe.seed).to(device)
     sums: dict[str, list[float]] = {}
     clock = time.perf_counter()
     net.train()
@@ -83,12 +89,21 @@ def train_rank(job: TrainJob, rank: int, world: int, device: torch.device, repor
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, recipe.optim)
         optimizer.zero_grad(set_to_none=True)
+        progress = step / recipe.optim.steps
+        held: dict[int, ClipBatch] = {}
+        negatives: dict[int, Tensor] = {}
+        if recipe.objective.negatives == "all_groups":
+            assert isinstance(objective, WideObjective)
+            held = {group: next(batches).to(device) for group in mine}
+            drawn = {group: _generator(recipe.seed, step, group, device) for group in mine}
+            negatives = other_groups_features(objective, net, held, drawn, progress, recipe.data.groups, world)
         for position, group in enumerate(mine):
-            generator = torch.Generator(device).manual_seed(_seed(recipe.seed, step, group))
             if isinstance(model, DistributedDataParallel):
                 model.require_backward_grad_sync = position == len(mine) - 1
-            batch = next(batches).to(device)
-            loss, metrics = objective(model, batch, generator, step / recipe.optim.steps)
+            batch = held.pop(group) if held else next(batches).to(device)
+            more = {"negatives": negatives[group]} if negatives else {}
+            generator = _generator(recipe.seed, step, group, device)
+            loss, metrics = objective(model, batch, generator, progress, **more)
             (loss * (world / recipe.data.groups)).backward()
             for name, value in metrics.items():
                 # NaN says that this group could not measure it; a loss that is none has to be seen.
@@ -107,6 +122,11 @@ def train_rank(job: TrainJob, rank: int, world: int, device: torch.device, repor
                     f"lower optim.lr ({recipe.optim.lr}) and start a new run"
                 )
         done = step + 1
+        if probe is not None and (done % recipe.objective.template_use_every == 0 or done == recipe.optim.steps):
+            net.eval()
+            for name, value in template_use(net, probe).items():
+                sums.setdefault(name, []).append(float(value))
+            net.train()
         if done % METRICS_EVERY == 0 or done == recipe.optim.steps:
             row = _mean_over_ranks(sums, world, device)
             seconds = time.perf_counter() - clock
@@ -142,9 +162,10 @@ def _parameter_groups(net: nn.Module, optim: OptimConfig) -> list[dict]:
     return [{"params": decayed, "weight_decay": optim.weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
-def _seed(seed: int, step: int, group: int) -> int:
+def _generator(seed: int, step: int, group: int, device: torch.device) -> torch.Generator:
+    """The draws of one group of one step."""
     low, high, *_ = seed_words("objective", seed, step, group)
-    return (high << 31) ^ low
+    return torch.Generator(device).manual_seed((high << 31) ^ low)
 
 
 def _mean_over_ranks(sums: dict[str, list[float]], world: int, device: torch.device) -> dict[str, float]:

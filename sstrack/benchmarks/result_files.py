@@ -31,7 +31,11 @@ def read_results(where: Path, truths: Sequence[Truth], protocol: Protocol) -> Re
 
     Raises ValueError for a file that cannot be read as that, or two files for one run.
     """
-    tree = open_tree(where)
+    return results_in(open_tree(where), truths, protocol)
+
+
+def results_in(tree: Tree, truths: Sequence[Truth], protocol: Protocol) -> Results:
+    """The same for an open tree."""
     owner = _owners(truths)
     return _one_pass(tree, owner) if protocol == "one_pass" else _runs(tree, owner)
 
@@ -78,7 +82,7 @@ def _one_pass(tree: Tree, owner: dict[str, str]) -> Results:
             boxes[sequence][repetition] = name
             continue
         timed = _TIMES.fullmatch(path.stem)
-        sequence = _owner(owner, timed[1]) if timed else None
+        sequence = (_owner(owner, timed[1]) or _owner(owner, re.sub(r"_\d{3}$", "", timed[1]))) if timed else None
         if sequence is not None:
             times[sequence].append(name)
         elif not (_BESIDE.fullmatch(path.stem) and _owner(owner, path.stem.split("_", 1)[0])):
@@ -107,7 +111,9 @@ def _times(tree: Tree, name: str) -> list[np.ndarray]:
 
 def _runs(tree: Tree, owner: dict[str, str]) -> Results:
     names = sorted(tree.names)
-    baseline = [name for name in names if "baseline" in PurePosixPath(name).parts[:-1]]
+    experiments = {part for name in names for part in PurePosixPath(name).parts[:-1]} & {"baseline", "realtime"}
+    chosen = "baseline" if "baseline" in experiments else "realtime"
+    baseline = [name for name in names if chosen in PurePosixPath(name).parts[:-1]]
     runs: dict[str, dict[int, Regions]] = defaultdict(dict)
     extra: list[str] = []
     for name in baseline or names:
@@ -129,3 +135,11 @@ def _runs(tree: Tree, owner: dict[str, str]) -> Results:
             )
         runs[sequence][number] = parse_regions(tree.read(name), tree.where(name))
     return Results(runs=dict(runs), extra=tuple(extra))
+
+
+def any_results(tree: Tree, names: Sequence[str] | None) -> Results:
+    """One-pass results without ground truth: of the sequences `names`, or of all table files where None."""
+    if names is None:
+        stems = (PurePosixPath(name).stem for name in tree.names if name.endswith(".txt"))
+        names = sorted(stem for stem in stems if not _TIMES.fullmatch(stem))
+    return _one_pass(tree, {name: name for name in names})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from sstrack.benchmarks.bootstrap import Parts
 from sstrack.benchmarks.regions import Regions
 from sstrack.benchmarks.sequence import Truth
 
@@ -55,6 +56,8 @@ class Scores:
     """`success`, `precision`, `norm_precision` in percent, `eao` 0 to 1."""
     counted: Mapping[str, int]
     """What the rule had to repair or leave out, and how often; nothing that changes a number is left unsaid."""
+    parts: Mapping[str, Parts]
+    """Numbers taken apart by sequence, in the order of `per_sequence`, for intervals and attributes."""
 
 
 @dataclass(frozen=True)

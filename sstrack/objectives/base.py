@@ -1,7 +1,7 @@
 """The batch an objective sees and the shape every objective has."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -55,6 +55,26 @@ class Objective(Protocol):
     def __call__(
         self, net: Network, batch: ClipBatch, generator: torch.Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+@runtime_checkable
+class WideObjective(Protocol):
+    """An objective that can push targets of other groups away too."""
+
+    def __call__(
+        self,
+        net: Network,
+        batch: ClipBatch,
+        generator: torch.Generator,
+        progress: float,
+        negatives: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """`negatives`: `[M, C]` features of targets of other groups."""
+        ...
+
+    def features(self, net: Network, batch: ClipBatch, generator: torch.Generator, progress: float) -> Tensor:
+        """`[N, C]` features of a group's targets, without gradient."""
+        ...
 
 
 def mean_where(values: Tensor, mask: Tensor) -> Tensor:

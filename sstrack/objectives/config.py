@@ -92,6 +92,12 @@ class ObjectiveConfig:
         for name in ("giou_weight", "l1_weight", "focal_weight", "contrastive_weight", "centre_jitter"):
             check(0.0 <= getattr(self, name) <= 100.0, self, name, "must lie in 0..100")
         check(0.0 <= self.scale_jitter <= 2.0, self, "scale_jitter", "must lie in 0..2")
+        check(
+            self.negatives == "group" or (self.name == "decoupled" and self.views > 1),
+            self,
+            "negatives",
+            "only the decoupled objective with two or more views has negatives of other groups",
+        )
         check(self.temperature > 0, self, "temperature", "must be above 0")
         check(1 <= self.views <= 8, self, "views", "must lie in 1..8")
         check(0 <= self.paste_distractors <= 8, self, "paste_distractors", "must lie in 0..8")

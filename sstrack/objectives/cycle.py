@@ -21,6 +21,7 @@ from sstrack.crops import crop, from_region, square_region
 from sstrack.objectives.base import ClipBatch, Network, mean_where
 from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.losses import Localisation, localise
+from sstrack.objectives.schedule import scheduled
 from sstrack.objectives.views import search_view, template_crops
 from sstrack.recipes import NetConfig
 
@@ -36,6 +37,7 @@ class Cycle:
         self, net: Network, batch: ClipBatch, generator: Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         net_config, config = self.net_config, self.config
+        net = scheduled(net, progress, config)
         frames = batch.frames.float()
         tracked, query = self._track(net, frames, batch)
         start = self._pictures(frames[:, 0], batch.seeds)

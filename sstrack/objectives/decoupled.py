@@ -19,7 +19,7 @@ from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.contrastive import box_mask, instance_contrast, masked_mean
 from sstrack.objectives.copy_paste import PastedClips, copy_paste
 from sstrack.objectives.losses import Localisation, localise
-from sstrack.objectives.schedule import teaching_share
+from sstrack.objectives.schedule import scheduled, teaching_share
 from sstrack.objectives.views import search_view, template_crops
 from sstrack.recipes import NetConfig
 
@@ -99,6 +99,7 @@ class Decoupled:
         self, net: Network, batch: ClipBatch, generator: Generator, progress: float
     ) -> tuple[Memory, BackwardViews, dict[str, Tensor]]:
         config = self.config
+        net = scheduled(net, progress, config)
         teach = teaching_share(progress, config)
         share = config.paste_share + (1 - config.paste_share) * teach
         clips = copy_paste(batch, share, self.net_config.template_size, config, generator)

@@ -1,7 +1,9 @@
 """What changes over a training: how often templates are cut at known boxes, how many search tokens are kept."""
 
 import math
+from functools import partial
 
+from sstrack.objectives.base import Network
 from sstrack.objectives.config import ObjectiveConfig
 
 
@@ -19,3 +21,8 @@ def elimination_share(progress: float, config: ObjectiveConfig) -> float:
     """
     done = (progress - config.eliminate_from) / (config.eliminate_until - config.eliminate_from)
     return 0.5 - 0.5 * math.cos(math.pi * min(1.0, max(0.0, done)))
+
+
+def scheduled(net: Network, progress: float, config: ObjectiveConfig) -> Network:
+    """The network with as much candidate elimination as is in force at this point of the training."""
+    return partial(net, eliminate=elimination_share(progress, config))

@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from sstrack.objectives.base import ClipBatch, Network
 from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.losses import localise
+from sstrack.objectives.schedule import scheduled
 from sstrack.objectives.views import search_view, template_crops
 from sstrack.recipes import NetConfig
 
@@ -27,6 +28,7 @@ class SingleFrame:
     def __call__(
         self, net: Network, batch: ClipBatch, generator: Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        net = scheduled(net, progress, self.config)
         frame = batch.frames[:, 0].float()
         template = template_crops(frame, batch.seeds, self.net_config, self.config, generator)[:, None]
         found = []

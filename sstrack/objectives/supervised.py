@@ -14,6 +14,7 @@ from sstrack.objectives.base import ClipBatch, Network, mean_where
 from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.decoupled import Decoupled
 from sstrack.objectives.losses import Localisation, localise
+from sstrack.objectives.schedule import scheduled
 from sstrack.objectives.views import search_view, template_crops
 from sstrack.recipes import NetConfig
 
@@ -29,7 +30,8 @@ class Supervised:
         self, net: Network, batch: ClipBatch, generator: Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         boxes = torch.cat((batch.seeds[:, None], batch.boxes[:, 1:]), dim=1)
-        loss, metrics = supervise(net, batch.frames.float(), boxes, self.net_config, self.config, generator)
+        now = scheduled(net, progress, self.config)
+        loss, metrics = supervise(now, batch.frames.float(), boxes, self.net_config, self.config, generator)
         labelled = boxes[:, 1:].isfinite().all(-1).any(1)
         metrics["labelled"] = labelled.float().mean()
         if self.config.unlabelled == "decoupled":

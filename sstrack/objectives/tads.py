@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from sstrack.objectives.base import ClipBatch, Network
 from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.copy_paste import copy_paste
+from sstrack.objectives.schedule import scheduled
 from sstrack.objectives.supervised import supervise
 from sstrack.recipes import NetConfig
 
@@ -31,6 +32,7 @@ class Tads:
         self, net: Network, batch: ClipBatch, generator: Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         clips = copy_paste(batch, 1.0, self.net_config.template_size, self.config, generator)
+        net = scheduled(net, progress, self.config)
         return supervise(net, clips.frames, clips.boxes, self.net_config, self.config, generator)
 
 

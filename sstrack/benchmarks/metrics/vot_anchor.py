@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sstrack.benchmarks.bootstrap import Parts, mean_parts
 from sstrack.benchmarks.metrics.raster import empty_toolkit, overlap_toolkit
 from sstrack.benchmarks.regions import Regions
 from sstrack.benchmarks.sequence import Truth
@@ -43,6 +44,7 @@ class AnchorScores:
     robustness: float
     curve: Floats
     per_sequence: Mapping[str, Mapping[str, float]]
+    parts: Mapping[str, Parts]
 
 
 def anchor_frames(truth: Truth, anchor: int) -> NDArray[np.int64]:
@@ -73,7 +75,8 @@ def score_anchor(
     pooled over tracked frames; robustness is frames before failure / frames per sequence, weighted by its length.
     """
     low, high = interval
-    judged: list[AnchorRun] = []
+    judged: list[list[AnchorRun]] = []
+    tracked_by: list[float] = []
     rows: dict[str, dict[str, float]] = {}
     top = tracked_total = 0.0
     weighted = 0.0
@@ -89,14 +92,24 @@ def score_anchor(
         share = tracked / sum(len(run.overlaps) for run in mine)
         rows[truth.name] = {"A": hits / tracked if tracked else 0.0, "R": share}
         top, tracked_total, weighted = top + hits, tracked_total + tracked, weighted + share * len(truth)
-        judged.extend(mine)
-    curve = anchor_curve(judged, high)
+        judged.append(mine)
+        tracked_by.append(float(tracked))
+    curve = anchor_curve([run for mine in judged for run in mine], high)
+    sums = [_sums(mine, high) for mine in judged]
+    lengths = np.array([len(truth) for truth in truths], dtype=np.float64)
+    column = {name: np.array([row[name] for row in rows.values()]) for name in ("A", "R")}
+    parts = {
+        "EAO": Parts(*(np.stack([pair[i][low:high] for pair in sums]) for i in range(2))),
+        "A": mean_parts(column["A"], np.array(tracked_by)),
+        "R": mean_parts(column["R"], lengths),
+    }
     return AnchorScores(
         eao=float(curve[low:high].mean()),
         accuracy=top / tracked_total if tracked_total else 0.0,
         robustness=weighted / sum(len(truth) for truth in truths),
         curve=curve,
         per_sequence=rows,
+        parts=parts,
     )
 
 
@@ -106,6 +119,12 @@ def anchor_curve(runs: Sequence[AnchorRun], length: int) -> Floats:
     A failed run goes on past its end as (sum of its overlaps) / (j - 1), an un-failed one is left out there: both are
     the toolkit's arithmetic. 0 at index 0 and where no run is left.
     """
+    total, count = _sums(runs, length)
+    return np.divide(total, count, out=np.zeros(length), where=count > 0)
+
+
+def _sums(runs: Sequence[AnchorRun], length: int) -> tuple[Floats, Floats]:
+    """[length] sum over runs of their mean overlap up to each index, and how many runs are left there."""
     total, count = np.zeros(length), np.zeros(length)
     index = np.arange(length)
     for run in runs:
@@ -119,7 +138,7 @@ def anchor_curve(runs: Sequence[AnchorRun], length: int) -> Floats:
             beyond = index[max(inside, 2) :]
             total[beyond] += sums[-1] / (beyond - 1)
             count[beyond] += 1
-    return np.divide(total, count, out=np.zeros(length), where=count > 0)
+    return total, count
 
 
 def _tracked(bad: NDArray[np.bool_]) -> int:

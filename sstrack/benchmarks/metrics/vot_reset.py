@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from sstrack.benchmarks.bootstrap import Parts, mean_parts
 from sstrack.benchmarks.metrics.raster import overlap_classic, overlap_toolkit
 from sstrack.benchmarks.regions import FAILED, INITIALISED, UNKNOWN, Regions
 from sstrack.benchmarks.sequence import Truth
@@ -45,6 +46,7 @@ class ResetScores:
     curve: Floats
     """Expected average overlap by fragment length."""
     per_sequence: Mapping[str, Mapping[str, float]]
+    parts: Mapping[str, Parts]
 
 
 def score_matlab(
@@ -57,7 +59,7 @@ def score_matlab(
     robustness is 100 x failures / frames divided by 100 as published: failures per frame x 100 (0.276). Lengths are
     averaged over `interval` as written, so means over one frame less each.
     """
-    fragments: list[Fragment] = []
+    fragments: list[list[Fragment]] = []
     pooled: list[Floats] = []
     rows: dict[str, dict[str, float]] = {}
     failures, frames = 0.0, 0
@@ -65,10 +67,11 @@ def score_matlab(
         assert truth.regions is not None and truth.size is not None
         width, height = truth.size
         accuracy: list[Floats] = []
+        fragments.append([])
         lost: list[int] = []
         for run in runs[truth.name]:
             overlaps = np.nan_to_num(overlap_classic(run, truth.regions, width - 1, height - 1))
-            fragments.extend(_fragments_matlab(overlaps, run.codes))
+            fragments[-1].extend(_fragments_matlab(overlaps, run.codes))
             judged = overlap_classic(run, truth.regions, width, height)
             accuracy.append(np.where(_burnt_in(run.codes), np.nan, judged))
             lost.append(int((run.codes == FAILED).sum()))
@@ -76,15 +79,19 @@ def score_matlab(
         pooled.append(mean)
         failures += float(np.mean(lost))
         frames += len(truth)
-        rows[truth.name] = {"A": float(_nanmean(mean)), "failures": float(np.mean(lost))}
-    curve = eao_curve(fragments)
+        rows[truth.name] = {"A": float(np.nan_to_num(_nanmean(mean))), "failures": float(np.mean(lost))}
+    longest = max(len(truth) for truth in truths)
+    curve = eao_curve([one for mine in fragments for one in mine], longest)
+    low, high = interval[0] - 1, interval[1] - 1
+    judged_frames = [int((~np.isnan(mean)).sum()) for mean in pooled]
     return ResetScores(
-        eao=interval_mean(curve, interval[0] - 1, interval[1] - 1),
-        accuracy=float(_nanmean(np.concatenate(pooled))),
+        eao=interval_mean(curve, low, high),
+        accuracy=float(np.nan_to_num(_nanmean(np.concatenate(pooled)))),
         robustness=100 * failures / frames,
         failures=failures,
         curve=curve,
         per_sequence=rows,
+        parts=_parts(fragments, rows, longest, (low, high), np.array(judged_frames, dtype=np.float64)),
     )
 
 
@@ -97,17 +104,18 @@ def score_toolkit(
     sequence, averaged over runs, then weighted by length; frames of unknown answer are left out. Robustness is the
     number of failures per run, weighted by length. Lengths are averaged one frame later than the Matlab rule does.
     """
-    fragments: list[Fragment] = []
+    fragments: list[list[Fragment]] = []
     rows: dict[str, dict[str, float]] = {}
     accuracy = robustness = failures = 0.0
     frames = 0
     for truth in truths:
         assert truth.regions is not None and truth.size is not None
         means: list[float] = []
+        fragments.append([])
         lost: list[int] = []
         for run in runs[truth.name]:
             overlaps = overlap_toolkit(run, truth.regions, truth.size)
-            fragments.extend(_fragments_toolkit(overlaps, run.codes, truth.name))
+            fragments[-1].extend(_fragments_toolkit(overlaps, run.codes, truth.name))
             used = ~_burnt_in(run.codes) & (run.codes != UNKNOWN) & (run.codes != FAILED)
             means.append(float(overlaps[used].mean()) if used.any() else 0.0)
             lost.append(int((run.codes == FAILED).sum()))
@@ -117,7 +125,9 @@ def score_toolkit(
         failures += row["failures"]
         frames += len(truth)
         rows[truth.name] = row
-    curve = eao_curve(fragments)
+    longest = max(len(one.overlaps) for mine in fragments for one in mine)
+    curve = eao_curve([one for mine in fragments for one in mine], longest)
+    lengths = np.array([len(truth) for truth in truths], dtype=np.float64)
     return ResetScores(
         eao=interval_mean(curve, *interval),
         accuracy=accuracy / frames,
@@ -125,15 +135,37 @@ def score_toolkit(
         failures=failures,
         curve=curve,
         per_sequence=rows,
+        parts=_parts(fragments, rows, longest, interval, lengths),
     )
 
 
-def eao_curve(fragments: Sequence[Fragment]) -> Floats:
-    """[L] expected average overlap at index j: mean over fragments known at j of the mean overlap of frames 1 to j.
+def eao_curve(fragments: Sequence[Fragment], longest: int) -> Floats:
+    """[longest] expected average overlap at index j: mean over fragments known there of their mean on frames 1 to j.
 
     Index 0 is 1 by convention (the start frame itself is not judged); NaN where no fragment is that long.
     """
-    longest = max(len(fragment.overlaps) for fragment in fragments)
+    total, count = _sums(fragments, longest)
+    curve = np.divide(total, count, out=np.full(longest, np.nan), where=count > 0)
+    curve[0] = 1.0
+    return curve
+
+
+def _parts(
+    fragments: Sequence[Sequence[Fragment]],
+    rows: Mapping[str, Mapping[str, float]],
+    longest: int,
+    span: tuple[int, int],
+    frames: Floats,
+) -> dict[str, Parts]:
+    low, high = span
+    sums = [_sums(mine, longest) for mine in fragments]
+    eao = Parts(*(np.stack([pair[i][low : high + 1] for pair in sums]) for i in range(2)))
+    accuracy = np.array([row["A"] for row in rows.values()])
+    return {"EAO": eao, "A": mean_parts(accuracy, frames)}
+
+
+def _sums(fragments: Sequence[Fragment], longest: int) -> tuple[Floats, Floats]:
+    """[L] sum over fragments of their mean overlap up to each length, and how many are known there."""
     total, count = np.zeros(longest), np.zeros(longest)
     lengths = np.maximum(np.arange(longest), 1)
     for fragment in fragments:
@@ -143,9 +175,7 @@ def eao_curve(fragments: Sequence[Fragment]) -> Floats:
         sums[0] = 0.0
         total[:known] += (np.cumsum(sums) / lengths)[:known]
         count[:known] += 1
-    curve = np.divide(total, count, out=np.full(longest, np.nan), where=count > 0)
-    curve[0] = 1.0
-    return curve
+    return total, count
 
 
 def interval_mean(curve: Floats, low: int, high: int) -> float:

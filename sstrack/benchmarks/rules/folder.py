@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sstrack.benchmarks.bootstrap import mean_parts_of
 from sstrack.benchmarks.intake import Intake, take
 from sstrack.benchmarks.metrics.curves import OVERLAPS, overlaps, shares_above
 from sstrack.benchmarks.rules.ope import ope_rules
@@ -44,7 +45,7 @@ def score_folder(truths: Sequence[Truth], results: Results, counted: Counted) ->
         }
     mean = {name: float(np.mean([row[name] for row in rows.values()])) for name in ("AO", "SR50", "SR75", "AUC")}
     success = Curve(OVERLAPS, np.mean(curves, axis=0))
-    return Scores("got10k-like", "AO", mean, rows, {"success": success}, +counted)
+    return Scores("got10k-like", "AO", mean, rows, {"success": success}, +counted, mean_parts_of(rows))
 
 
 FOLDER_RULES = (

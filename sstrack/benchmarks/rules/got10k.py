@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sstrack.benchmarks.bootstrap import mean_parts
 from sstrack.benchmarks.intake import Intake, take
 from sstrack.benchmarks.metrics.curves import overlaps, shares_above
 from sstrack.benchmarks.scores import Boxes, Counted, Curve, Results, Rule, Scores
@@ -55,7 +56,11 @@ def score_got10k(truths: Sequence[Truth], results: Results, counted: Counted) ->
     if seconds and sum(map(len, seconds)):
         metrics["fps"] = float(np.mean(1 / np.concatenate(seconds)))
     curve = Curve(THRESHOLDS, 100 * shares_above(everything, THRESHOLDS, max(len(everything), 1)))
-    return Scores("official", "AO", metrics, rows, {"success": curve}, +counted)
+    weights = np.array([len(clip) for clip in pooled], dtype=np.float64)
+    parts = {
+        name: mean_parts(np.array([row[name] for row in rows.values()]), weights) for name in ("AO", "SR50", "SR75")
+    }
+    return Scores("official", "AO", metrics, rows, {"success": curve}, +counted, parts)
 
 
 def _numbers(overlap: np.ndarray) -> dict[str, float]:

@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from sstrack.benchmarks.bootstrap import mean_parts_of
 from sstrack.benchmarks.intake import Intake, take
 from sstrack.benchmarks.metrics.curves import (
     HIT,
@@ -136,7 +137,7 @@ def score_ope(
                     shares_above(judged.overlap, OVERLAPS, judged.frames),
                     shares_within(judged.error, PIXELS, judged.frames),
                     shares_within(judged.norm_error, SIDES, judged.frames),
-                    float(judged.overlap[judged.valid].mean()) if judged.valid.any() else 0.0,
+                    float(np.nan_to_num(judged.overlap[judged.valid]).mean()) if judged.valid.any() else 0.0,
                 )
             )
         lines = [100 * np.mean([run[i] for run in runs], axis=0) for i in range(3)]
@@ -153,6 +154,7 @@ def score_ope(
         per_sequence=rows,
         curves={n: Curve(x, y) for n, x, y in zip(names, (OVERLAPS, PIXELS, SIDES), curves, strict=True)},
         counted=+counted,
+        parts=mean_parts_of(rows),
     )
 
 

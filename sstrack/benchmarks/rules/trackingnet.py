@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sstrack.benchmarks.bootstrap import mean_parts_of
 from sstrack.benchmarks.metrics.curves import overlaps
 from sstrack.benchmarks.scores import Boxes, Counted, Curve, Results, Rule, Scores
 from sstrack.benchmarks.sequence import Truth
@@ -35,7 +36,8 @@ def score_trackingnet(truths: Sequence[Truth], results: Results, counted: Counte
         name: Curve(x, 100 * mean[i])
         for i, (name, x) in enumerate((("success", OVERLAPS), ("precision", PIXELS), ("norm_precision", SIDES)))
     }
-    return Scores("official", "success", _numbers(mean), rows, curves, +counted)
+    parts = {name: part for name, part in mean_parts_of(rows).items() if name != "coverage"}
+    return Scores("official", "success", _numbers(mean), rows, curves, +counted, parts)
 
 
 def _judge(run: Boxes, truth: Truth, counted: Counted) -> np.ndarray:

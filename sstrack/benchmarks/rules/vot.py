@@ -50,7 +50,7 @@ def _score_reset(
         counted["frames without an answer outside a restart, of overlap 0"] += unknown
     metrics = {"EAO": done.eao, "A": done.accuracy, "R": done.robustness, "failures": done.failures}
     lengths = np.arange(len(done.curve), dtype=np.float64)
-    return Scores(name, "EAO", metrics, done.per_sequence, {"eao": Curve(lengths, done.curve)}, +counted)
+    return Scores(name, "EAO", metrics, done.per_sequence, {"eao": Curve(lengths, done.curve)}, +counted, done.parts)
 
 
 def _score_anchor(truths: Sequence[Truth], results: Results, counted: Counted, *, interval: tuple[int, int]) -> Scores:
@@ -68,7 +68,9 @@ def _score_anchor(truths: Sequence[Truth], results: Results, counted: Counted, *
     done = score_anchor(truths, runs, interval)
     metrics = {"EAO": done.eao, "A": done.accuracy, "R": done.robustness}
     lengths = np.arange(len(done.curve), dtype=np.float64)
-    return Scores("official", "EAO", metrics, done.per_sequence, {"eao": Curve(lengths, done.curve)}, +counted)
+    return Scores(
+        "official", "EAO", metrics, done.per_sequence, {"eao": Curve(lengths, done.curve)}, +counted, done.parts
+    )
 
 
 def _checked_reset(run: Regions, truth: Truth) -> Regions:

@@ -30,7 +30,9 @@ class Oracle(TrackerNet):
         super().__init__(built.net)
         self.answers, self.told, self.queries = list(answers), score, []
 
-    def forward(self, templates: Tensor, search: Tensor, query: Tensor | None = None) -> NetOutput:  # pyright: ignore
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, templates: Tensor, search: Tensor, query: Tensor | None = None, eliminate: float = 1.0
+    ) -> NetOutput:
         self.queries.append(query)
         box, b, side = self.answers.pop(0), len(search), self.cells
         centre = (box[:, :2] + box[:, 2:] / 2) * side

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sstrack.clips.hashing import BYTES, clip_hash, distance, hashes_of, look, mirrored, moving, picture_hash
+from sstrack.clips.hashing import BYTES, clip_hash, distance, hashes_of, look, mirrored, moving, picture_look
 
 
 def frames(seed: int, count: int = 6) -> np.ndarray:
@@ -61,12 +61,29 @@ def test_a_picture_without_contrast_has_no_hash() -> None:
     assert not mirrored(hashes_of(clip_hash(np.full((3, 27, 48), 77, np.uint8)))).any()
 
 
-def test_the_look_of_a_picture_is_that_of_a_clip() -> None:
-    picture = frames(3)
-    np.testing.assert_array_equal(picture_hash(picture), look(hashes_of(clip_hash(picture))))
-    assert len(clip_hash(picture)) == BYTES * len(picture)
+def test_a_clip_has_one_hash_for_three_tiny_frames_and_at_least_one() -> None:
+    assert [len(clip_hash(frames(3, count))) // BYTES for count in (1, 2, 3, 5, 6, 30)] == [1, 1, 1, 1, 2, 10]
+    assert clip_hash(frames(3)[:0]) == b""
+    means = frames(3).reshape(2, 3, 27, 48).astype(np.float32).mean(axis=1)
+    np.testing.assert_array_equal(picture_look(means), look(hashes_of(clip_hash(frames(3)))))
+
+
+def test_the_middle_of_a_picture_looks_like_a_cropped_copy() -> None:
+    fine = np.repeat(np.repeat(frames(9, 12), 8, 1), 8, 2).astype(np.float32)
+    kernel = [fine[:, 8 + dy : 208 + dy, 8 + dx : 376 + dx] for dy in range(-8, 9, 4) for dx in range(-8, 9, 4)]
+    smooth = np.mean(kernel, axis=0)
+    height, width = 27 * 7, 48 * 7
+    whole = smooth[:, :height, :width].reshape(12, 27, 7, 48, 7).mean(axis=(2, 4))
+    top, left = round(height * 0.06), round(width * 0.06)
+    rim = smooth[:, top : height - top, left : width - left]
+    rows = (np.arange(27 * 6) * rim.shape[1] / (27 * 6)).astype(int)
+    columns = (np.arange(48 * 6) * rim.shape[2] / (48 * 6)).astype(int)
+    cropped = rim[:, rows][:, :, columns].reshape(12, 27, 6, 48, 6).mean(axis=(2, 4))
+    as_whole = distance(picture_look(whole), picture_look(cropped)).mean()
+    as_middle = distance(picture_look(whole, middle=True), picture_look(cropped)).mean()
+    assert as_middle < 50 < as_whole
 
 
 def test_a_cut_off_hash_is_refused() -> None:
-    with pytest.raises(ValueError, match="41 bytes"):
+    with pytest.raises(ValueError, match="73 bytes"):
         hashes_of(bytes(BYTES + 1))

@@ -89,6 +89,26 @@ def test_labels_change_no_gradient_of_a_self_supervised_objective(name: str) -> 
     assert torch.equal(run(built, net, squares(labelled=True))[0], run(built, net, squares())[0])
 
 
+class Watched(TrackerNet):
+    """Notes how much elimination it is asked for."""
+
+    asked: set[float]
+
+    def forward(self, templates_BTCHW, search_BCHW, query_BC=None, eliminate=1.0):
+        self.asked.add(eliminate)
+        return super().forward(templates_BTCHW, search_BCHW, query_BC, eliminate)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_candidate_elimination_follows_its_schedule_in_every_pass(name: str) -> None:
+    built = recipe("tiny_cpu", {**SMALL, "net.depth": 4, "net.keep_ratio": 0.7, "objective.name": name})
+    net = Watched(built.net)
+    for progress, share in ((0.0, 0.0), (0.4, 0.5), (0.9, 1.0)):
+        net.asked = set()
+        assert torch.isfinite(run(built, net, squares(labelled=True), progress=progress)[0])
+        assert list(net.asked) == pytest.approx([share])
+
+
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_no_objective_asks_the_device_for_numbers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a GPU each such question stops the queue; here, reading a tensor's value anywhere but in crops is an error."""

@@ -1,0 +1,204 @@
+"""Our tracker on benchmarks in their own layouts and protocols, from real frames to scores, submissions and reports."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.errors import SSTrackError, UsageError
+from pipelines.evaluation.files import convert_results, write_submission
+from pipelines.evaluation.report import write_report
+from pipelines.evaluation.run import evaluate, evaluate_static
+from pipelines.evaluation.score import score_files
+from sstrack.benchmarks.layouts.got10k import TEST
+from sstrack.benchmarks.registry import benchmark
+from tests.factories import write_package
+from tests.layouts import LAYOUTS, write_vot2018
+
+SCORED = ("otb100", "lasot", "got10k", "tnl2k", "uav123", "nfs", "tlp")
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_package(tmp_path_factory.mktemp("model") / "package"))
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_one_pass_results_are_what_score_reads(name: str, package: str, tmp_path: Path, shared: Path):
+    root = tmp_path / "root"
+    names = LAYOUTS[name](root, shared)
+    done = evaluate(package, name, str(root), str(tmp_path / "out"), workers=0)
+    entry = benchmark(name)
+    assert (done.sequences, set(done.per_sequence)) == (len(names), set(names))
+    again = score_files(name, root, Path(done.results))
+    assert again.metrics == pytest.approx(done.metrics)
+    assert next(iter(done.metrics)) == entry.rules[0].headline
+    assert evaluate(package, name, str(root), str(tmp_path / "out"), workers=0).found
+    static = evaluate_static(name, str(root))
+    assert set(static.metrics) <= set(done.metrics)
+    first = entry.read(root)[0]
+    row = (Path(done.results) / f"{first.name}.txt").read_text().splitlines()[0]
+    assert [float(word) for word in row.split(",")] == pytest.approx(first.truth.boxes[0])
+
+
+def test_a_test_set_without_truth_is_tracked_and_not_scored(package: str, tmp_path: Path, shared: Path):
+    for name in ("got10k_test", "trackingnet"):
+        root = tmp_path / name
+        (clip,) = LAYOUTS[name](root, shared)
+        done = evaluate(package, name, str(root), str(tmp_path / "out"), workers=0)
+        assert (done.rule, done.metrics) == ("none", {})
+        assert len((Path(done.results) / f"{clip}.txt").read_text().splitlines()) == done.frames
+        with pytest.raises((SSTrackError, UsageError), match="server"):
+            score_files(name, root, Path(done.results))
+
+
+def test_three_repetitions_of_a_deterministic_tracker_are_equal_and_enough(package: str, tmp_path: Path, shared: Path):
+    LAYOUTS["got10k"](tmp_path / "root", shared)
+    args = (package, "got10k", str(tmp_path / "root"), str(tmp_path / "out"))
+    once = evaluate(*args, workers=0)
+    five = evaluate(*args, workers=0, repetitions=5)
+    clip = Path(five.results) / "GOT-10k_Val_000001"
+    assert sorted(path.name for path in clip.glob("*_00?.txt")) == [f"{clip.name}_002.txt", f"{clip.name}_003.txt"]
+    assert (clip / f"{clip.name}_002.txt").read_bytes() == (clip.parent / f"{clip.name}.txt").read_bytes()
+    assert five.metrics["AO"] == pytest.approx(once.metrics["AO"])
+    assert evaluate(*args, workers=0, repetitions=5).found
+
+
+def test_vot2018_runs_start_again_after_failures(package: str, tmp_path: Path, shared: Path):
+    write_vot2018(tmp_path / "root", shared, frames=110)
+    done = evaluate(package, "vot2018", str(tmp_path / "root"), str(tmp_path / "out"), workers=0)
+    lines = (Path(done.results) / "baseline" / "bag" / "bag_001.txt").read_text().split()
+    assert len(lines) == 110 and lines[0] == "1"
+    failures = [index for index, line in enumerate(lines) if line == "2"]
+    for index in failures:
+        assert lines[index + 1 : index + 6] == ["0", "0", "0", "0", "1"][: len(lines) - index - 1]
+    assert done.metrics["failures"] == len(failures)
+    assert next(iter(done.metrics)) == "EAO"
+    with pytest.raises(UsageError, match="one-pass"):
+        evaluate_static("vot2018", str(tmp_path / "root"))
+
+
+def test_vot2020_runs_from_every_anchor_both_ways(package: str, tmp_path: Path, shared: Path):
+    LAYOUTS["vot2020"](tmp_path / "root", shared)
+    done = evaluate(package, "vot2020", str(tmp_path / "root"), str(tmp_path / "out"), workers=0)
+    folder = Path(done.results) / "baseline" / "bag"
+    lengths = {path.stem: len(path.read_text().split()) for path in folder.glob("*.txt")}
+    assert lengths == {"bag_00000000": 16, "bag_00000008": 9}
+    assert set(done.metrics) == {"EAO", "A", "R"}
+    (folder / "bag_00000008.txt").unlink()
+    with pytest.raises(SSTrackError, match="from anchor 8"):
+        score_files("vot2020", tmp_path / "root", Path(done.results))
+
+
+def test_real_time_is_another_result(package: str, tmp_path: Path, shared: Path):
+    LAYOUTS["lasot"](tmp_path / "root", shared)
+    args = (package, "lasot", str(tmp_path / "root"), str(tmp_path / "out"))
+    plain = evaluate(*args, workers=0)
+    hasty = evaluate(*args, workers=0, realtime=1e6)
+    assert hasty.results != plain.results
+    boxes = (Path(hasty.results) / "airplane-1.txt").read_text().splitlines()
+    # At a million frames a second nothing is ready in time after the three frames that wait.
+    assert len(set(boxes[4:])) == 1
+    with pytest.raises(UsageError, match="above 0"):
+        evaluate(*args, workers=0, realtime=0)
+
+
+def test_results_go_round_through_the_formats_of_others(package: str, tmp_path: Path, shared: Path):
+    root = tmp_path / "root"
+    LAYOUTS["uav123"](root, shared)
+    done = evaluate(package, "uav123", str(root), str(tmp_path / "out"), workers=0)
+    want = score_files("uav123", root, Path(done.results)).metrics
+    for to in ("sstrack", "pysot", "got10k"):
+        convert_results("uav123", root, Path(done.results), to, tmp_path / to)
+        assert score_files("uav123", root, tmp_path / to).metrics == pytest.approx(want, abs=0.5)
+    convert_results("uav123", root, Path(done.results), "pytracking", tmp_path / "pytracking")
+    text = (tmp_path / "pytracking" / "uav_bird1_2.txt").read_text().splitlines()
+    ours = np.loadtxt(Path(done.results) / "bird1_2.txt", delimiter=",")
+    assert [int(word) for word in text[3].split("\t")] == np.trunc(ours[3]).tolist()
+    assert (
+        score_files("uav123", root, tmp_path / "pytracking").counted.keys()
+        == score_files("uav123", root, Path(done.results)).counted.keys()
+    )
+    with pytest.raises(SSTrackError, match="VOT's protocols"):
+        convert_results("uav123", root, Path(done.results), "vot", tmp_path / "vot")
+    with pytest.raises(UsageError, match="there already"):
+        convert_results("uav123", root, Path(done.results), "pysot", tmp_path / "pysot")
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_a_got10k_submission_is_whole_or_not_written(tmp_path: Path):
+    results = tmp_path / "results"
+    results.mkdir()
+    for name in TEST:
+        (results / f"{name}.txt").write_text("1,2,30,40\n" * 4)
+        (results / f"{name}.times.txt").write_text("0.01\n" * 4)
+    out = tmp_path / "got10k.zip"
+    assert write_submission("got10k", results, out, None) == 180
+    with zipfile.ZipFile(out) as archive:
+        assert len(archive.namelist()) == 360
+        clip = TEST[0]
+        assert archive.read(f"{clip}/{clip}_001.txt") == b"1.0000,2.0000,30.0000,40.0000\n" * 4
+        assert archive.read(f"{clip}/{clip}_time.txt") == b"0.01000000\n" * 4
+    first = out.read_bytes()
+    assert write_submission("got10k", results, out, None) == 180
+    assert out.read_bytes() == first
+    assert write_submission("got10k", out, tmp_path / "again.zip", None) == 180
+    out.unlink()
+    for text, said in (
+        ("1,2,30,40\n" * 3, "4 times for 3 boxes"),
+        ("1,2,nan,40\n" * 4, "row 1.*no box of finite numbers"),
+        ("1,2,0,40\n" * 4, "positive size"),
+    ):
+        (results / f"{TEST[7]}.txt").write_text(text)
+        with pytest.raises(SSTrackError, match=said):
+            write_submission("got10k", results, out, None)
+    (results / f"{TEST[7]}.txt").unlink()
+    with pytest.raises(SSTrackError, match=f"{TEST[7]}: no result"):
+        write_submission("got10k", results, out, None)
+    assert not out.exists()
+
+
+def test_a_trackingnet_submission_has_511_flat_files_with_names_apart(tmp_path: Path):
+    results = tmp_path / "results"
+    results.mkdir()
+    for number in range(511):
+        (results / f"clip-{number:03d}_0.txt").write_text("1,2,30,40\n" * 3)
+    out = tmp_path / "trackingnet.zip"
+    assert write_submission("trackingnet", results, out, None) == 511
+    with zipfile.ZipFile(out) as archive:
+        assert all("/" not in name for name in archive.namelist())
+        assert archive.read("clip-000_0.txt") == b"1.00,2.00,30.00,40.00\n" * 3
+    out.unlink()
+    (results / "clip-000_0.txt").rename(results / "a-clip-001_0.txt")
+    with pytest.raises(SSTrackError, match=r"clip-001_0\.txt is part of another"):
+        write_submission("trackingnet", results, out, None)
+    (results / "a-clip-001_0.txt").unlink()
+    with pytest.raises(SSTrackError, match="510 clips; the test set has 511"):
+        write_submission("trackingnet", results, out, None)
+    with pytest.raises(UsageError, match="no submission for 'lasot'"):
+        write_submission("lasot", results, out, None)
+    assert not out.exists()
+
+
+def test_a_report_stands_alone_and_escapes_names(package: str, tmp_path: Path, shared: Path):
+    root = tmp_path / "root"
+    LAYOUTS["uav123"](root, shared)
+    done = evaluate(package, "uav123", str(root), str(tmp_path / "out"), workers=0)
+    nasty = tmp_path / "<script>alert($x_1$)<"
+    nasty.mkdir()
+    (nasty / "uav_bird1_2.txt").write_text("620,300,12,40\n" * 10)
+    written = write_report([Path(done.results), nasty], tmp_path / "report", benchmark="uav123", gt=root)
+    assert {path.suffix for path in written} == {".html", ".svg", ".png"}
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "<script>" not in page and "&lt;script&gt;alert($x_1$)&lt;" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "AUC by attribute" in page and "SOB" in page and "95 % bootstrap" in page
+    from_scores = write_report([Path(done.results)], tmp_path / "again")
+    assert len(from_scores) == 7
+    (Path(done.results) / "scores.json").write_text(json.dumps({"benchmark": 1}))
+    with pytest.raises(SSTrackError, match="no scores of ours"):
+        write_report([Path(done.results)], tmp_path / "again")
+    with pytest.raises(UsageError, match=r"holds no scores\.json"):
+        write_report([nasty], tmp_path / "again")

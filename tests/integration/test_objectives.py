@@ -1,0 +1,138 @@
+"""Every objective trains on real video with the real loader and loop, and says what it measured."""
+
+import json
+import os
+import subprocess
+import sys
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.dataset.loader import ClipLoader
+from pipelines.dataset.manifest import load_manifest
+from pipelines.errors import SSTrackError
+from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.run import ingest
+from pipelines.training.launch import train
+from pipelines.training.loop import TrainJob, train_rank
+from pipelines.training.metrics import read_metrics
+from sstrack.recipes import DataConfig, Recipe, recipe
+from tests.factories import TINY
+
+SSTRACK = str(Path(sys.executable).with_name("sstrack"))
+
+
+def two_groups(objective: dict[str, object]) -> Recipe:
+    return recipe("tiny_cpu", {**TINY, "data.groups": 2, **{f"objective.{k}": v for k, v in objective.items()}})
+
+
+def trained(dataset: Path, out: Path, **objective: object) -> dict[str, float]:
+    """The last row of metrics of three steps in two groups."""
+    result = train(str(dataset), two_groups(objective), str(out), workers=0)
+    return read_metrics(out / result.run_key)[-1]
+
+
+def rank(number: int, dataset: str, out: str, objective: dict[str, object]) -> None:
+    """One of two ranks of the loop that Ray's workers run."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{out}/meeting", rank=number, world_size=2)
+    try:
+        job = TrainJob(dataset, load_manifest(dataset).digest, two_groups(objective), out, "key")
+        train_rank(job, number, 2, torch.device("cpu"), lambda step, row: None)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def on_two_ranks(dataset: Path, out: Path, **objective: object) -> dict[str, float]:
+    """The same as `trained`, with one group in this process and one in another."""
+    out.mkdir()
+    other = get_context("spawn").Process(target=rank, args=(1, str(dataset), str(out), objective))
+    other.start()
+    rank(0, str(dataset), str(out), objective)
+    other.join()
+    assert other.exitcode == 0
+    return read_metrics(out)[-1]
+
+
+def test_an_objective_is_chosen_on_the_command_line(real_dataset: Path, tmp_path: Path) -> None:
+    sets = {**TINY, "objective.name": "cycle"}
+    words = [word for name, value in sets.items() for word in ("--set", f"{name}={value}")]
+    command = [SSTRACK, "train", str(real_dataset), "--recipe", "tiny_cpu", "--out", str(tmp_path), "--json"]
+    done = subprocess.run([*command, "--workers", "0", *words], capture_output=True, text=True, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    package = Path(json.loads(done.stdout)["package"])
+    assert json.loads((package / "config.json").read_text())["recipe"]["objective"]["name"] == "cycle"
+    row = read_metrics(package.parent)[-1]
+    assert {"similarity", "backward_iou", "template_lead"} <= set(row)
+
+
+def test_a_misspelt_objective_is_a_usage_error_that_names_the_near_one(real_dataset: Path, tmp_path: Path) -> None:
+    command = [SSTRACK, "train", str(real_dataset), "--out", str(tmp_path), "--set", "objective.name=cicle"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "did you mean cycle" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["single_frame", "tads"])
+def test_baselines_train_on_unlabelled_video(real_dataset: Path, tmp_path: Path, name: str) -> None:
+    row = trained(real_dataset, tmp_path, name=name)
+    assert row["loss"] > 0 and row["skipped"] == 0 and 0 <= row["search_iou"] <= 1
+
+
+@pytest.fixture(scope="module")
+def labelled_dataset(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real sequences with true boxes in every frame, stored at half their size or less."""
+    folder = tmp_path_factory.mktemp("labelled") / "dataset"
+    sequences = shared / "data" / "sequences" / "otb"
+    ingest([str(sequences / name) for name in ("Crossing", "Skiing")], str(folder), IngestConfig(long_side=160))
+    return folder
+
+
+def test_labels_reach_the_sample_in_pixels_of_its_frames(labelled_dataset: Path, shared: Path) -> None:
+    manifest = load_manifest(str(labelled_dataset)).digest
+    config = DataConfig(n_search=2, group_size=2, groups=1)
+    batch = ClipLoader(str(labelled_dataset), manifest, config, seed=1).group(0, 0)
+    assert batch.boxes.shape == (2, 3, 4) and batch.boxes.isfinite().all()
+    torch.testing.assert_close(batch.boxes[:, 0], batch.seeds)
+    truth = torch.from_numpy(np.loadtxt(shared / "data/sequences/otb/Crossing/groundtruth_rect.txt"))
+    stored = truth - torch.tensor([1, 1, 0, 0])
+    scale = (batch.sizes / torch.tensor([360, 240])).repeat(1, 2)[:, None]
+    nearest = (batch.boxes[:, :, None] / scale[:, :, None] - stored).abs().amax(-1).amin(-1)
+    assert nearest.amax(1).min() < 0.01
+
+
+def test_labelled_video_is_trained_on_its_labels_and_measures_forward_tracking(
+    labelled_dataset: Path, tmp_path: Path
+) -> None:
+    row = trained(labelled_dataset, tmp_path, name="supervised")
+    assert row["labelled"] == 1 and row["loss"] > 0 and 0 <= row["search_iou"] <= 1
+    row = trained(labelled_dataset, tmp_path, known_templates_until=0, paste_share=0)
+    assert 0 <= row["labelled_iou"] <= 1 and row["forward_iou"] == row["labelled_iou"]
+
+
+def test_supervised_training_without_labels_is_refused_unless_the_rest_is_trained_otherwise(
+    real_dataset: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SSTrackError, match="no labelled clip"):
+        trained(real_dataset, tmp_path, name="supervised")
+    row = trained(real_dataset, tmp_path, name="supervised", unlabelled="decoupled")
+    assert row["labelled"] == 0 and row["loss"] > 0 and "search_iou" not in row
+
+
+def test_negatives_of_all_groups_give_one_loss_on_one_rank_and_on_two(real_dataset: Path, tmp_path: Path) -> None:
+    alone = trained(real_dataset, tmp_path / "alone", negatives="all_groups")
+    spread = on_two_ranks(real_dataset, tmp_path / "spread", negatives="all_groups")
+    assert spread["loss"] == pytest.approx(alone["loss"], rel=1e-4)
+    assert spread["contrastive"] == pytest.approx(alone["contrastive"], rel=1e-4)
+    assert alone["contrastive"] > trained(real_dataset, tmp_path / "group")["contrastive"]
+
+
+def test_template_use_is_measured_every_so_many_steps_and_never_where_not_asked(
+    real_dataset: Path, tmp_path: Path
+) -> None:
+    row = trained(real_dataset, tmp_path)
+    assert row["template_lead"] == pytest.approx(
+        row["template_right"] - max(row["template_zeroed"], row["template_foreign"])
+    )
+    assert not any(name.startswith("template_") for name in trained(real_dataset, tmp_path, template_use_every=0))
