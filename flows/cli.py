@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from flows.children import fork_supervised
-from flows.commands import dataset, judging, score, track
+from flows.commands import dataset, score, track
+from flows.commands.ingest import ingest
 from flows.console import absolute_model, guarded, parse_settings, progress_bar, reporting
 
 app = typer.Typer(
@@ -20,12 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-dataset_app = typer.Typer(help="Look at a dataset, check it, take clips out of it.", no_args_is_help=True)
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
-app.add_typer(dataset_app, name="dataset")
 app.add_typer(models_app, name="models")
-judging.add_to(dataset_app)
-dataset.add_to(dataset_app)
+dataset.add_to(app)
 score.add_to(app)
 track.add_to(app)
 
@@ -70,38 +68,7 @@ def up(
         run_until_stopped(stack)
 
 
-@app.command()
-@guarded
-def ingest(
-    sources: Annotated[list[str], typer.Argument(metavar="SRC...", help="Video files or folders.")],
-    out: Annotated[str, typer.Option(help="The dataset's folder.", metavar="DATASET")],
-    options: Set = None,
-    workers: WorkersOption = None,
-    as_json: Json = False,
-) -> None:
-    """Videos become clips of a dataset. Known videos are not read again."""
-    from pydantic import ValidationError
-
-    from pipelines.errors import UsageError
-    from pipelines.ingest.config import IngestConfig
-    from pipelines.ingest.run import ingest as run
-    from pipelines.settings import absolute, settings
-
-    try:
-        config = IngestConfig.model_validate(parse_settings(options or []))
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, at['loc']))}: {at['msg']}" for at in error.errors())
-        raise UsageError(f"--set {problems}; known are {', '.join(IngestConfig.model_fields)}") from error
-    count = settings().workers if workers is None else workers
-    with reporting(as_json) as report, progress_bar("ingest", "sources") as update:
-        done = run(
-            [absolute(source) for source in sources],
-            absolute(out),
-            config,
-            workers=count,
-            progress=lambda at: update(at.done, at.total),
-        )
-        report(done.as_dict(), lambda console: console.print(f"dataset {absolute(out)}, manifest {done.manifest}"))
+app.command()(ingest)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Types of flow parameters: what the forms of the Prefect UI accept, and what a run refuses."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -16,6 +16,33 @@ AbsoluteUri = Annotated[
     str,
     AfterValidator(_absolute),
     Field(json_schema_extra={"pattern": r"^(/|[a-z0-9]+://)"}, description="An absolute path or an s3:// prefix."),
+]
+
+
+def _absolute_source(source: str) -> str:
+    _absolute(source.removeprefix("@"))
+    return source
+
+
+Source = Annotated[
+    str,
+    AfterValidator(_absolute_source),
+    Field(
+        min_length=1,
+        json_schema_extra={"pattern": r"^@?(/|s3://|file://)"},
+        description="An absolute path or pattern, an s3:// object or prefix, or a list (@/names.txt, .csv, .parquet).",
+    ),
+]
+Layout = Annotated[
+    Literal["got10k", "lasot", "trackingnet", "otb", "coco"],
+    Field(description="Read labelled sequences of this layout only; without it they are recognised."),
+]
+Cluster = Annotated[
+    str,
+    Field(
+        pattern=r"^(local|auto)$|^(ray://)?[A-Za-z0-9.\-]+:\d+$",
+        description="Work on Ray: local, auto, ray://host:port or host:port; without it no Ray is used.",
+    ),
 ]
 Workers = Annotated[int, Field(ge=0, le=4096, description="Parallel workers; 0 stays in the flow's own process.")]
 RecipeName = Annotated[str, Field(min_length=1, max_length=64)]

@@ -71,6 +71,11 @@ def benchmark_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def rule_lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Each rule in words."""
+    return "\n\n".join(f"{name}: {text}" for row in rows for name, text in row["rule_texts"].items())
+
+
 def _found(row: Mapping[str, Any]) -> str:
     lines = [f"{row['found']} of {row['expected'] or row['found']} sequences" if row["found"] else "nothing"]
     if row["found"] and row["missing"]:

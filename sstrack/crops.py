@@ -1,39 +1,113 @@
 """Cut regions out of whole frames and paste patches into them, batched, on any device.
 
-A resampling from one axis-aligned rectangle to another is separable, so a crop is two small matrix products per frame:
-`rows @ image @ columns`. The matrices hold triangle weights as wide as the scale asks for, so shrinking is antialiased
-(what Pillow's `resize(BILINEAR, box=…)` computes), and pixels outside the frame count as zero.
+A resampling from one axis-aligned rectangle to another is separable, and its weights are a triangle as wide as the
+scale asks for, so shrinking is antialiased (what Pillow's `resize(BILINEAR, box=…)` computes); pixels outside the frame
+count as zero. On a CPU each output row is a weighted sum of the few input rows it touches. On a GPU the weights are
+written out as matrices and a crop is `rows @ image @ columns` on tensor cores: more sums, but no number is ever read
+back, so the host never waits.
 
-Shapes: B batch, C channels, H W pixels of the frame, S output side.
+Shapes: B batch, C channels, H W pixels of the frame, S output side, K taps, N pixels of an axis.
 """
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sstrack.boxes import cxcywh_to_xywh, xywh_to_cxcywh
 
 
-def _axis_weights(start: Tensor, length: Tensor, out: int, size: int, window: int) -> tuple[Tensor, Tensor]:
-    """Weights `[B, out, window]` that resample `[start, start + length)` of an axis of `size` pixels to `out` pixels,
-    and the first pixel `[B]` (int64) of the window of that axis that they apply to."""
+def crop(frames: Tensor, regions: Tensor, size: int | tuple[int, int]) -> Tensor:
+    """Resample one rectangle of each frame to a fixed size.
+
+    Args:
+        frames: `[B, C, H, W]`, uint8 or floating, any strides.
+        regions: `[B, 4]` xywh in pixels of the frame; may reach outside it, where frames count as zero.
+        size: output side S, or (height, width), in pixels.
+
+    Returns: `[B, C, S, S]` float32; from float64 frames float64. On a GPU it is rounded to float16's grid on the way,
+    0.06 grey levels at most between 128 and 255.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    precise = torch.float64 if frames.dtype == torch.float64 else torch.float32
+    regions = regions.to(precise).clamp(min=-1e6, max=1e6)
+    regions = torch.cat((regions[:, :2], regions[:, 2:].clamp(min=1e-3)), dim=1)
+    if frames.device.type == "cpu":
+        return _crop_by_taps(frames, regions, height, width)
+    return _crop_by_matrices(frames, regions, height, width, torch.float16).to(precise)
+
+
+def _crop_by_taps(frames: Tensor, regions: Tensor, height: int, width: int) -> Tensor:
+    """`crop` for few outputs per input, or many: the cost is that of the output times its taps."""
+    b, c, frame_height, frame_width = frames.shape
+    rows, row_weights = _taps(regions[:, 1], regions[:, 3], height, frame_height)
+    columns, column_weights = _taps(regions[:, 0], regions[:, 2], width, frame_width)
+    top, tall = _span(rows, frame_height)
+    left, wide = _span(columns, frame_width)
+    window = torch.empty(b, tall, wide, c, dtype=regions.dtype)
+    for out, frame, y, x in zip(window, frames, top.tolist(), left.tolist(), strict=True):
+        out.copy_(frame[:, y : y + tall, x : x + wide].permute(1, 2, 0))
+    shrunk = _weigh(window.view(b, tall, -1), rows - top[:, None, None], row_weights)
+    turned = _transposed(shrunk).view(b, wide, c * height)
+    crops = _weigh(turned, columns - left[:, None, None], column_weights)
+    return _transposed(crops).view(b, c, height, width)
+
+
+def _taps(start: Tensor, length: Tensor, out: int, size: int) -> tuple[Tensor, Tensor]:
+    """Pixels `[B, out, K]` (int64) of an axis of `size` pixels that each output pixel of the stretch
+    `[start, start + length)` is made of, and their weights; a pixel outside the axis weighs 0 and is named as one
+    inside."""
     scale = length / out
     support = scale.clamp(min=1.0)[:, None, None]
-    first = (start - support[:, 0, 0]).floor().clamp(min=0).clamp(max=size - window)
+    centres = (start[:, None] + (torch.arange(out, dtype=start.dtype) + 0.5) * scale[:, None])[:, :, None]
+    first = (centres - support - 0.5).floor() + 1
+    pixels = first + torch.arange(math.ceil(2 * float(support.max())), dtype=start.dtype)
+    weights = (1 - (pixels + 0.5 - centres).abs() / support).clamp(min=0)
+    weights = weights / weights.sum(-1, keepdim=True) * ((pixels >= 0) & (pixels < size))
+    return pixels.clamp(0, size - 1).long(), weights
+
+
+def _span(pixels: Tensor, size: int) -> tuple[Tensor, int]:
+    """First pixel `[B]` of a window that holds each sample's taps, and the windows' common length."""
+    first, last = pixels.amin((1, 2)), pixels.amax((1, 2))
+    length = int((last - first).max()) + 1
+    return first.clamp(max=size - length), length
+
+
+def _weigh(values: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
+    """`[B, S, M]`: for each output the weighted sum of its taps among the rows of `values` `[B, N, M]`."""
+    b, n, m = values.shape
+    rows = pixels + n * torch.arange(b)[:, None, None]
+    bags = F.embedding_bag(
+        rows.flatten(0, 1), values.reshape(b * n, m), mode="sum", per_sample_weights=weights.flatten(0, 1)
+    )
+    return bags.view(b, -1, m)
+
+
+def _transposed(values: Tensor) -> Tensor:
+    """`[B, M, N]` from `[B, N, M]`, contiguous, matrix by matrix: torch turns those in blocks that fit its cache."""
+    turned = values.new_empty(len(values), values.shape[2], values.shape[1])
+    for out, matrix in zip(turned, values, strict=True):
+        out.copy_(matrix.T)
+    return turned
+
+
+def _crop_by_matrices(frames: Tensor, regions: Tensor, height: int, width: int, dtype: torch.dtype) -> Tensor:
+    """`crop` as two matrix products of the given precision."""
+    rows = _axis_matrix(regions[:, 1], regions[:, 3], height, frames.shape[-2]).to(dtype)
+    columns = _axis_matrix(regions[:, 0], regions[:, 2], width, frames.shape[-1]).to(dtype)
+    return rows[:, None] @ frames.to(dtype) @ columns[:, None].transpose(-1, -2)
+
+
+def _axis_matrix(start: Tensor, length: Tensor, out: int, size: int) -> Tensor:
+    """Weights `[B, out, size]` that resample `[start, start + length)` of an axis of `size` pixels to `out` pixels."""
+    scale = length / out
+    support = scale.clamp(min=1.0)[:, None, None]
     centres = start[:, None] + (torch.arange(out, device=start.device, dtype=start.dtype) + 0.5) * scale[:, None]
-    pixels = first[:, None, None] + torch.arange(window, device=start.device, dtype=start.dtype) + 0.5
+    pixels = torch.arange(size, device=start.device, dtype=start.dtype) + 0.5
     weights = (1 - (pixels - centres[:, :, None]).abs() / support).clamp(min=0)
-    return weights / _discrete_sum(centres[:, :, None] - 0.5, support), first.long()
-
-
-def _window(length: Tensor, out: int, size: int) -> int:
-    """Pixels of an axis that the longest of the given stretches `[B]` can touch, at most all `size` of them.
-
-    On a GPU always all: finding less would make it wait for the numbers, which costs more than the longer product.
-    """
-    if length.device.type != "cpu":
-        return size
-    longest = float(length.max())
-    return min(size, int(longest + 2 * max(longest / out, 1.0)) + 3)
+    return weights / _discrete_sum(centres[:, :, None] - 0.5, support)
 
 
 def _discrete_sum(centre: Tensor, support: Tensor) -> Tensor:
@@ -44,29 +118,6 @@ def _discrete_sum(centre: Tensor, support: Tensor) -> Tensor:
     distance = (centre - below) * n_below + n_below * (n_below - 1) / 2
     distance = distance + (above - centre) * n_above + n_above * (n_above - 1) / 2
     return n_below + n_above - distance / support
-
-
-def crop(frames: Tensor, regions: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """Resample one rectangle of each frame to a fixed size.
-
-    Args:
-        frames: `[B, C, H, W]` float.
-        regions: `[B, 4]` xywh in pixels of the frame; may reach outside it, where frames count as zero.
-        size: output side S, or (height, width), in pixels.
-
-    Returns: `[B, C, S, S]` float.
-    """
-    height, width = (size, size) if isinstance(size, int) else size
-    frame_height, frame_width = frames.shape[-2:]
-    regions = regions.to(frames.dtype).clamp(min=-1e6, max=1e6)
-    sides = regions[:, 2:].clamp(min=1e-3)
-    tall, wide = _window(sides[:, 1], height, frame_height), _window(sides[:, 0], width, frame_width)
-    rows, top = _axis_weights(regions[:, 1], sides[:, 1], height, frame_height, tall)
-    columns, left = _axis_weights(regions[:, 0], sides[:, 0], width, frame_width, wide)
-    if (tall, wide) != (frame_height, frame_width):
-        corners = zip(frames, top.tolist(), left.tolist(), strict=True)
-        frames = torch.stack([frame[:, y : y + tall, x : x + wide] for frame, y, x in corners])
-    return rows[:, None] @ frames @ columns[:, None].transpose(-1, -2)
 
 
 def paste(frames: Tensor, patches: Tensor, alpha: Tensor, boxes: Tensor) -> Tensor:
@@ -83,11 +134,13 @@ def paste(frames: Tensor, patches: Tensor, alpha: Tensor, boxes: Tensor) -> Tens
     height, width, side = frames.shape[-2], frames.shape[-1], patches.shape[-1]
     boxes = boxes.to(frames.dtype)
     zoom = side / boxes[:, 2:].clamp(min=1e-3)
-    rows, _ = _axis_weights(-boxes[:, 1] * zoom[:, 1], height * zoom[:, 1], height, side, side)
-    columns, _ = _axis_weights(-boxes[:, 0] * zoom[:, 0], width * zoom[:, 0], width, side, side)
-    layers = rows[:, None] @ torch.cat((patches * alpha, alpha), dim=1) @ columns[:, None].transpose(-1, -2)
-    colour, opacity = layers[:, :-1], layers[:, -1:]
-    return frames * (1 - opacity) + colour
+    region = torch.stack(
+        (-boxes[:, 0] * zoom[:, 0], -boxes[:, 1] * zoom[:, 1], width * zoom[:, 0], height * zoom[:, 1]), dim=1
+    )
+    layers = torch.cat((patches * alpha, alpha), dim=1)
+    dtype = frames.dtype if frames.device.type == "cpu" else torch.float16
+    layers = _crop_by_matrices(layers, region, height, width, dtype).to(frames.dtype)
+    return torch.addcmul(layers[:, :-1], frames, 1 - layers[:, -1:])
 
 
 def square_region(boxes: Tensor, factor: float | Tensor) -> Tensor:

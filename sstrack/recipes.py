@@ -405,13 +405,19 @@ def from_dict(data: Mapping[str, Any]) -> Recipe:
         raise ValueError(f"this is no recipe of this version: {error}") from None
 
 
+def without_paths(node: Recipe) -> Recipe:
+    """The recipe with a file of initial weights named by its digest alone: nothing in it tells of a machine."""
+    if not node.net.weights_sha256:
+        return node
+    return dataclasses.replace(node, net=dataclasses.replace(node.net, weights=f"sha256:{node.net.weights_sha256}"))
+
+
 def config_digest(node: Recipe) -> str:
     """sha256 (hex) of the recipe's canonical JSON and the stage version.
 
     Initial weights count by their digest where it is known, so that a file may lie anywhere.
     """
-    plain = as_dict(node)
-    if node.net.weights_sha256:
-        plain["net"]["weights"] = ""
-    canonical = json.dumps({"stage": STAGE_VERSION, **plain}, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(
+        {"stage": STAGE_VERSION, **as_dict(without_paths(node))}, sort_keys=True, separators=(",", ":")
+    )
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -65,6 +65,6 @@ def write_sequences(root: Path, frames: dict[str, int], side: int = 96) -> Path:
 def local_source(path: Path) -> "Source":
     """A video file as ingest's jobs take it."""
     from pipelines import storage
-    from pipelines.ingest.sources import Source
+    from pipelines.ingest.sources import Source, label
 
-    return Source(storage.sha256_file(str(path)), str(path), path, path.stat().st_size)
+    return Source(storage.sha256_file(str(path)), label(path), path, path.stat().st_size)

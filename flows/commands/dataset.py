@@ -1,26 +1,27 @@
-"""Commands that look after a dataset: check it, mend it, take clips out of it, and keep it small."""
+"""Commands on a dataset: look at it, check it, take clips out of it, and keep it small."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flows.commands import judging
 from flows.console import guarded, progress_bar, reporting
 
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="A folder or s3://bucket/prefix.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Digest = Annotated[str | None, typer.Option("--manifest", help="A manifest's digest; default the newest.")]
 
+dataset_app = typer.Typer(help="Look at a dataset, check it, take clips out of it.", no_args_is_help=True)
+
 
 def add_to(app: typer.Typer) -> None:
-    """Register this family; `app` is `sstrack dataset`."""
-    app.command()(verify)
-    app.command()(export)
-    app.command("rebuild-index")(rebuild_index)
-    app.command()(compact)
-    app.command()(prune)
+    """Register this family."""
+    judging.add_to(dataset_app)
+    app.add_typer(dataset_app, name="dataset")
 
 
+@dataset_app.command("verify")
 @guarded
 def verify(
     dataset: Dataset,
@@ -47,6 +48,7 @@ def verify(
         raise typer.Exit(1)
 
 
+@dataset_app.command("export")
 @guarded
 def export(
     dataset: Dataset,
@@ -68,6 +70,7 @@ def export(
         report(done, lambda console: console.print(f"{folder}: {done['clips']} clips, {done['written']} new"))
 
 
+@dataset_app.command("rebuild-index")
 @guarded
 def rebuild_index(dataset: Dataset, manifest: Digest = None, as_json: Json = False) -> None:
     """Make missing or wrong shard indexes again from the tars."""
@@ -79,6 +82,7 @@ def rebuild_index(dataset: Dataset, manifest: Digest = None, as_json: Json = Fal
         report(done, lambda console: console.print(f"{done['written']} of {done['shards']} indexes written"))
 
 
+@dataset_app.command("compact")
 @guarded
 def compact(
     dataset: Dataset,
@@ -95,6 +99,7 @@ def compact(
         report(done, lambda console: console.print(line if done["published"] else f"nothing to merge; {line}"))
 
 
+@dataset_app.command("prune")
 @guarded
 def prune(
     dataset: Dataset,

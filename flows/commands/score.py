@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from flows.console import guarded, reporting
+from flows.console import absolute_model, guarded, reporting
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
@@ -17,6 +18,8 @@ def add_to(app: typer.Typer) -> None:
     app.command()(report)
     app.command()(submit)
     app.command()(convert)
+    app.command("vot-entry")(vot_entry)
+    app.command("trax", hidden=True)(trax)
 
 
 @guarded
@@ -26,7 +29,7 @@ def benchmarks(
     as_json: Json = False,
 ) -> None:
     """Names, protocols, rules, expected layouts; with --root what was found, what is missing, which file is wrong."""
-    from flows.tables import benchmark_table
+    from flows.tables import benchmark_table, rule_lines
     from pipelines.errors import UsageError
     from pipelines.evaluation.score import list_benchmarks
 
@@ -34,7 +37,13 @@ def benchmarks(
         rows = list_benchmarks(None if root is None else root.expanduser().absolute(), name)
         if not rows:
             raise UsageError(f"unknown benchmark {name!r}; see sstrack benchmarks")
-        report({"benchmarks": rows}, lambda console: console.print(benchmark_table(rows)))
+
+        def show(console: Console) -> None:
+            console.print(benchmark_table(rows))
+            if name is not None:
+                console.print(rule_lines(rows), markup=False)
+
+        report({"benchmarks": rows}, show)
 
 
 @guarded
@@ -113,3 +122,25 @@ def convert(
         place, truth, target = (path.expanduser().absolute() for path in (results, gt, out))
         count = convert_results(benchmark, truth, place, to, target)
         tell({"out": str(target), "files": count}, lambda console: console.print(f"{out}: {count} files"))
+
+
+@guarded
+def vot_entry(
+    model: Annotated[str, typer.Option(help="models:/<name>@<alias>, untrained:<recipe>, or a package folder.")],
+    out: Annotated[Path, typer.Option(help="The VOT workspace.", metavar="DIR")],
+    as_json: Json = False,
+) -> None:
+    """trackers.ini for the official `vot` command, which then drives our tracker over TraX."""
+    from pipelines.evaluation.trax_server import write_entry
+
+    with reporting(as_json) as tell:
+        path = write_entry(absolute_model(model), out.expanduser().absolute())
+        tell({"entry": str(path)}, lambda console: console.print(f"{path}: vot evaluate --workspace {out} sstrack"))
+
+
+@guarded
+def trax(model: Annotated[str, typer.Option(help="As for vot-entry.")]) -> None:
+    """Speak TraX on standard input and output; the `vot` command starts this."""
+    from pipelines.evaluation.trax_server import serve
+
+    serve(model)

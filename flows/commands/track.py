@@ -1,18 +1,22 @@
-"""`sstrack track`: follow targets through a person's own footage."""
+"""`sstrack track` and `export`: follow targets through footage, and take a model to where we are not installed."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.console import absolute_model, guarded, parse_box, parse_settings, progress_bar, streaming
+from flows.console import absolute_model, guarded, parse_box, parse_settings, progress_bar, reporting, streaming
 
 Box = tuple[float, float, float, float]
+Model = Annotated[
+    str, typer.Option(help="models:/<name>@<alias>, models:/<name>/<version>, untrained:<recipe>, or a package folder.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
     """Register this family."""
     app.command()(track)
+    app.command()(export)
 
 
 @guarded
@@ -26,10 +30,7 @@ def track(
         typer.Option(help="A target on the first frame: x,y,w,h in pixels. May be given again.", metavar="X,Y,W,H"),
     ] = None,
     pick: Annotated[bool, typer.Option("--pick", help="Draw the targets on the first frame in a window.")] = False,
-    model: Annotated[
-        str,
-        typer.Option(help="models:/<name>@<alias>, models:/<name>/<version>, untrained:<recipe>, or a package folder."),
-    ] = "models:/sstrack@champion",
+    model: Model = "models:/sstrack@champion",
     out: Annotated[Path, typer.Option(help="x,y,w,h per frame; several targets: boxes.1.txt, boxes.2.txt, …")] = Path(
         "boxes.txt"
     ),
@@ -65,6 +66,34 @@ def track(
     ending = ", stopped by Ctrl-C" if done.interrupted else ""
     pictures = f", {done.render}" if done.render else ""
     say(f"{done.frames} frames at {done.fps:.1f} fps{ending}: {', '.join(done.boxes)}{pictures}")
+
+
+@guarded
+def export(
+    out: Annotated[Path, typer.Option(help="The file to write: .onnx, or .pt2 for torch.export.load.")],
+    model: Model = "models:/sstrack@champion",
+    templates: Annotated[int | None, typer.Option(min=1, help="Template crops; default as the model tracks.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Sequences per call; default any number.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Write the network of one tracking step as ONNX or as an exported torch program, checked against the model."""
+    from pipelines.errors import UsageError
+    from pipelines.tracking.export import export_model
+
+    if out.suffix not in (".onnx", ".pt2"):
+        raise UsageError(f"--out {out}: give a file that ends in .onnx or .pt2")
+    with reporting(as_json) as report:
+        done = export_model(
+            absolute_model(model),
+            out.expanduser().absolute(),
+            "onnx" if out.suffix == ".onnx" else "torch",
+            templates=templates,
+            batch=batch,
+        )
+        report(
+            done.as_dict(),
+            lambda console: console.print(f"{done.path}: {done.templates} templates, off by {done.difference:.1g}"),
+        )
 
 
 def _source(source: str) -> str:

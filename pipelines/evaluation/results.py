@@ -10,6 +10,7 @@
 A file is there whole or not at all.
 """
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,8 @@ from sstrack.benchmarks.scores import Results
 from sstrack.benchmarks.sequence import Sequence, Truth
 from sstrack.benchmarks.text import number_line, number_table
 from sstrack.benchmarks.tree import Tree
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
@@ -52,9 +55,12 @@ class ResultStore:
         if not storage.exists(uri):
             return False
         data = storage.read_bytes(uri)
-        return data.count(b"\n") == frames and (
-            self.protocol != "one_pass" or len(number_table(data, uri, 4)) == frames
-        )
+        try:
+            held = number_table(data, uri, 4) if self.protocol == "one_pass" else parse_regions(data, uri)
+        except ValueError as error:
+            log.warning("%s: it is tracked again", error)
+            return False
+        return len(held) == frames
 
     def write(self, sequence: Sequence, number: int, run: BoxRun | RegionRun) -> None:
         """Keep one run. Times first: the presence of the answers says that the run is done."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.damage import clean_parts, spans_of
@@ -110,12 +111,10 @@ def _cut(
     """Kept clips and dropped spans of one decoded source."""
     fps, numbers = timeline.fps, timeline.numbers
     measures = tiny.measures(lag=max(1, round(source.fps / 2)))
-    mean, spread, change = measures[:, :3].T
-    dark = (mean < config.black_level) & (spread < 2 * config.flat_level)
-    cuts = np.union1d(find_cuts(change, config.cut_level, config.cut_ratio), find_fades(dark))
+    opens = shot_changes(measures, tiny, config)
     clips: list[tuple[Clip, tuple[Place, ...]]] = []
     rejects: list[Reject] = []
-    shots = shot_spans(np.unique(numbers[cuts]), len(places))
+    shots = shot_spans(np.unique(numbers[opens]), len(places))
     clean = [part for shot in shots for part in clean_parts(shot, timeline.damage)]
     for span in clean:
         for first, end in split_span(span, config.max_frames):
@@ -145,6 +144,17 @@ def _cut(
             )
             clips.append((clip, taken))
     return clips, rejects
+
+
+def shot_changes(measures: NDArray[np.float32], tiny: TinyFrames, config: IngestConfig) -> NDArray[np.int64]:
+    """Decoded frames at which a shot may not go on, ascending: cuts, both ends of dissolves and fades, and where the
+    picture goes dark or comes back."""
+    mean, spread, change = measures[:, :3].T
+    dark = (mean < config.black_level) & (spread < 2 * config.flat_level)
+    ends = [edge for first, last in tiny.blends(config.cut_level) for edge in (first, last + 1)]
+    blends = np.array(ends, np.int64).clip(0, len(measures) - 1)
+    cuts = np.concatenate([find_cuts(change, config.cut_level, config.cut_ratio), find_fades(dark), blends])
+    return np.unique(cuts)
 
 
 def _describe(record: SourceRecord, video: Probe) -> SourceRecord:

@@ -1,6 +1,7 @@
 """Does the new sources of a run on a crew and gathers what they came to: packs, names, and what could not be had."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -55,16 +56,23 @@ def collect(
         if pulse is not None:
             pulse(meter.progress(running))
 
-    size = min(workers, len(new))
-    with crew(size, cluster, partial(run_job, setup), config.deadline, config.memory_mib) as hands:
+    with crew(workers, cluster, partial(run_job, setup), config.deadline, config.memory_mib) as hands:
         for finished in run_jobs(new, hands, config, watch, crashes):
             seconds, clips = _take(finished, gathered, names, config.digest)
-            meter.ended(finished.job.weight, seconds, finished.value.cpu if finished.value else {})
+            meter.ended(finished.job.weight, seconds, _cpu(finished))
             _require_few_failures(gathered, len(new), config.max_failed_share)
             if progress is not None:
                 running = [job for job in latest if job.job is not finished.job]
                 progress(meter.progress(running, finished.job.label, clips))
     return gathered
+
+
+def _cpu(finished: Finished) -> dict[str, float]:
+    """CPU seconds per stage of a source and its parts."""
+    spent: Counter[str] = Counter()
+    for result in (*finished.parts, finished.value):
+        spent.update(result.cpu if result else {})
+    return dict(spent)
 
 
 def _take(finished: Finished, gathered: Gathered, names: Names, config: str) -> tuple[float, int]:

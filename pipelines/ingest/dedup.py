@@ -33,7 +33,8 @@ def without_repeats(
 ) -> list[Pack]:
     """The packs without clips that repeat a better one, one of `present` (a clips table), or a benchmark's sequence.
 
-    Rows of `present` from the packs' own sources do not count, as those will be replaced. What goes becomes a reject.
+    Rows of `present` from the packs' own sources do not count, as those will be replaced. Labelled clips repeat no
+    other clip: two targets of one film show the same pictures. What goes becomes a reject.
     """
     clips = {
         clip.clip_id: (pack, clip, sum(size for _, size in places)) for pack in packs for clip, places in pack.clips
@@ -44,7 +45,7 @@ def without_repeats(
         rows = present.select(["clip_id", "source_id", "phash"]).to_pylist()
         ranked = {row["clip_id"]: hashes_of(row["phash"]) for row in rows if row["source_id"] not in replaced}
         fixed = len(ranked)
-        fresh = [entry for clip_id, entry in clips.items() if clip_id not in gone]
+        fresh = [entry for clip_id, entry in clips.items() if clip_id not in gone and entry[1].boxes is None]
         for _, clip, _ in sorted(fresh, key=lambda entry: _rank(*entry)):
             ranked[clip.clip_id] = _hashes(clip)
         gone |= repeats(ranked, fixed, rule_of(config))

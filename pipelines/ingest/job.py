@@ -13,7 +13,11 @@ from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.labelled.clips import digest_of_sequence, fill
 from pipelines.ingest.labelled.find import Member
 from pipelines.ingest.pack import SourceRecord, find_or_make, pack_key
+from pipelines.ingest.part import Segment
+from pipelines.ingest.probe import probe
 from pipelines.ingest.reject import Transient, Unusable
+from pipelines.ingest.scheduler import Split
+from pipelines.ingest.segments import join_segments, plan, process_segment
 from pipelines.ingest.sources import Found, Source
 from pipelines.ingest.stages import Tell, recorded, stage
 from pipelines.ingest.workspace import Workspace
@@ -26,6 +30,8 @@ class Setup:
     config: IngestConfig
     space: Workspace
     known: frozenset[str]
+    split: bool = False
+    """Several workers may share a long video."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +46,40 @@ class Result:
     cpu: dict[str, float] = field(default_factory=dict)
 
 
-def run_job(setup: Setup, found: Found, tell: Tell) -> Result:
-    """Do one source.
+@dataclass(frozen=True)
+class SegmentJob:
+    """A part of a long video, or with `segment` None the join of all its `segments`."""
+
+    found: Found
+    source_id: str
+    segments: tuple[Segment, ...]
+    segment: Segment | None
+
+    @property
+    def label(self) -> str:
+        """Name of the video."""
+        return self.found.label
+
+    @property
+    def weight(self) -> float:
+        """Its share of the video's bytes."""
+        return self.found.weight * self.share
+
+    @property
+    def share(self) -> float:
+        """What part of the video it is."""
+        return 1 / len(self.segments) if self.segment else 0.0
+
+
+def run_job(setup: Setup, found: Found | SegmentJob, tell: Tell) -> Result | Split:
+    """Do one source or a part of one; a long video is split where several workers may share it.
 
     Raises Transient where it cannot be reached now, SSTrackError where the disk or the dataset's store refuses.
     """
     with recorded(tell) as stages:
         scratch = setup.space.scratch / f"fetch.{os.getpid()}"
+        if isinstance(found, SegmentJob):
+            return _run_segment(setup, found, stages.cpu)
         try:
             return _run(setup, found, scratch, stages.cpu)
         except Unusable as problem:
@@ -55,7 +88,7 @@ def run_job(setup: Setup, found: Found, tell: Tell) -> Result:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Result:
+def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Result | Split:
     if found.member is not None:
         return _run_labelled(setup, found, found.member, cpu)
     if storage.is_local(found.uri):
@@ -71,8 +104,31 @@ def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Re
     if source_id in setup.known:
         return Result(source_id, size, cpu=cpu)
     with stage("probe", size, source_id):
+        if setup.split and storage.is_local(found.uri) and len(segments := _segments(path, setup.config)) > 1:
+            parts = tuple(SegmentJob(found, source_id, segments, segment) for segment in segments)
+            return Split(parts, SegmentJob(found, source_id, segments, None))
         pack = process_source(Source(source_id, found.label, path, size), setup.config, setup.space)
     return Result(source_id, size, pack, cpu=cpu)
+
+
+def _segments(path: Path, config: IngestConfig) -> tuple[Segment, ...]:
+    """Parts of a video that is worth splitting; one where it is not, or is no video, which is found out again."""
+    try:
+        return plan(probe(path, config), config)
+    except Unusable:
+        return (Segment(),)
+
+
+def _run_segment(setup: Setup, job: SegmentJob, cpu: dict[str, float]) -> Result:
+    found = job.found
+    source = Source(job.source_id, found.label, storage.local_path(found.uri), found.bytes)
+    with stage("probe", found.bytes, job.source_id):
+        if job.segment is None:
+            return Result(
+                job.source_id, found.bytes, join_segments(source, setup.config, setup.space, job.segments), cpu=cpu
+            )
+        process_segment(source, setup.config, setup.space, job.segment)
+    return Result(job.source_id, found.bytes, cpu=cpu)
 
 
 def _run_labelled(setup: Setup, found: Found, member: Member, cpu: dict[str, float]) -> Result:

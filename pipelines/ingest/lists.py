@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pipelines import storage
 from pipelines.errors import UsageError
+from pipelines.settings import absolute
 
 COLUMNS = ("uri", "sha256", "etag", "bytes")
 """What is read of a table; other columns are left alone."""
@@ -49,6 +50,11 @@ class Row:
 def is_list(source: str) -> bool:
     """Whether a source names a list of sources."""
     return source.startswith("@") or source.lower().endswith((".csv", ".parquet"))
+
+
+def absolute_source(source: str) -> str:
+    """A source as a command line gives it, a list's sign kept, with an absolute path."""
+    return f"@{absolute(source[1:])}" if source.startswith("@") else absolute(source)
 
 
 def read_list(source: str) -> tuple[list[Row], list[BadRow]]:

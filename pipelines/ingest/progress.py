@@ -40,6 +40,13 @@ class IngestProgress:
     slowest_s: float = 0.0
     cpu: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def share(self) -> float:
+        """What is done of the whole, 0 to 1: of the seconds where they are known, else of the sources."""
+        if self.seconds_total:
+            return self.seconds / self.seconds_total
+        return self.done / self.total if self.total else 1.0
+
     def line(self) -> str:
         """Everything in one line."""
         whole = "" if self.seconds_total is None else f" of about {self.seconds_total:.0f}"
@@ -100,7 +107,7 @@ class Meter:
     def _expected(self, running: Sequence[Running]) -> float | None:
         known = [job for job in running if job.seconds > 0]
         measured = self._done_weight + sum(job.job.weight for job in known)
-        seconds = self._seconds + sum(job.seconds for job in known)
+        seconds = self._seconds + sum(job.seconds * job.job.share for job in known)
         if seconds <= 0 or measured <= 0:
             return None
         return seconds + seconds / measured * max(0.0, self._weight - measured)

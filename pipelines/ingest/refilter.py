@@ -168,13 +168,13 @@ class _Why:
 
 
 def _judge(rows: Mapping[str, Row], config: IngestConfig) -> dict[str, _Why]:
-    """Why clips go. Brings each row's verdicts up to date on the way."""
+    """Why clips go; labels speak for a clip, whatever its scores. Brings each row's verdicts up to date on the way."""
     limits, why = limits_of(config), {}
     for clip_id, row in rows.items():
         scores = {name: row[name] for name in SCORES if name in row}
         against = verdicts(scores, row["frames"], limits)
         row["verdicts"] = list(against)
-        if against and not config.score_only:
+        if against and not config.score_only and not row["labelled"]:
             known = ", ".join(f"{name} {value:.3g}" for name, value in scores.items() if not np.isnan(value))
             why[clip_id] = _Why(against[0], f"{row['frames']} frames, {known}")
     return why
@@ -193,7 +193,7 @@ def _benchmarked(rows: Mapping[str, Row], exclude: Sequence[str]) -> dict[str, _
 def _repeated(rows: Mapping[str, Row], sources: pa.Table, config: IngestConfig) -> dict[str, _Why]:
     sizes = {row["source_id"]: row["width"] * row["height"] for row in sources.to_pylist()}
     best = sorted(
-        rows.values(),
+        (row for row in rows.values() if not row["labelled"]),
         key=lambda row: (-sizes[row["source_id"]], -np.nan_to_num(row["sharpness"]), row["clip_id"]),
     )
     found = repeats({row["clip_id"]: hashes_of(row["phash"]) for row in best}, 0, rule_of(config))

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pipelines.errors import SSTrackError
@@ -52,6 +52,27 @@ class Finished:
     detail: str = ""
     source_id: str = ""
     """Of a job that was not done, as far as its worker told it."""
+    parts: tuple[Any, ...] = ()
+    """Values of its parts, where it was split."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A job's value where it asks for `parts` to be done, in any order, and then `last`, whose end is the job's own."""
+
+    parts: tuple[Any, ...]
+    last: Any
+
+
+@dataclass
+class _Group:
+    """A split job: how many of its parts are still to end, what they gave, and whether it is over."""
+
+    job: Any
+    last: Any
+    missing: int
+    values: list[Any] = field(default_factory=list)
+    over: bool = False
 
 
 class Watch(Protocol):
@@ -73,7 +94,9 @@ class _Schedule:
         self._later: list[tuple[float, int]] = []
         self._failures = [0] * len(jobs)
         self._running: dict[int, Running] = {}
-        self._jobs, self._crew, self._limits, self._watch, self._crashes = jobs, crew, limits, watch, crashes
+        self._groups: dict[int, _Group] = {}
+        self._jobs = list(jobs)
+        self._crew, self._limits, self._watch, self._crashes = crew, limits, watch, crashes
 
     def run(self) -> Iterator[Finished]:
         while self._waiting or self._later or self._running:
@@ -84,7 +107,7 @@ class _Schedule:
                     running.stage = item.stage
                     if item.stage not in BYTE_STAGES:
                         running.seconds = item.amount or running.seconds
-                elif (finished := self._judge(item)) is not None:
+                elif (ended := self._judge(item)) and (finished := self._settle(item.number, ended)):
                     yield finished
             self._watch(list(self._running.values()))
 
@@ -99,6 +122,35 @@ class _Schedule:
             self._crew.start(number, self._jobs[number])
         if not self._running and self._later:
             time.sleep(max(0.0, min(_LOOK_S, min(ready for ready, _ in self._later) - now)))
+
+    def _settle(self, number: int, ended: Finished) -> Finished | None:
+        """What the end of job `number` means for the job that was asked for: None while parts of it are missing."""
+        group = self._groups.get(number)
+        if isinstance(ended.value, Split):
+            split = ended.value
+            group = _Group(ended.job, split.last, len(split.parts))
+            self._waiting += [self._add(part, group) for part in reversed(split.parts)]
+            return None
+        if group is None:
+            return ended
+        if group.over:
+            return None
+        if ended.reason or group.missing == 0:
+            group.over = True
+            self._waiting = [each for each in self._waiting if self._groups.get(each) is not group]
+            self._later = [each for each in self._later if self._groups.get(each[1]) is not group]
+            return replace(ended, job=group.job, parts=tuple(group.values))
+        group.missing -= 1
+        group.values.append(ended.value)
+        if group.missing == 0:
+            self._waiting.append(self._add(group.last, group))
+        return None
+
+    def _add(self, job: Any, group: _Group) -> int:
+        self._jobs.append(job)
+        self._failures.append(0)
+        self._groups[len(self._jobs) - 1] = group
+        return len(self._jobs) - 1
 
     def _judge(self, ended: Ended) -> Finished | None:
         """The job's end, or None where it is tried again."""

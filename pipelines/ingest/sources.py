@@ -49,6 +49,11 @@ class Found:
         """Expected share of the work."""
         return float(self.bytes)
 
+    @property
+    def share(self) -> float:
+        """What part of its video it is: all of it."""
+        return 1.0
+
 
 @dataclass(frozen=True)
 class Source:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.ingest.task import TINY_H, TINY_W
+from sstrack.clips.blends import REACH, blend_spans, blending
 from sstrack.clips.luma import LumaTrack
 
 FRAME_BYTES = TINY_H * TINY_W
@@ -46,6 +47,15 @@ class TinyFrames:
         for chunk in self.chunks():
             track.add(chunk)
         return track.measures()
+
+    def blends(self, level: float) -> list[tuple[int, int]]:
+        """First and last frame of each dissolve and fade (`sstrack.clips.blends`)."""
+        mask = np.zeros(self.count, np.bool_)
+        for first in range(0, self.count, _CHUNK):
+            start, end = max(0, first - REACH), min(self.count, first + _CHUNK + REACH)
+            stop = min(self.count, first + _CHUNK)
+            mask[first:stop] = blending(self._read(start, end - start), level)[first - start : stop - start]
+        return blend_spans(mask)
 
     def _read(self, first: int, count: int) -> NDArray[np.uint8]:
         self._file.seek(first * FRAME_BYTES)

@@ -79,7 +79,10 @@ def load_newest(
             kind: tensors[f"{kind}.{name}"] for kind in ("step", "exp_avg", "exp_avg_sq") if f"{kind}.{name}" in tensors
         }
         if state:
-            optimizer.state[parameter] = {k: v if k == "step" else v.to(parameter.device) for k, v in state.items()}
+            optimizer.state[parameter] = {
+                k: v if k == "step" and not optimizer.defaults["fused"] else v.to(parameter.device)
+                for k, v in state.items()
+            }
     return int(meta["step"]), int(meta["skipped"])
 
 

@@ -1,5 +1,6 @@
 """Do one training run: in this process, or as a Ray Train job with one process per worker."""
 
+import json
 import os
 import shutil
 import threading
@@ -14,7 +15,7 @@ import torch
 from pipelines import storage
 from pipelines.cluster import local_cluster
 from pipelines.errors import SSTrackError
-from pipelines.training.loop import TrainJob, build_net, train_rank
+from pipelines.training.loop import TrainJob, initial_net, train_rank
 from pipelines.training.metrics import read_metrics
 from sstrack.models.package import save_package
 from sstrack.recipes import Recipe, as_dict, from_dict
@@ -41,7 +42,10 @@ def fit(
     job = TrainJob(dataset=dataset, manifest=manifest, recipe=recipe, folder=str(folder), run_key=key)
     with storage.explained(folder):
         facts = {"run_key": key, "manifest": manifest, "step": 0}
-        save_package(folder / "untrained", build_net(recipe), recipe, facts)
+        net, weights = initial_net(recipe)
+        if weights is not None:
+            storage.write_atomic(str(folder / "initial_weights.json"), json.dumps(weights.as_dict(), indent=1).encode())
+        save_package(folder / "untrained", net, recipe, facts)
     if workers == 0:
         _train_here(job, progress)
     else:

@@ -16,6 +16,8 @@ from pipelines.dataset.manifest import load_manifest
 from pipelines.dataset.samples import require_groups, require_labels
 from pipelines.errors import UsageError
 from pipelines.locks import work_lock
+from pipelines.settings import settings
+from pipelines.training.initial_weights import settle_weights
 from pipelines.training.metrics import read_metrics
 from sstrack.recipes import Recipe, config_digest
 from sstrack.recipes import recipe as recipe_named
@@ -50,11 +52,12 @@ class TrainResult:
 
 
 def resolve_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
-    """The recipe with its overrides; UsageError names what is wrong."""
+    """The recipe with its overrides, its initial weights on this machine; UsageError names what is wrong."""
     try:
-        return recipe_named(name, overrides)
+        named = recipe_named(name, overrides)
     except ValueError as error:
         raise UsageError(str(error)) from error
+    return settle_weights(named, settings().work / "weights")
 
 
 def run_key(recipe: Recipe, manifest: str) -> str:
@@ -85,6 +88,7 @@ def train(
     groups, as each worker needs a group.
     """
     digest = load_manifest(dataset, manifest).digest
+    recipe = settle_weights(recipe, settings().work / "weights")
     if workers > recipe.data.groups:
         raise UsageError(
             f"{workers} workers for {recipe.data.groups} groups: each worker needs a group of its own, so use at most "

@@ -22,11 +22,15 @@ from pipelines.errors import SSTrackError
 from pipelines.training.checkpoint import RunIdentity, load_newest, save_checkpoint
 from pipelines.training.metrics import add_metrics, trim_metrics
 from pipelines.training.negatives import other_groups_features
+from pipelines.training.optimizer import build_optimizer, set_learning_rate
+from pipelines.training.ranks import arithmetic, in_step, mean_over_ranks, merge_running_statistics
 from sstrack.models.tracker_net import TrackerNet
-from sstrack.objectives.base import ClipBatch, WideObjective
+from sstrack.models.weights import WeightsReport, load_initial_weights
+from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.registry import build_objective
+from sstrack.objectives.step import TrainStep, compile_network
 from sstrack.objectives.template_use import TemplateProbe, render_probe, template_use
-from sstrack.recipes import OptimConfig, Recipe, config_digest
+from sstrack.recipes import Recipe, config_digest
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +59,24 @@ Report = Callable[[int, dict[str, float]], None]
 
 
 def build_net(recipe: Recipe) -> TrackerNet:
-    """The network before its first step; the recipe's seed decides its weights."""
+    """The network before its first step: initial weights where the recipe names some, the rest from its seed.
+
+    Raises SSTrackError if the initial weights cannot be had or are of another network.
+    """
+    return initial_net(recipe)[0]
+
+
+def initial_net(recipe: Recipe) -> tuple[TrackerNet, WeightsReport | None]:
+    """`build_net`, and what became of the initial weights, None where the recipe names none."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return TrackerNet(recipe.net)
+        net = TrackerNet(recipe.net)
+    if not recipe.net.weights:
+        return net, None
+    try:
+        return net, load_initial_weights(net, recipe.net.weights, recipe.net.weights_sha256)
+    except ValueError as error:
+        raise SSTrackError(str(error)) from error
 
 
 def train_rank(job: TrainJob, rank: int, world: int, device: torch.device, report: Report) -> TrackerNet:
@@ -66,123 +84,94 @@ def train_rank(job: TrainJob, rank: int, world: int, device: torch.device, repor
 
     Raises SSTrackError if more steps than allowed were not finite, or if the checkpoint is another run's.
     """
-    recipe = job.recipe
+    with arithmetic(job.recipe.optim.deterministic):
+        return _train_rank(job, rank, world, device, report)
+
+
+def _train_rank(job: TrainJob, rank: int, world: int, device: torch.device, report: Report) -> TrackerNet:
+    recipe, optim = job.recipe, job.recipe.optim
     folder = Path(job.folder)
     net = build_net(recipe).to(device)
-    optimizer = torch.optim.AdamW(_parameter_groups(net, recipe.optim), lr=recipe.optim.lr, betas=(0.9, 0.95))
+    optimizer = build_optimizer(net, optim)
     start, skipped = load_newest(folder / "checkpoints", net, optimizer, job.identity)
     if rank == 0:
         trim_metrics(folder, start)
-        log.info("training %s from step %d to %d in %d process(es)", recipe.name, start, recipe.optim.steps, world)
-    model = DistributedDataParallel(net, device_ids=[device] if device.type == "cuda" else None) if world > 1 else net
-    objective = build_objective(recipe.net, recipe.objective)
+        log.info("training %s from step %d to %d in %d process(es)", recipe.name, start, optim.steps, world)
+    if optim.compile:
+        compile_network(net)
+    train_step = TrainStep(net, build_objective(recipe.net, recipe.objective), optim.precision)
+    model = in_step(train_step, device) if world > 1 else train_step
     loader = ClipLoader(job.dataset, job.manifest, recipe.data, recipe.seed)
     mine = list(range(rank, recipe.data.groups, world))
-    batches = loader.groups([(step, group) for step in range(start, recipe.optim.steps) for group in mine])
+    batches = loader.groups([(step, group) for step in range(start, optim.steps) for group in mine])
     probe: TemplateProbe | None = None
     if rank == 0 and recipe.objective.template_use_every > 0:
         probe = render_probe(loader.group(0, 0), recipe.net, recipe.seed).to(device)
-    sums: dict[str, list[float]] = {}
+    seen: dict[str, list[Tensor]] = {}
     clock = time.perf_counter()
     net.train()
-    for step in range(start, recipe.optim.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, recipe.optim)
+    for step in range(start, optim.steps):
+        rate = set_learning_rate(optimizer, step, optim)
         optimizer.zero_grad(set_to_none=True)
-        progress = step / recipe.optim.steps
+        progress = step / optim.steps
         held: dict[int, ClipBatch] = {}
         negatives: dict[int, Tensor] = {}
         if recipe.objective.negatives == "all_groups":
-            assert isinstance(objective, WideObjective)
             held = {group: next(batches).to(device) for group in mine}
             drawn = {group: _generator(recipe.seed, step, group, device) for group in mine}
-            negatives = other_groups_features(objective, net, held, drawn, progress, recipe.data.groups, world)
+            negatives = other_groups_features(train_step, held, drawn, progress, recipe.data.groups, world)
         for position, group in enumerate(mine):
             if isinstance(model, DistributedDataParallel):
                 model.require_backward_grad_sync = position == len(mine) - 1
             batch = held.pop(group) if held else next(batches).to(device)
-            more = {"negatives": negatives[group]} if negatives else {}
             generator = _generator(recipe.seed, step, group, device)
-            loss, metrics = objective(model, batch, generator, progress, **more)
+            loss, metrics = model(batch, generator, progress, negatives.get(group))
             (loss * (world / recipe.data.groups)).backward()
             for name, value in metrics.items():
-                # NaN says that this group could not measure it; a loss that is none has to be seen.
-                if name == "loss" or not math.isnan(value):
-                    sums.setdefault(name, []).append(float(value))
-        norm = nn.utils.clip_grad_norm_(net.parameters(), recipe.optim.clip_norm)
-        # After the gradient all-reduce every rank holds the same norm, so all decide alike.
+                seen.setdefault(name, []).append(value.detach())
+        norm = nn.utils.clip_grad_norm_(net.parameters(), optim.clip_norm)
+        # After the gradient all-reduce every rank holds the same norm, so all decide alike. It is the one number of a
+        # step that the host waits for.
         if math.isfinite(float(norm)):
             optimizer.step()
         else:
             skipped += 1
             log.warning("step %d skipped: its gradient is not finite (%d so far)", step, skipped)
-            if skipped > recipe.optim.max_skipped:
+            if skipped > optim.max_skipped:
                 raise SSTrackError(
-                    f"{skipped} steps had no finite gradient, more than optim.max_skipped={recipe.optim.max_skipped}; "
-                    f"lower optim.lr ({recipe.optim.lr}) and start a new run"
+                    f"{skipped} steps had no finite gradient, more than optim.max_skipped={optim.max_skipped}; "
+                    f"lower optim.lr ({optim.lr}) and start a new run"
                 )
         done = step + 1
-        if probe is not None and (done % recipe.objective.template_use_every == 0 or done == recipe.optim.steps):
+        if probe is not None and (done % recipe.objective.template_use_every == 0 or done == optim.steps):
             net.eval()
             for name, value in template_use(net, probe).items():
-                sums.setdefault(name, []).append(float(value))
+                seen.setdefault(name, []).append(value)
             net.train()
-        if done % METRICS_EVERY == 0 or done == recipe.optim.steps:
-            row = _mean_over_ranks(sums, world, device)
+        if done % METRICS_EVERY == 0 or done == optim.steps:
+            row = mean_over_ranks(seen, world, device)
             seconds = time.perf_counter() - clock
             row["samples_per_s"] = (done - max(start, done - METRICS_EVERY)) * _samples(recipe) / max(seconds, 1e-9)
-            row["lr"] = learning_rate(step, recipe.optim)
+            row["lr"] = rate
             row["skipped"] = float(skipped)
-            sums, clock = {}, time.perf_counter()
+            seen, clock = {}, time.perf_counter()
             if rank == 0:
                 add_metrics(folder, done, row)
             report(done, row)
-        if rank == 0 and (done % recipe.checkpoint_every == 0 or done == recipe.optim.steps):
-            save_checkpoint(folder / "checkpoints", done, net, optimizer, job.identity, skipped)
+        if done % recipe.checkpoint_every == 0 or done == optim.steps:
+            merge_running_statistics(net, len(mine) / recipe.data.groups, world)
+            if rank == 0:
+                save_checkpoint(folder / "checkpoints", done, net, optimizer, job.identity, skipped)
     if world > 1:
         dist.barrier()
     return net
-
-
-def learning_rate(step: int, optim: OptimConfig) -> float:
-    """Linear warm-up, then a cosine to 1 % of the peak."""
-    warm = min(1.0, (step + 1) / max(optim.warmup, 1))
-    return optim.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / optim.steps)))
 
 
 def _samples(recipe: Recipe) -> int:
     return recipe.data.groups * recipe.data.group_size
 
 
-def _parameter_groups(net: nn.Module, optim: OptimConfig) -> list[dict]:
-    """Weight decay for matrices and kernels only; vectors and tables are free of it."""
-    decayed = [p for name, p in net.named_parameters() if p.ndim > 1 and "position" not in name and "query" not in name]
-    chosen = {id(p) for p in decayed}
-    free = [p for p in net.parameters() if id(p) not in chosen]
-    return [{"params": decayed, "weight_decay": optim.weight_decay}, {"params": free, "weight_decay": 0.0}]
-
-
 def _generator(seed: int, step: int, group: int, device: torch.device) -> torch.Generator:
     """The draws of one group of one step."""
     low, high, *_ = seed_words("objective", seed, step, group)
     return torch.Generator(device).manual_seed((high << 31) ^ low)
-
-
-def _mean_over_ranks(sums: dict[str, list[float]], world: int, device: torch.device) -> dict[str, float]:
-    """Mean of each metric over the groups of all ranks, NaN-free: a metric that no group had is left out.
-
-    All ranks know the same names, as every group of an objective may report any of them.
-    """
-    names = sorted(sums)
-    if world > 1:
-        gathered: list[list[str] | None] = [None] * world
-        dist.all_gather_object(gathered, names)
-        names = sorted({name for part in gathered for name in part or []})
-    totals: Tensor = torch.tensor(
-        [[sum(sums.get(name, [])), float(len(sums.get(name, [])))] for name in names],
-        dtype=torch.float64,
-        device=device,
-    )
-    if world > 1:
-        dist.all_reduce(totals)
-    return {name: float(total / max(count, 1.0)) for name, (total, count) in zip(names, totals.tolist(), strict=True)}

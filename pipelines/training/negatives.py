@@ -9,12 +9,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sstrack.objectives.base import ClipBatch, Network, WideObjective
+from sstrack.objectives.base import ClipBatch
+from sstrack.objectives.step import TrainStep
 
 
 def other_groups_features(
-    objective: WideObjective,
-    net: Network,
+    train_step: TrainStep,
     batches: dict[int, ClipBatch],
     generators: dict[int, torch.Generator],
     progress: float,
@@ -24,14 +24,12 @@ def other_groups_features(
     """For each of this rank's groups the features `[M, C]` of the targets of all other groups.
 
     Args:
-        net: the network itself, not what DDP wraps around it: ranks may hold different numbers of groups.
+        train_step: the step itself, not what DDP wraps around it: ranks may hold different numbers of groups.
         batches: this rank's groups by number.
         generators: one for each of them, of the seed with which the group will be trained.
         groups: number of groups in the global batch, at least one for each of `world` ranks.
     """
-    own = {
-        group: objective.features(net, batch, generators[group], progress).float() for group, batch in batches.items()
-    }
+    own = {group: train_step.features(batch, generators[group], progress).float() for group, batch in batches.items()}
     first = next(iter(own.values()))
     table = torch.zeros(groups, *first.shape, device=first.device)
     for group, features in own.items():

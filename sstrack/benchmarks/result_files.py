@@ -52,7 +52,9 @@ def _owners(truths: Sequence[Truth]) -> dict[str, str]:
             owner.setdefault(key, truth.name)
     for key in clash:
         del owner[key]
-    return owner | {truth.name: truth.name for truth in truths}
+    # UAV123 has both car1_1 and car11: spelled exactly, a name or alias is never in doubt.
+    exact = {alias: truth.name for truth in truths for alias in truth.aliases}
+    return owner | exact | {truth.name: truth.name for truth in truths}
 
 
 def _owner(owner: dict[str, str], stem: str) -> str | None:

@@ -76,7 +76,8 @@ class Zip(Tree):
             self._zip = zipfile.ZipFile(root)
         except (zipfile.BadZipFile, OSError) as error:
             raise ValueError(f"{root} is no readable zip: {error}") from error
-        members = [member for member in self._zip.infolist() if not member.is_dir()]
+        # Archives packed on a Mac carry a shadow of every file.
+        members = [m for m in self._zip.infolist() if not m.is_dir() and "__MACOSX" not in m.filename]
         if len(members) > MAX_FILES or sum(member.file_size for member in members) > MAX_TOTAL:
             raise ValueError(f"{root} holds too much: at most {MAX_FILES} files and {MAX_TOTAL >> 20} MiB unpacked")
         self._members = {_plain(member.filename, root): member for member in members}

@@ -86,7 +86,7 @@ class OneStreamBackbone(nn.Module):
         Returns: query output `[B, C]` and search tokens `[B, N, C]`, after the final norm, zeros where a search
         token was eliminated.
         """
-        b = len(templates_BTCHW)
+        b = templates_BTCHW.shape[0]
         z = self.embed(templates_BTCHW.flatten(0, 1)) + self.template_position + self.template_identity
         x = self.embed(search_BCHW) + self.search_position + self.search_identity
         query = self.query.expand(b, -1, -1)

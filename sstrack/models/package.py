@@ -16,7 +16,7 @@ from torch import nn
 
 from sstrack.models.package_files import CONFIG, FORMAT, WEIGHTS, package_recipe
 from sstrack.models.tracker_net import TrackerNet
-from sstrack.recipes import Recipe, as_dict
+from sstrack.recipes import Recipe, as_dict, without_paths
 
 
 def save_package(folder: Path, net: nn.Module, recipe: Recipe, facts: Mapping[str, object]) -> Path:
@@ -31,7 +31,7 @@ def save_package(folder: Path, net: nn.Module, recipe: Recipe, facts: Mapping[st
     try:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
         (draft / WEIGHTS).write_bytes(save(tensors))  # not save_file: a full disk should be an OSError
-        config = {"format": FORMAT, "recipe": as_dict(recipe), "facts": dict(facts)}
+        config = {"format": FORMAT, "recipe": as_dict(without_paths(recipe)), "facts": dict(facts)}
         (draft / CONFIG).write_text(json.dumps(config, sort_keys=True, indent=1) + "\n")
         for path in (draft / WEIGHTS, draft / CONFIG):
             with path.open("rb") as file:

@@ -43,6 +43,19 @@ def test_one_pass_results_are_what_score_reads(name: str, package: str, tmp_path
     assert [float(word) for word in row.split(",")] == pytest.approx(first.truth.boxes[0])
 
 
+def test_a_damaged_raw_result_is_tracked_again(package: str, tmp_path: Path, shared: Path):
+    LAYOUTS["lasot"](tmp_path / "root", shared)
+    args = (package, "lasot", str(tmp_path / "root"), str(tmp_path / "out"))
+    first = evaluate(*args, workers=0)
+    file = Path(first.results) / "airplane-1.txt"
+    whole = file.read_bytes()
+    for damage in (whole[:-40], whole.replace(b",", b"x", 1), b""):
+        file.write_bytes(damage)
+        again = evaluate(*args, workers=0)
+        assert not again.found
+        assert (file.read_bytes(), again.metrics) == (whole, first.metrics)
+
+
 def test_a_test_set_without_truth_is_tracked_and_not_scored(package: str, tmp_path: Path, shared: Path):
     for name in ("got10k_test", "trackingnet"):
         root = tmp_path / name

@@ -29,7 +29,7 @@ def test_every_rule_says_what_it_does_with_what_is_not_plain(name: str):
     for rule in benchmark(name).rules:
         text = " ".join(rule.describe.lower().split())
         names += [rule.name, *rule.aliases]
-        if benchmark(name).protocol == "one_pass":
+        if rule.describe:
             for topic in ("invalid truth", "predictions", "first frame", "length" if "length" in text else "cut"):
                 assert topic in text, f"{rule.name}: {topic}"
     assert len(names) == len(set(names))

@@ -36,9 +36,7 @@ def test_a_deployment_has_known_keys_and_a_flow_of_its_name(deployment: dict[str
     assert flow.name == deployment["name"]
     assert flow.should_validate_parameters
     assert set(deployment["parameters"]) <= set(inspect.signature(flow.fn).parameters)
-    assert all(
-        p.default is None or p.default in ("tiny_cpu", "folder") for p in inspect.signature(flow.fn).parameters.values()
-    )
+    assert all(p.default in (None, False, "tiny_cpu", "folder") for p in inspect.signature(flow.fn).parameters.values())
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=NAMES)

@@ -34,6 +34,8 @@ def find_otb(root: Path) -> list[Clip]:
         return _find_json(root)
     if not root.is_dir():
         raise ValueError(f"no folder or json {root}")
+    if (root / "OTB2015.json").is_file():
+        return _find_json(root / "OTB2015.json")
     clips = []
     for name, folder, number, first, _last in split_rows("otb100"):
         path = root / folder / (f"groundtruth_rect.{number}.txt" if number != "0" else "groundtruth_rect.txt")

@@ -20,8 +20,13 @@ TAGS = ("camera_motion", "illum_change", "motion_change", "occlusion", "size_cha
 
 
 def find_vot(root: Path, *, anchored: bool) -> list[Clip]:
-    """Sequences named in `list.txt`, or all folders with a ground truth, under `root` or `root`/sequences."""
-    if root.is_file():
+    """Sequences named in `list.txt`, or all folders with a ground truth, under `root` or `root`/sequences.
+
+    For polygons also a json of annotations, or a folder that holds `VOT2018.json`.
+    """
+    if not anchored and (root / "VOT2018.json").is_file():
+        root = root / "VOT2018.json"
+    if root.is_file() and not anchored:
         entries = load_json(root)
         return [Clip(name, partial(_json_truth, name, entry, root), None) for name, entry in sorted(entries.items())]
     for place in (root, root / "sequences"):

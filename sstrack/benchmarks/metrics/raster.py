@@ -84,16 +84,21 @@ def draw_toolkit(regions: Regions, size: tuple[int, int]) -> Runs:
     return _runs(parts)
 
 
-def overlap_classic(first: Regions, second: Regions, right: int, bottom: int) -> Floats:
-    """[T] overlap under the C library's drawing on pixels 0 to `right`, 0 to `bottom`; NaN where one is special.
+def overlap_classic(first: Regions, second: Regions, *limits: tuple[int, int]) -> Floats:
+    """[L, T] overlap under the C library's drawing on pixels 0 to right, 0 to bottom, for each of L such `limits`.
 
-    0 where the regions' bounding boxes only touch, or differ in area by ten orders. Masks raise ValueError.
+    NaN where one of a pair is special; 0 where their bounding boxes only touch, or differ in area by ten orders. Masks
+    raise ValueError.
     """
     if ((first.kind == MASK) | (second.kind == MASK)).any():
         raise ValueError("the Matlab toolkit's drawing knows boxes and polygons only, not masks")
-    size = (right + 1, bottom + 1)
+    size = (max(right for right, _ in limits) + 1, max(bottom for _, bottom in limits) + 1)
     a, b = _draw_classic(first, size), _draw_classic(second, size)
-    shared = _shared(a, b, len(first), *size)
+    return np.stack([_overlap_within(first, second, _cut(a, *limit), _cut(b, *limit), *limit) for limit in limits])
+
+
+def _overlap_within(first: Regions, second: Regions, a: Runs, b: Runs, right: int, bottom: int) -> Floats:
+    shared = _shared(a, b, len(first), right + 1, bottom + 1)
     union = a.areas(len(first)) + b.areas(len(first)) - shared
     value = np.divide(shared, union, out=np.zeros(len(first)), where=union > 0)
     low_a, high_a = _classic_bounds(first, right, bottom)
@@ -107,10 +112,26 @@ def overlap_classic(first: Regions, second: Regions, right: int, bottom: int) ->
     return np.where(special, np.nan, np.where(comparable & touch, value, 0.0))
 
 
+def _cut(runs: Runs, right: int, bottom: int) -> Runs:
+    keep = (runs.row <= bottom) & (runs.start <= right)
+    return Runs(runs.region[keep], runs.row[keep], runs.start[keep], np.minimum(runs.stop[keep], right + 1))
+
+
 def _draw_classic(regions: Regions, size: tuple[int, int]) -> Runs:
     parts: list[tuple[Ints, Ints, Ints, Ints]] = []
-    for frames, points in _outlines(regions):
-        parts.extend(_fill(frames, _half_away(points), *size, flat_edges=False))
+    for frames, points in _polygons(regions):
+        parts.extend(_fill(frames, _half_away(_single(points)), *size, flat_edges=False))
+    frames = np.flatnonzero(regions.kind == BOX)
+    if len(frames):
+        # Upright edges cross every row once: the same as filling the four corners, without the work. A box that
+        # rounds to a line has no crossings, or two equal ones.
+        x, y, w, h = regions.table(frames).T
+        left, top, right, bottom = (_half_away(_single(value)) for value in (x, y, x + w, y + h))
+        flat = (np.minimum(left, right) == np.maximum(left, right)) | (top == bottom)
+        ends = (np.clip(np.maximum(right, left) + 1, 0, size[0]), np.clip(np.maximum(top, bottom) + 1, 0, size[1]))
+        starts = (np.clip(np.minimum(left, right), 0, size[0]), np.clip(np.minimum(top, bottom), 0, size[1]))
+        keep = np.flatnonzero(~flat)
+        parts.append(_rows_of(frames[keep], starts[1][keep], ends[1][keep], starts[0][keep], ends[0][keep]))
     return _runs(parts)
 
 
@@ -125,13 +146,18 @@ def _classic_bounds(regions: Regions, right: int, bottom: int) -> tuple[Floats, 
 
 def _outlines(regions: Regions) -> list[tuple[Ints, Floats]]:
     """Polygons, and boxes as polygons, in single precision: frames and [N, K, 2] corners."""
-    found = [(frames, points.astype(np.float32).astype(np.float64)) for frames, points in _polygons(regions)]
+    found = [(frames, _single(points)) for frames, points in _polygons(regions)]
     frames = np.flatnonzero(regions.kind == BOX)
     if len(frames):
         x, y, w, h = regions.table(frames).T
         corners = np.stack((x, y, x + w, y, x + w, y + h, x, y + h), axis=1).reshape(-1, 4, 2)
-        found.append((frames, corners.astype(np.float32).astype(np.float64)))
+        found.append((frames, _single(corners)))
     return found
+
+
+def _single(values: Floats) -> Floats:
+    """Rounded to single precision, in which the C library keeps coordinates."""
+    return values.astype(np.float32).astype(np.float64)
 
 
 def _half_away(values: Floats) -> Floats:

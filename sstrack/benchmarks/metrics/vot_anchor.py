@@ -73,6 +73,10 @@ def score_anchor(
 
     The start frame is a special region of overlap 0: it counts among frames and towards the ten bad ones. Accuracy is
     pooled over tracked frames; robustness is frames before failure / frames per sequence, weighted by its length.
+
+    Invalid truth: frames with an empty region cannot be failed on. Predictions: NaN is a special region of overlap 0.
+    Lengths: another number of regions than the run has frames is refused, so is a missing run. First frame: the start
+    has overlap 0 and counts among frames.
     """
     low, high = interval
     judged: list[list[AnchorRun]] = []

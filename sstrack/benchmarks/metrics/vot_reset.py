@@ -58,6 +58,10 @@ def score_matlab(
     start follows leaves the last fragment un-failed. Accuracy pools all frames after the first ten from each start;
     robustness is 100 x failures / frames divided by 100 as published: failures per frame x 100 (0.276). Lengths are
     averaged over `interval` as written, so means over one frame less each.
+
+    Invalid truth: every frame has a polygon in these sets; a special region gives no overlap. Predictions: NaN is an
+    unknown frame of overlap 0, left out of accuracy, and counted. Lengths: another number of regions than frames is
+    refused. First frame: it and every later start are not judged.
     """
     fragments: list[list[Fragment]] = []
     pooled: list[Floats] = []
@@ -70,9 +74,9 @@ def score_matlab(
         fragments.append([])
         lost: list[int] = []
         for run in runs[truth.name]:
-            overlaps = np.nan_to_num(overlap_classic(run, truth.regions, width - 1, height - 1))
+            inner, judged = overlap_classic(run, truth.regions, (width - 1, height - 1), (width, height))
+            overlaps = np.nan_to_num(inner)
             fragments[-1].extend(_fragments_matlab(overlaps, run.codes))
-            judged = overlap_classic(run, truth.regions, width, height)
             accuracy.append(np.where(_burnt_in(run.codes), np.nan, judged))
             lost.append(int((run.codes == FAILED).sum()))
         mean = _nanmean(np.stack(accuracy))
@@ -103,6 +107,10 @@ def score_toolkit(
     Overlap by its own drawing inside the image. Every failure ends a failed fragment. Accuracy is the mean per
     sequence, averaged over runs, then weighted by length; frames of unknown answer are left out. Robustness is the
     number of failures per run, weighted by length. Lengths are averaged one frame later than the Matlab rule does.
+
+    Invalid truth: an empty region agrees with an empty answer. Predictions: NaN is an unknown frame of overlap 0, left
+    out of accuracy, and counted. Lengths: another number of regions than frames is refused. First frame: it and every
+    later start are not judged.
     """
     fragments: list[list[Fragment]] = []
     rows: dict[str, dict[str, float]] = {}

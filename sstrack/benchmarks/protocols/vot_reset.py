@@ -39,7 +39,7 @@ def run_with_resets(tracker: Runner, sequence: Sequence, load: Load, now: Clock 
             codes[index] = -1
             gt = truth.regions.take(np.array([index]))
             shown = box_regions(boxes[index : index + 1], codes[index : index + 1])
-            if not overlap_classic(shown, gt, right, bottom)[0] > 0:
+            if not overlap_classic(shown, gt, (right, bottom))[0, 0] > 0:
                 codes[index], state, restart = FAILED, None, index + SKIP
         seconds[index] = now() - begun
     return RegionRun(box_regions(boxes, codes), seconds)

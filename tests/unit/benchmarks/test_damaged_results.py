@@ -201,3 +201,23 @@ def test_vot_runs_are_checked_before_they_are_scored(
         said = "119 regions for 120 frames"
     with pytest.raises(SSTrackError, match=said):
         score_files("vot2018", tmp_path / "gt", tmp_path / "results")
+
+
+def test_names_that_differ_by_a_separator_only_are_told_apart(tmp_path: Path):
+    root, results = tmp_path / "root", tmp_path / "results"
+    (root / "anno" / "UAV123").mkdir(parents=True)
+    results.mkdir()
+    for name, shift in (("car1_1", 0), ("car11", 9)):
+        (root / "anno" / "UAV123" / f"{name}.txt").write_text("10,20,30,40\n" * 5)
+        (results / f"uav_{name}.txt").write_text(f"{10 + shift},20,30,40\n" * 5)
+    rows = score_files("uav123", root, results).per_sequence
+    assert rows["car1_1"]["mIoU"] == 100 > rows["car11"]["mIoU"]
+
+
+def test_shadows_of_a_mac_archive_are_no_results(gt: Path, results: Path, tmp_path: Path):
+    archive = tmp_path / "mac.zip"
+    with zipfile.ZipFile(archive, "w") as out:
+        for path in results.iterdir():
+            out.write(path, path.name)
+            out.writestr(f"__MACOSX/._{path.name}", b"\0\5\x16\7")
+    assert score(gt, archive).counted == score(gt, results).counted

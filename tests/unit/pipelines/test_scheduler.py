@@ -11,7 +11,7 @@ from pipelines.ingest.crew import Ended, Told
 from pipelines.ingest.limits import RunLimits
 from pipelines.ingest.quarantine import Crashes
 from pipelines.ingest.reject import Transient
-from pipelines.ingest.scheduler import Finished, Running, run_jobs
+from pipelines.ingest.scheduler import Finished, Running, Split, run_jobs
 from pipelines.ingest.worker import Died, Done, Outcome, Raised
 
 LIMITS = RunLimits(attempts=3, retry_seconds=0, crashes=2)
@@ -94,3 +94,23 @@ def test_a_full_disk_stops_everything(crashes: Crashes) -> None:
     with pytest.raises(SSTrackError, match="no space left"):
         ends(script, [Job("a", 2), Job("b")], crashes)
     assert script.started == ["a"]
+
+
+def test_a_split_job_ends_once_with_what_its_last_step_gives(crashes: Crashes) -> None:
+    parts, last = (Job("film", 2.0), Job("film2", 2.0)), Job("join")
+    split: list[Outcome] = [Done(Split(parts, last))]
+    script = Script(2, {"long": split, "film": [Done(1)], "film2": [Done(2)], "join": [Done(3)], "other": [Done(4)]})
+    finished = ends(script, [Job("long", 9), Job("other", 1)], crashes)
+    assert {label: end.value for label, end in finished.items()} == {"long": 3, "other": 4}
+    assert sorted(finished["long"].parts) == [1, 2]
+    assert script.started.index("join") > max(script.started.index("film"), script.started.index("film2"))
+
+
+def test_a_part_that_kills_its_workers_ends_the_whole_job_and_no_other(crashes: Crashes) -> None:
+    death = Died("crashed", "killed by SIGSEGV", "the id")
+    split: list[Outcome] = [Done(Split((Job("bad"), Job("fine")), Job("join")))]
+    script = Script(1, {"long": split, "bad": [death, death], "fine": [Done(1)], "other": [Done(4)]})
+    finished = ends(script, [Job("long", 9), Job("other", 1)], crashes)
+    assert set(finished) == {"long", "other"}
+    assert (finished["long"].reason, finished["long"].source_id) == ("crashed", "the id")
+    assert "join" not in script.started

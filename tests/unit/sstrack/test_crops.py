@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sstrack.crops import crop, from_region, paste, square_region, to_region, whole_frame_region
+from sstrack.crops import _crop_by_matrices, crop, from_region, paste, square_region, to_region, whole_frame_region
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,70 @@ def test_a_crop_equals_pillows_antialiased_resize(
     expected = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=(x, y, x + w, y + h)), np.float32)
     ours = crop(frame, torch.tensor([region]), size)[0].permute(1, 2, 0).numpy()
     assert np.abs(ours - expected).mean() < 0.5
+
+
+REAL = (
+    "data/sequences/davis/car-shadow/img/00000.jpg",
+    "data/sequences/otb/Skiing/img/0001.jpg",
+    "data/sequences/vot/bag/color/00000001.jpg",
+)
+
+
+@pytest.mark.parametrize("path", REAL)
+def test_both_ways_to_crop_equal_pillow_on_random_regions_of_real_frames(shared: Path, path: str) -> None:
+    image = Image.open(shared / path).convert("RGB")
+    frame = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+    rng = np.random.default_rng(3)
+    # At its border Pillow leaves out what lies outside, where we see black: regions keep off it by their taps' reach.
+    sides = rng.uniform(1, min(image.size) * 0.7, (12, 2))
+    corners = rng.uniform(0.1, 0.9, (12, 2)) * (np.array(image.size) - sides - 14) + 7
+    regions = torch.from_numpy(np.concatenate((corners, sides), axis=1)).float()
+    frames = frame.expand(12, -1, -1, -1)
+    expected = np.stack(
+        [
+            np.asarray(image.resize((40, 56), Image.Resampling.BILINEAR, box=(x, y, x + w, y + h)), np.float32)
+            for x, y, w, h in regions.double().tolist()
+        ]
+    ).transpose(0, 3, 1, 2)
+    matrices = _crop_by_matrices(frames, regions, 56, 40, torch.float32)
+    halves = _crop_by_matrices(frames, regions, 56, 40, torch.float16).float()
+    for ours in (crop(frames, regions, (56, 40)), matrices, halves):
+        assert np.abs(ours.numpy() - expected).mean((1, 2, 3)).max() < 0.6
+
+
+def test_a_crop_of_bytes_equals_that_of_floats_in_any_memory_layout() -> None:
+    picture = torch.randint(0, 256, (2, 50, 70, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    frames, regions = picture.permute(0, 3, 1, 2), torch.tensor([[3.0, 4.0, 30.0, 20.0], [-9.0, 20.0, 99.0, 80.0]])
+    floats = crop(frames.float().contiguous(), regions, 24)
+    assert torch.equal(crop(frames, regions, 24), floats) and floats.dtype == torch.float32
+    assert crop(frames.double(), regions, 24).dtype == torch.float64
+
+
+region_sides = st.floats(0.5, 300)
+reaching = st.tuples(st.floats(-120, 120), st.floats(-120, 120), region_sides, region_sides)
+
+
+@settings(deadline=None)  # the first call loads kernels
+@given(st.lists(reaching, min_size=1, max_size=3))
+def test_any_region_gives_the_same_by_taps_and_by_matrices(regions: list[tuple[float, float, float, float]]) -> None:
+    frames = torch.rand(len(regions), 2, 48, 64, generator=torch.Generator().manual_seed(0)) * 255
+    where = torch.tensor(regions)
+    taps = crop(frames, where, 12)
+    assert torch.isfinite(taps).all() and taps.min() >= 0 and taps.max() <= 255.01
+    torch.testing.assert_close(taps, _crop_by_matrices(frames, where, 12, 12, torch.float32), atol=2e-2, rtol=1e-3)
+
+
+@settings(deadline=None)
+@given(st.floats(-30, 80), st.floats(-30, 60))
+def test_a_one_pixel_box_is_cut_around_its_centre(x: float, y: float) -> None:
+    ramp = torch.arange(64.0).expand(48, 64)
+    frames = torch.stack((ramp, torch.arange(48.0)[:, None].expand(48, 64)))[None]
+    box = torch.tensor([[x, y, 1.0, 1.0]])
+    cut = crop(frames, square_region(box, 2.0), 8)
+    if 3 < x < 60 and 3 < y < 44:  # inside, where the ramps go on: the mean is the pixel coordinate of the centre
+        torch.testing.assert_close(cut.mean((0, 2, 3)), box[0, :2], atol=1e-3, rtol=0)
+    if x < -4 or y < -4 or x > 68 or y > 52:
+        assert cut.abs().max() == 0
 
 
 def test_a_crop_outside_the_frame_is_black() -> None:

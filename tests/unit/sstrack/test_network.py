@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from timm.layers.attention import Attention
@@ -13,6 +14,7 @@ from sstrack.models.backbone import OneStreamBackbone, elimination_blocks, resiz
 from sstrack.models.elimination import eliminating_block, kept_count, restore
 from sstrack.models.tracker_net import TrackerNet, kept_share
 from sstrack.recipes import NetConfig, Recipe, recipe
+from sstrack.tracking.tracker import Tracker
 
 TINY = {"net.depth": 4, "net.width": 24, "net.heads": 2, "net.head_width": 16, "net.keep_ratio": 0.7}
 
@@ -200,3 +202,14 @@ def test_a_resized_table_keeps_a_ramp() -> None:
     ramp = torch.linspace(0, 1, 14)[None, :, None].expand(14, 14, 2)
     table = resize_table(ramp, 8).view(8, 8, 2)
     assert table[..., 0].diff(dim=1).min() > 0.08 and table[..., 0].diff(dim=0).abs().max() < 1e-5
+
+
+def test_a_tracker_follows_with_elimination_and_a_carried_query(small: Recipe) -> None:
+    torch.manual_seed(0)
+    tracker = Tracker(TrackerNet(small.net), small.tracking)
+    frames = np.random.default_rng(0).integers(0, 255, (4, 80, 100, 3), dtype=np.uint8)
+    state = tracker.start(frames[0], (30.0, 20.0, 24.0, 20.0))
+    for frame in frames[1:]:
+        state, prediction = tracker.step(state, frame)
+        assert all(math.isfinite(value) for value in prediction.box)
+    assert state.query is not None and state.query.shape[-1] == small.net.width

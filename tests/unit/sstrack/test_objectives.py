@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Generator, nn
 
+from sstrack import crops
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.registry import OBJECTIVES, build_objective, parse_changes
@@ -120,8 +121,10 @@ def test_no_objective_asks_the_device_for_numbers(name: str, monkeypatch: pytest
     def refuse(*_: object) -> None:
         raise AssertionError("a tensor's value was read")
 
-    # The CPU's crops look at their windows, which they leave alone on a GPU.
-    monkeypatch.setattr("sstrack.crops._window", lambda length, out, size: size)
+    # The CPU's crops look at their windows; here they take the way that crops take on a GPU.
+    monkeypatch.setattr(
+        "sstrack.crops._crop_by_taps", lambda *given: crops._crop_by_matrices(*given, dtype=torch.float32)
+    )
     for reader in ("__bool__", "__float__", "__int__", "item", "tolist", "nonzero", "numpy", "__index__"):
         monkeypatch.setattr(torch.Tensor, reader, refuse)
     objective(net, batch, generator, 0.7)

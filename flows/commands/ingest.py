@@ -1,0 +1,76 @@
+"""`sstrack ingest`: videos and labelled sets become clips of a dataset."""
+
+from typing import Annotated
+
+import typer
+
+from flows.console import guarded, parse_settings, reporting
+
+
+@guarded
+def ingest(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SRC...",
+            help="Files, folders, patterns, s3:// objects and prefixes, lists (@names.txt, .csv, .parquet).",
+        ),
+    ],
+    out: Annotated[str, typer.Option(help="The dataset: a folder or an s3:// prefix.", metavar="DATASET")],
+    options: Annotated[
+        list[str] | None, typer.Option("--set", help="Setting name=value, may be given again.", metavar="K=V")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=4096, help="Default SSTRACK_WORKERS or all cores; 0 works in this process, without limits."
+        ),
+    ] = None,
+    cluster: Annotated[
+        str, typer.Option(help="Work on Ray: local, auto, or an address.", metavar="local|auto|ADDRESS")
+    ] = "",
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="Read labelled sequences of this layout only; without it they are recognised.",
+            metavar="got10k|lasot|trackingnet|otb|coco",
+        ),
+    ] = "",
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude-benchmarks", help="Drop clips that show these benchmarks' sequences.", metavar="ROOT"),
+    ] = None,
+    retry_quarantined: Annotated[
+        bool, typer.Option("--retry-quarantined", help="Try sources again that were set aside.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Videos and labelled sets become clips of a dataset. What is known is not read again."""
+    from pydantic import ValidationError
+
+    from flows.ingest_progress import on_terminal
+    from pipelines.errors import UsageError
+    from pipelines.ingest.config import IngestConfig
+    from pipelines.ingest.lists import absolute_source
+    from pipelines.ingest.run import ingest as run
+    from pipelines.settings import absolute, settings
+
+    try:
+        config = IngestConfig.model_validate(parse_settings(options or []))
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, at['loc']))}: {at['msg']}" for at in error.errors())
+        raise UsageError(f"--set {problems}; known are {', '.join(IngestConfig.model_fields)}") from error
+    with reporting(as_json) as report, on_terminal() as show:
+        done = run(
+            [absolute_source(source) for source in sources],
+            absolute(out),
+            config,
+            workers=settings().workers if workers is None else workers,
+            cluster=cluster,
+            layout=layout,
+            exclude=exclude or [],
+            retry_quarantined=retry_quarantined,
+            progress=show,
+            pulse=show,
+        )
+        report(done.as_dict(), lambda console: console.print(f"dataset {absolute(out)}, manifest {done.manifest}"))

@@ -1,0 +1,46 @@
+"""Dissolves and fades: places where the picture goes from one to another in a straight line, neither moving nor cut."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+REACH = 6
+"""Frames to either side that are compared."""
+_MISFIT = 0.2
+"""Mean distance from the straight line between the two pictures, relative to their difference. Motion misses it."""
+_LARGEST_STEP, _BACKSTEP = 0.45, 0.05
+"""Shares of the way that one frame may go forwards and back; a cut goes all of it in one."""
+
+
+def blending(frames_NHW: NDArray[np.uint8], level: float) -> NDArray[np.bool_]:
+    """Frames in the middle of a blend: bool [N], False for the first and last `REACH`.
+
+    Args:
+        frames_NHW: uint8 tiny luma frames in order.
+        level: mean difference of luma (0-255) across 2 * `REACH` frames from which on it is looked for.
+    """
+    flat = frames_NHW.reshape(len(frames_NHW), -1).astype(np.float32)
+    found = np.zeros(len(flat), np.bool_)
+    if len(flat) <= 2 * REACH:
+        return found
+    across = np.abs(flat[2 * REACH :] - flat[: -2 * REACH]).mean(axis=1)
+    for middle in np.flatnonzero(across >= level) + REACH:
+        start, end = flat[middle - REACH], flat[middle + REACH]
+        way = end - start
+        between = flat[middle - REACH + 1 : middle + REACH] - start
+        length = float(way @ way)
+        share = between @ way / length
+        off = between - share[:, None] * way
+        steps = np.diff(np.concatenate([[0], share, [1]]))
+        straight = float((off * off).sum()) <= _MISFIT**2 * len(between) * length
+        found[middle] = straight and steps.max() < _LARGEST_STEP and steps.min() > -_BACKSTEP
+    return found
+
+
+def blend_spans(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last frame of each blend from `blending`'s mask; those less than `REACH` apart are one."""
+    middles = np.flatnonzero(mask)
+    if not len(middles):
+        return []
+    groups = np.split(middles, np.flatnonzero(np.diff(middles) > REACH) + 1)
+    half = REACH // 2
+    return [(int(group[0]) - half, int(group[-1]) + half) for group in groups]

@@ -1,0 +1,70 @@
+"""Ingest on Ray gives what it gives without, and a lost actor costs its own job alone."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines import cluster
+from pipelines.dataset.manifest import load_manifest
+from pipelines.errors import SSTrackError
+from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.crew import Ended, crew
+from pipelines.ingest.run import ingest
+from pipelines.ingest.stages import Tell
+from pipelines.ingest.worker import Died, Done
+from tests.conftest import REPO
+
+SMALL = IngestConfig(fps=5, long_side=96, min_frames=5, score_only=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", f"{REPO}:{Path(__file__).parent}")  # this module holds what the actors do
+        with cluster.local_cluster(2):
+            yield
+
+
+def end_the_actor(job: str, tell: Tell) -> str:
+    if job == "bad":
+        os.kill(os.getppid(), signal.SIGKILL)
+        signal.pause()
+    return job
+
+
+def test_the_same_clips_as_without_ray(real_videos: Path, tmp_path: Path) -> None:
+    sources = [str(real_videos / name) for name in ("big_buck_bunny.mpg", "big_buck_bunny.wmv")]
+    ingest(sources, str(tmp_path / "ray"), SMALL, workers=2, cluster="local")
+    ingest(sources, str(tmp_path / "here"), SMALL)
+    digests = {load_manifest(str(tmp_path / name)).data_digest for name in ("ray", "here")}
+    assert len(digests) == 1
+
+
+def test_a_lost_actor_is_a_crash_of_its_job_and_the_next_job_has_a_new_one() -> None:
+    with crew(1, "local", end_the_actor, lambda *_: 60.0, 2000) as hands:
+        ended: list[Ended] = []
+        for number, job in enumerate(["one", "bad", "two"]):
+            hands.start(number, job)
+            while not (news := hands.news(1.0)):
+                pass
+            ended += [item for item in news if isinstance(item, Ended)]
+    assert [item.outcome for item in ended] == [
+        Done("one"), Died("crashed", "its Ray node or actor was lost: ActorDiedError"), Done("two"),
+    ]  # fmt: skip
+
+
+def test_an_address_where_no_cluster_answers_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+    def refuse(**_: object) -> None:
+        raise ConnectionError("nobody there")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    nobody = r"no Ray cluster answers at '127.0.0.1:1'.*check the address"
+    with pytest.raises(SSTrackError, match=nobody), cluster.joined("127.0.0.1:1", 1):
+        pass

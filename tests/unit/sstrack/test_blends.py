@@ -1,0 +1,40 @@
+"""Blends: dissolves and fades are found where they are; cuts, motion and stills are none."""
+
+import numpy as np
+import pytest
+
+from sstrack.clips.blends import REACH, blend_spans, blending
+
+
+def picture(seed: int) -> np.ndarray:
+    rough = np.random.default_rng(seed).integers(0, 255, (7, 12))
+    return np.kron(rough, np.ones((4, 4)))[:27].astype(np.float64)
+
+
+def film(length: int, black: bool = False) -> np.ndarray:
+    one, other = picture(1), np.zeros((27, 48)) if black else picture(2)
+    shares = np.clip((np.arange(80) - 40) / max(1, length) + 0.5, 0, 1) if length else np.arange(80) >= 40
+    return np.stack([one + share * (other - one) for share in shares]).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("length", [8, 12, 20])
+@pytest.mark.parametrize("black", [False, True])
+def test_a_dissolve_and_a_fade_are_one_span_around_their_middle(length: int, black: bool) -> None:
+    [(first, last)] = blend_spans(blending(film(length, black), level=10))
+    assert abs((first + last) / 2 - 40) <= 1
+    assert last - first >= length - REACH
+
+
+def test_a_cut_is_no_blend() -> None:
+    assert not blending(film(0), level=10).any()
+
+
+def test_motion_is_no_blend() -> None:
+    wide = np.hstack([picture(3), picture(4), picture(5)])
+    moving = np.stack([wide[:, 2 * t % 96 : 2 * t % 96 + 48] for t in range(45)]).astype(np.uint8)
+    assert not blending(moving, level=10).any()
+
+
+def test_too_few_frames_hold_none() -> None:
+    assert not blending(film(12)[: 2 * REACH], level=10).any()
+    assert blend_spans(np.zeros(5, bool)) == []
