@@ -73,7 +73,7 @@ def make_pack(
     places = [(int(offset), int(size)) for offset, size in part.places]
     size = stored_size(video, config.long_side)
     with stage("judge", video.seconds):
-        clips, dropped = _cut(record, timeline, tiny, size, Path(frames.name), places, config)
+        clips, dropped = _cut(record, timeline, tiny, size, video.bar_share, Path(frames.name), places, config)
     return Pack(replace(record, clips=len(clips)), tuple(clips), (*rejects, *dropped))
 
 
@@ -104,6 +104,7 @@ def _cut(
     timeline: Timeline,
     tiny: TinyFrames,
     size: tuple[int, int],
+    bars: float,
     frames: Path,
     places: list[Place],
     config: IngestConfig,
@@ -121,7 +122,7 @@ def _cut(
             span_s = timeline.seconds(first), timeline.seconds(end)
             taken = tuple(places[first:end])
             rows = measures[timeline.decoded(first, end)]
-            judged = judge(frames, taken, size, span_s, rows, tiny.shown_at(timeline.times), 0.0, config)
+            judged = judge(frames, taken, size, span_s, rows, tiny.shown_at(timeline.times), bars, config)
             if judged.reason:
                 problem = Unusable("quality", judged.reason, f"{end - first} frames, {judged.detail}")
                 rejects.append(_reject(source, problem, *span_s))

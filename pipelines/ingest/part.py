@@ -50,6 +50,7 @@ def make_task(video: Probe, config: IngestConfig, segment: Segment) -> DecodeTas
         time_base=video.time_base,
         rate=video.fps,
         rotation=video.rotation,
+        bars=video.bars,
         height=video.height,
         size=stored_size(video, config.long_side),
         fps=stored_rate(video, config),

@@ -14,8 +14,10 @@ from av.stream import Disposition
 
 from pipelines import storage
 from pipelines.frames import CONTAINERS
+from pipelines.ingest.bars import bars_of
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.reject import Unusable
+from sstrack.clips.letterbox import Bars
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,9 @@ _INDEXED = {"mp4", "matroska"}
 """Containers whose index makes jumping exact."""
 
 
+_NO_BARS = Bars()
+
+
 @dataclass(frozen=True)
 class Probe:
     """One video stream: `width` and `height` as shown (rotated, square pixels), `packets` frames in the file.
@@ -39,7 +44,8 @@ class Probe:
     `edited_out` of them are not to be shown, as the file's edit list says. `rotation` in degrees counter-clockwise
     turns decoded frames upright; `origin` is the file's second 0 in ticks of `time_base`, and
     `end` its last frame's end; `keyframes` are ticks at
-    which decoding may begin, ascending, empty where the container has no index.
+    which decoding may begin, ascending, empty where the container has no index. `bars` of the upright frame are cut
+    off first; `width` and `height` are without them, `bar_share` is the part of the picture that they take.
     """
 
     stream: int
@@ -56,6 +62,8 @@ class Probe:
     origin: int
     end: int
     keyframes: array
+    bars: Bars = _NO_BARS
+    bar_share: float = 0.0
 
 
 def probe(path: Path, config: IngestConfig) -> Probe:
@@ -95,6 +103,10 @@ def _read(container: av.container.InputContainer, config: IngestConfig) -> Probe
         width, height = height, width
     if min(width, height) < config.min_side:
         raise Unusable("probe", "too_small", f"{width}x{height}, the smallest usable side is {config.min_side}")
+    across, down = (codec.height, codec.width) if rotation % 180 == 90 else (codec.width, codec.height)
+    bars = bars_of(container, stream, rotation, scan.keyframes) if config.crop_bars else _NO_BARS
+    left, kept = 1 - (bars.left + bars.right) / across, 1 - (bars.top + bars.bottom) / down
+    width, height = round(width * left), round(height * kept)
     time_base = stream.time_base or Fraction(1, 1000)
     # a header's count is worth more than what was read only where the file ends before its stated length
     short = scan.last < stated - 1.5 / float(fps)
@@ -114,6 +126,8 @@ def _read(container: av.container.InputContainer, config: IngestConfig) -> Probe
         origin=round(Fraction(container.start_time or 0, av.time_base) / time_base),
         end=scan.end,
         keyframes=scan.keyframes if _INDEXED & set(container.format.name.split(",")) else array("q"),
+        bars=bars,
+        bar_share=1 - left * kept,
     )
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from sstrack.clips.letterbox import Bars
+
 TINY_H, TINY_W = 27, 48
 _ROWS_PER_TINY = 4
 _ROTATIONS: dict[int, tuple[tuple[str, dict[str, Any]], ...]] = {
@@ -25,7 +27,7 @@ class DecodeTask:
         time_base: seconds per tick of the stream; all times below and in the answer are ticks.
         rate: frames per second that the container states, to guess the time of a frame that carries none.
         rotation: degrees counter-clockwise, a multiple of 90, by which frames are turned to stand upright.
-        height: of upright frames.
+        bars: black bars of upright frames, cut off first; `height` is without them.
         size: width and height of stored frames; `fps`: how many of them a second.
         start, stop: a segment: frames from `start`, which is a keyframe, to before `stop`; None is the file's end.
         end: when the last frame of the video goes.
@@ -37,6 +39,7 @@ class DecodeTask:
     time_base: Fraction
     rate: Fraction
     rotation: int
+    bars: Bars
     height: int
     size: tuple[int, int]
     fps: Fraction
@@ -49,7 +52,16 @@ class DecodeTask:
     @property
     def upright(self) -> Chain:
         """Filters that all frames pass first."""
-        return _ROTATIONS[self.rotation]
+        bars = self.bars
+        if not bars:
+            return _ROTATIONS[self.rotation]
+        inside = {
+            "w": f"iw-{bars.left + bars.right}",
+            "h": f"ih-{bars.top + bars.bottom}",
+            "x": bars.left,
+            "y": bars.top,
+        }
+        return (*_ROTATIONS[self.rotation], ("crop", inside))
 
     @property
     def tiny(self) -> Chain:

@@ -14,8 +14,8 @@ from sstrack.clips.hashing import Hashes, distance, look, middle_look, mirrored,
 _BANDS = 4
 _FIRST = 24
 """Of the clips in one bucket, this many of the first are compared with the rest: large buckets stay cheap."""
-_STANDS = 24
-"""Bits of the look that change from one hash to the next, below which the camera stands and what moves has to agree."""
+_STANDS = 70
+"""Bits of the look that change from hash to hash, below which the camera may stand and what moves has to agree."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class MatchRule:
     what moves (of 64), over at least `overlap` of the clip that would go; `mirror` also finds flipped ones."""
 
     look_bits: float = 66.0
-    moving_bits: float = 20.0
+    moving_bits: float = 16.0
     overlap: float = 0.5
     mirror: bool = True
 

@@ -15,6 +15,8 @@ _MOVES = 8.0
 """Standard deviation over time, in grey levels, of a pixel that something moves across."""
 _RESTS = 2.5
 """The same of the liveliest pixels in a row or column of a burnt-in border."""
+_RIM = 3
+"""Pixels around the picture, and inside a border, that are not looked at: coders leave thin lines there."""
 _MOVING = 0.8
 """Share of the picture that has to move, else the camera may stand and nothing can be told."""
 
@@ -32,13 +34,16 @@ def overlay_share(luma_THW: NDArray[np.uint8]) -> float:
     luma = luma_THW.astype(np.float32)
     deviation = luma.std(axis=0)
     top, bottom, left, right = _inside(deviation)
+    top, left = top + _RIM, left + _RIM
+    bottom, right = bottom - _RIM, right - _RIM
     height, width = (bottom - top) // _CELL * _CELL, (right - left) // _CELL * _CELL
     if height * width < 0.25 * deviation.size:
         return 0.0
     inner = np.s_[top : top + height, left : left + width]
     if (deviation[inner] > _MOVES).mean() < _MOVING:
         return 0.0
-    border = 1 - (bottom - top) * (right - left) / deviation.size
+    whole = (deviation.shape[0] - 2 * _RIM) * (deviation.shape[1] - 2 * _RIM)
+    border = 1 - (bottom - top) * (right - left) / whole
     return float(border + _burnt(luma[:, *inner]) * height * width / deviation.size)
 
 

@@ -1,0 +1,40 @@
+"""The black bars of a video, from a few of its keyframes: from one where there are none, so most videos pay little."""
+
+from collections.abc import Iterator, Sequence
+
+import av
+import av.container
+import av.error
+import av.video
+import numpy as np
+from numpy.typing import NDArray
+
+from sstrack.clips.letterbox import Bars, find_bars
+
+_KEYFRAMES = 8
+
+
+def bars_of(
+    container: av.container.InputContainer, stream: av.video.VideoStream, rotation: int, ticks: Sequence[int]
+) -> Bars:
+    """Bars of the upright picture in decoded pixels, from the frames at up to eight of `ticks` (of keyframes).
+
+    Leaves the container at some place in its middle. No bars where no frame can be decoded.
+    """
+    last = len(ticks) - 1
+    chosen = {ticks[number * last // (_KEYFRAMES - 1)] for number in range(_KEYFRAMES)} if ticks else set()
+    return find_bars(_frames(container, stream, rotation, sorted(chosen)))
+
+
+def _frames(
+    container: av.container.InputContainer, stream: av.video.VideoStream, rotation: int, ticks: Sequence[int]
+) -> Iterator[NDArray[np.uint8]]:
+    for tick in ticks:
+        try:
+            container.seek(tick, stream=stream)
+            frame = next(container.decode(stream), None)
+        except av.error.FFmpegError:
+            continue  # damage is the decoder's business; the other frames tell
+        if frame is not None:
+            gray = frame.to_ndarray(format="gray").astype(np.uint8, copy=False)
+            yield np.ascontiguousarray(np.rot90(gray, rotation // 90))
