@@ -54,13 +54,17 @@ def get_if_exists(uri: str) -> tuple[bytes, str] | None:
     """Bytes and entity tag of an object, None where there is none."""
 
     async def work(client: Any, bucket: str, key: str) -> tuple[bytes, str] | None:
-        try:
-            tag = (await client.head_object(Bucket=bucket, Key=key))["ETag"]
-            return await _get(client, Bucket=bucket, Key=key, IfMatch=tag), tag
-        except Exception as error:
-            if is_missing(error):
-                return None
-            raise
+        for attempt in range(1, _attempts() + 1):
+            try:
+                tag = (await client.head_object(Bucket=bucket, Key=key))["ETag"]
+                return await _get(client, Bucket=bucket, Key=key, IfMatch=tag), tag
+            except Exception as error:
+                if is_missing(error):
+                    return None
+                # another writer replaced it between the two requests: what it holds now is the answer
+                if attempt == _attempts() or not is_lost_race(error):
+                    raise
+        raise AssertionError("no attempt was made")
 
     return _run(uri, "read", work)
 
