@@ -91,12 +91,11 @@ def train(
     with reporting(as_json) as report, progress_bar("train", "steps") as update:
         result = train_and_record(
             here.mlflow_uri,
-            absolute(dataset),
+            [absolute(dataset)],
             recipe,
             parse_settings(options or []),
             absolute(out) if out else here.runs,
-            manifest=None,
-            workers=workers,
+            options={} if workers is None else {"workers": workers},
             progress=update,
         )
         report(result, lambda console: console.print(key_value_table(result["run_key"], result)))

@@ -45,11 +45,11 @@ def train_model(
     lines = ProgressLines("train", "steps")
     return train_and_record(
         settings().mlflow_uri,
-        dataset,
+        [dataset],
         recipe,
         overrides,
         runs,
         manifest=manifest,
-        workers=workers,
+        options={} if workers is None else {"workers": workers},
         progress=lines.update,
     )
