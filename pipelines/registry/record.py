@@ -27,6 +27,7 @@ def train_and_record(
     *,
     manifest: str | None = None,
     weights: Sequence[float] = (),
+    workers: int | str | None = None,
     options: Mapping[str, Any] | None = None,
     cluster: str = "local",
     progress: Callable[[int, int, str], None],
@@ -41,8 +42,10 @@ def train_and_record(
         runs: folder of runs.
         manifest: digest to train on, for a single dataset; the newest when None.
         weights: shares of several datasets; all alike by default.
-        options: fields of `TrainOptions`; without `workers`, `SSTRACK_WORKERS`, but at most one per group.
-        cluster: the Ray cluster that workers run on.
+        workers: Ray Train workers, a number or a range; 0 for none; when None, `SSTRACK_WORKERS`, but at most one per
+            group.
+        options: fields of `TrainOptions`.
+        cluster: Ray to train on: "local", "auto" or "host:port".
         progress: called with steps done, all steps, and the loss in words.
 
     Returns:
@@ -54,13 +57,14 @@ def train_and_record(
     """
     config = resolve_recipe(recipe, overrides)
     opened = open_datasets(datasets, manifest, weights)
-    given = {"workers": min(settings().workers, config.data.groups), **(options or {})}
-    log.info("train: %s with %s workers", run_key(config, data_digest(opened)), given["workers"])
+    count = min(settings().workers, config.data.groups) if workers is None else workers
+    log.info("train: %s with %s workers", run_key(config, data_digest(opened)), count)
     result = train(
         opened,
         config,
         runs,
-        options=train_options(given),
+        workers=count,
+        options=train_options(options or {}),
         cluster=cluster,
         progress=lambda row: progress(int(row["step"]), config.optim.steps, f"loss {row['loss']:.2f}"),
     )

@@ -32,7 +32,7 @@ def fit(job: TrainJob, cluster: str, progress: Progress | None) -> None:
         note = json.dumps(weights.as_dict(), indent=1).encode()
         storage.write_atomic(storage.join(job.folder, "initial_weights.json"), note)
     put_package(storage.join(job.folder, "untrained"), net, job.recipe, _facts(job, 0))
-    if ends(job.options.workers)[1] > 0:
+    if ends(job.workers)[1] > 0:
         # Only here: a training in this process needs no Ray.
         from pipelines.training.ray_train import train_on_ray
 

@@ -28,6 +28,8 @@ class TrainJob:
     folder: str
     """The run's folder, local or on s3://, that all ranks reach: `metrics.jsonl`, `checkpoints/`, packages."""
     run_key: str
+    workers: str = "0"
+    """Ray Train workers, see `worker_range`."""
     options: TrainOptions = field(default_factory=TrainOptions)
 
     @property
@@ -41,6 +43,7 @@ class TrainJob:
             "recipe": as_dict(self.recipe),
             "folder": self.folder,
             "run_key": self.run_key,
+            "workers": self.workers,
             "options": self.options.model_dump(),
         }
 
@@ -51,6 +54,7 @@ class TrainJob:
             recipe=from_dict(data["recipe"]),
             folder=data["folder"],
             run_key=data["run_key"],
+            workers=data["workers"],
             options=TrainOptions(**data["options"]),
         )
 

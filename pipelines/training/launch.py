@@ -20,7 +20,7 @@ from pipelines.settings import settings
 from pipelines.training.initial_weights import settle_weights
 from pipelines.training.job import TrainJob, data_digest, run_key
 from pipelines.training.metrics import read_metrics
-from pipelines.training.options import TrainOptions
+from pipelines.training.options import TrainOptions, worker_range
 from sstrack.recipes import Recipe
 from sstrack.recipes import recipe as recipe_named
 
@@ -94,6 +94,7 @@ def train(
     recipe: Recipe,
     out: str,
     *,
+    workers: int | str = 0,
     options: TrainOptions | None = None,
     cluster: str = "local",
     progress: Progress | None = None,
@@ -104,13 +105,15 @@ def train(
         datasets: what to train on, see `open_datasets`.
         recipe: the whole configuration.
         out: folder of runs, local or on s3://; this one goes into `<out>/<run key>`.
-        options: workers, what is kept; by default it trains in this process, without Ray, with the same result for the
-            same recipe.
-        cluster: the Ray cluster that workers run on: "local" for a private one, or an address.
+        workers: Ray Train workers: a number, or a range like "2-8"; 0 trains in this process without Ray, with the same
+            result for the same recipe.
+        options: how it runs, what is kept.
+        cluster: the Ray cluster that workers run on: "local" for a private one, "auto" or "host:port" for one that is
+            joined.
         progress: called with each row of metrics.
 
-    Raises SSTrackError for a missing dataset, too few clips, or a run that fails; UsageError for options that do not
-    fit the recipe. Both before anything starts, where it can be known.
+    Raises SSTrackError for a missing dataset, too few clips, or a run that fails; UsageError for workers or options that
+    do not fit the recipe. Both before anything starts, where it can be known.
     """
     recipe = settle_weights(recipe, settings().work / "weights")
     held = tuple(replace(each, held_out=recipe.validation.share) for each in datasets)
@@ -120,7 +123,7 @@ def train(
     result = storage.join(folder, "result.json")
     if (found := storage.read_if_exists(result)) is not None:
         return TrainResult(**{**json.loads(found), "found": True})
-    job = TrainJob(held, recipe, folder, key, options or TrainOptions())
+    job = TrainJob(held, recipe, folder, key, worker_range(workers), options or TrainOptions())
     # Only here: a run that is found needs neither torch nor Ray.
     from pipelines.training.fit import fit
     from pipelines.training.preflight import require_workable

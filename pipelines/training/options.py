@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipelines.errors import UsageError
 
@@ -21,14 +21,27 @@ def ends(span: str) -> tuple[int, int]:
     return int(first), int(last or first)
 
 
+def worker_range(workers: int | str) -> str:
+    """Ray Train workers as a span: a number, or a range within which a training takes what the cluster has, and grows
+    or shrinks with it; 0 trains in the calling process, without Ray.
+
+    Raises UsageError for anything else.
+    """
+    try:
+        span = TypeAdapter(Span).validate_python(workers)
+    except ValidationError:
+        raise UsageError(f"workers {workers!r}: write a number, or a range like 2-8") from None
+    least, most = ends(span)
+    if most < least or (least == 0 and most > 0):
+        raise UsageError(f"workers {workers!r}: a range ascends and starts at 1 or more")
+    return span
+
+
 class TrainOptions(BaseModel):
-    """Processes, patience, and what is kept and shown."""
+    """Ways to spread the work, patience, and what is kept and shown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    workers: Span = "0"
-    """Ray Train workers: a number, or a range within which the training takes what the cluster has, and grows or
-    shrinks with it. 0 trains in the calling process, without Ray."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """Whole copies of the network on every worker, or parameters, gradients and optimiser sharded over them (FSDP2),
     for backbones that do not fit; sharded, every worker needs the same number of groups."""
@@ -38,13 +51,6 @@ class TrainOptions(BaseModel):
     """How often workers are started again after some of them were lost, before the training fails."""
     timeout_s: int = Field(default=600, ge=5, le=86_400)
     """Seconds that workers wait for one of them before the attempt ends and says which one is missing."""
-
-    @model_validator(mode="after")
-    def _spans_ascend(self) -> "TrainOptions":
-        least, most = ends(self.workers)
-        if most < least or (least == 0 and most > 0):
-            raise ValueError(f"workers {self.workers!r}: a range ascends and starts at 1 or more")
-        return self
 
 
 def train_options(given: Mapping[str, Any]) -> TrainOptions:

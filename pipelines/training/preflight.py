@@ -28,14 +28,14 @@ def require_workable(job: TrainJob) -> None:
 
 def require_workers(job: TrainJob) -> None:
     """As many groups as workers, each of them the same number where parameters are sharded."""
-    groups, (_, most) = job.recipe.data.groups, ends(job.options.workers)
+    groups, (_, most) = job.recipe.data.groups, ends(job.workers)
     if most > groups:
         raise UsageError(
             f"{most} workers for {groups} groups: each worker needs a group of its own, so use at most "
             f"--workers {groups}, or --set data.groups={most}"
         )
     if job.options.parallel == "fsdp":
-        least = max(ends(job.options.workers)[0], 1)
+        least = max(ends(job.workers)[0], 1)
         uneven = [count for count in range(least, most + 1) if groups % count]
         if uneven:
             raise UsageError(

@@ -29,13 +29,13 @@ Progress = Callable[[dict[str, float]], None]
 
 
 def train_on_ray(job: TrainJob, cluster: str, progress: Progress | None) -> None:
-    """Train with the workers that `job.options` names. Raises SSTrackError if the cluster is too small for them, or if
+    """Train with the workers that the job names. Raises SSTrackError if the cluster is too small for them, or if
     training fails more often than it may."""
     # Of the driver: the controller runs on its machine. Workers keep nothing in it, their state is in the run's folder.
     scratch = Path(tempfile.mkdtemp(prefix="sstrack-ray-"))
     _set_patience(job.options.timeout_s)
     use_gpu = torch.cuda.is_available() if cluster == "local" else None
-    least, most = ends(job.options.workers)
+    least, most = ends(job.workers)
     try:
         with joined(cluster, cpus=most), _following(scratch / _ROWS, progress):
             use_gpu = _require_resources(least, use_gpu)

@@ -15,7 +15,6 @@ from pipelines.errors import SSTrackError, UsageError
 from pipelines.training.job import run_key
 from pipelines.training.launch import open_datasets, train
 from pipelines.training.metrics import read_metrics
-from pipelines.training.options import TrainOptions
 from sstrack.models.package import load_package
 from sstrack.models.package_files import package_facts
 from sstrack.recipes import Recipe, recipe
@@ -83,7 +82,7 @@ def test_two_ray_workers_give_the_same_losses(
         open_datasets([str(real_dataset)]),
         small,
         str(tmp_path),
-        options=TrainOptions(workers="2"),
+        workers=2,
         progress=rows.append,
     )
     ours, theirs = losses(tmp_path / result.run_key), losses(undisturbed)
@@ -135,7 +134,7 @@ def test_a_full_disk_ends_the_run_with_a_reason_and_a_rerun_goes_on(
 
 def test_more_workers_than_groups_are_refused(real_dataset: Path, small: Recipe, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="3 workers for 2 groups"):
-        train(open_datasets([str(real_dataset)]), small, str(tmp_path), options=TrainOptions(workers="3"))
+        train(open_datasets([str(real_dataset)]), small, str(tmp_path), workers=3)
 
 
 def test_too_few_clips_fail_before_anything_starts(real_dataset: Path, tmp_path: Path) -> None:
@@ -144,7 +143,7 @@ def test_too_few_clips_fail_before_anything_starts(real_dataset: Path, tmp_path:
             open_datasets([str(real_dataset)]),
             recipe("tiny_cpu", {"data.group_size": 900}),
             str(tmp_path),
-            options=TrainOptions(workers="2"),
+            workers=2,
         )
     assert list(tmp_path.iterdir()) == []
 
