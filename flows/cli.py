@@ -94,7 +94,7 @@ def train(
     options: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Train a recipe on a dataset, or on a mixture of several. The same command again resumes, or finds what is done."""
+    """Train a recipe on a dataset or a mixture. The same command again resumes, or finds what is done."""
     fork_supervised()
     from flows.tables import key_value_table
     from pipelines.registry.record import train_and_record

@@ -45,7 +45,7 @@ def main(dataset: str, out: str, recipe_json: str, options_json: str, *worlds: s
     for world in map(int, worlds):
         folder = Path(out) / f"world{world}"
         folder.mkdir(parents=True)
-        job = TrainJob((Dataset(dataset, manifest),), recipe, str(folder), "ranks", options)
+        job = TrainJob((Dataset(dataset, manifest),), recipe, str(folder), "ranks", options=options)
         ranks: list[int] = []
         for rank in range(world):
             pid = os.fork()

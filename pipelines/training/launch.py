@@ -112,8 +112,8 @@ def train(
             joined.
         progress: called with each row of metrics.
 
-    Raises SSTrackError for a missing dataset, too few clips, or a run that fails; UsageError for workers or options that
-    do not fit the recipe. Both before anything starts, where it can be known.
+    Raises SSTrackError for a missing dataset, too few clips, or a run that fails; UsageError for workers or options
+    that do not fit the recipe. Both before anything starts, where it can be known.
     """
     recipe = settle_weights(recipe, settings().work / "weights")
     held = tuple(replace(each, held_out=recipe.validation.share) for each in datasets)
