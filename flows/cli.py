@@ -78,6 +78,10 @@ def train(
     recipe: Annotated[str, typer.Option(help="A recipe's name.")] = "tiny_cpu",
     out: Annotated[str | None, typer.Option(help="Folder of runs; default SSTRACK_RUNS.", metavar="RUN")] = None,
     workers: WorkersOption = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Ray to train on; default SSTRACK_CLUSTER or local.", metavar="local|auto|HOST:PORT|job"),
+    ] = None,
     options: Set = None,
     as_json: Json = False,
 ) -> None:
@@ -97,6 +101,7 @@ def train(
             absolute(out) if out else here.runs,
             manifest=None,
             workers=workers,
+            cluster=cluster or here.cluster,
             progress=update,
         )
         report(result, lambda console: console.print(key_value_table(result["run_key"], result)))

@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from pipelines.errors import UsageError
+from pipelines.place import PATTERN, WORDS, place
+
 
 def _absolute(uri: str) -> str:
     if "://" not in uri and not Path(uri).is_absolute():
@@ -37,12 +40,20 @@ Layout = Annotated[
     Literal["got10k", "lasot", "trackingnet", "otb", "coco"],
     Field(description="Read labelled sequences of this layout only; without it they are recognised."),
 ]
+
+
+def _cluster(word: str) -> str:
+    try:
+        place(word)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return word
+
+
 Cluster = Annotated[
     str,
-    Field(
-        pattern=r"^(local|auto)$|^(ray://)?[A-Za-z0-9.\-]+:\d+$",
-        description="Work on Ray: local, auto, ray://host:port or host:port; without it no Ray is used.",
-    ),
+    AfterValidator(_cluster),
+    Field(json_schema_extra={"pattern": PATTERN}, description=f"Where Ray is: {WORDS}."),
 ]
 Workers = Annotated[int, Field(ge=0, le=4096, description="Parallel workers; 0 stays in the flow's own process.")]
 RecipeName = Annotated[str, Field(min_length=1, max_length=64)]

@@ -5,7 +5,7 @@ from typing import Any
 from prefect import flow, task
 
 from flows.logs import show_our_logs
-from flows.parameters import AbsoluteUri, Overrides, RecipeName, Workers
+from flows.parameters import AbsoluteUri, Cluster, Overrides, RecipeName, Workers
 from flows.progress import ProgressLines
 from pipelines.settings import settings
 
@@ -18,6 +18,7 @@ def train_tracker(
     manifest: str | None = None,
     runs: AbsoluteUri | None = None,
     workers: Workers | None = None,
+    cluster: Cluster | None = None,
 ) -> dict[str, Any]:
     """Train `recipe` on a manifest of `dataset`, and record the training as the one MLflow run of its key.
 
@@ -28,16 +29,23 @@ def train_tracker(
         manifest: the manifest's digest, default the dataset's newest.
         runs: where checkpoints and packages go, default `SSTRACK_RUNS`.
         workers: Ray Train workers, default `SSTRACK_WORKERS`, but at most one per group of the recipe.
+        cluster: Ray to train on, default `SSTRACK_CLUSTER`.
     """
     show_our_logs()
     here = settings()
     source = dataset or here.dataset
-    return train_model(source, recipe, overrides or {}, manifest, runs or here.runs, workers)
+    return train_model(source, recipe, overrides or {}, manifest, runs or here.runs, workers, cluster or here.cluster)
 
 
 @task(name="train", retries=0)
 def train_model(
-    dataset: str, recipe: str, overrides: dict[str, Any], manifest: str | None, runs: str, workers: int | None
+    dataset: str,
+    recipe: str,
+    overrides: dict[str, Any],
+    manifest: str | None,
+    runs: str,
+    workers: int | None,
+    cluster: str,
 ) -> dict[str, Any]:
     """Train or find, then record; the result as a dictionary with the MLflow run's id."""
     from pipelines.registry.record import train_and_record
@@ -51,5 +59,6 @@ def train_model(
         runs,
         manifest=manifest,
         workers=workers,
+        cluster=cluster,
         progress=lines.update,
     )

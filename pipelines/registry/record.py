@@ -27,6 +27,7 @@ def train_and_record(
     *,
     manifest: str | None,
     workers: int | None,
+    cluster: str = "local",
     progress: Callable[[int, int, str], None],
 ) -> dict[str, Any]:
     """Find or do the training, and record it once.
@@ -39,6 +40,7 @@ def train_and_record(
         runs: folder of runs.
         manifest: digest to train on, the newest when None.
         workers: Ray Train workers, 0 for none; when None, `SSTRACK_WORKERS`, but at most one per group.
+        cluster: Ray to train on: "local", "auto" or "host:port".
         progress: called with steps done, all steps, and the loss in words.
 
     Returns:
@@ -58,6 +60,7 @@ def train_and_record(
         runs,
         manifest=digest,
         workers=count,
+        cluster=cluster,
         progress=lambda row: progress(int(row["step"]), config.optim.steps, f"loss {row['loss']:.2f}"),
     )
     log.info(

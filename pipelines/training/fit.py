@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from pipelines import storage
-from pipelines.cluster import local_cluster
+from pipelines.cluster import joined
 from pipelines.errors import SSTrackError
 from pipelines.training.loop import TrainJob, initial_net, train_rank
 from pipelines.training.metrics import read_metrics
@@ -33,7 +33,14 @@ Progress = Callable[[dict[str, float]], None]
 
 
 def fit(
-    dataset: str, manifest: str, recipe: Recipe, folder: Path, key: str, workers: int, progress: Progress | None
+    dataset: str,
+    manifest: str,
+    recipe: Recipe,
+    folder: Path,
+    key: str,
+    workers: int,
+    cluster: str,
+    progress: Progress | None,
 ) -> None:
     """Train from the newest checkpoint in `folder` on, and leave the packages `untrained` and `package` in it.
 
@@ -49,7 +56,7 @@ def fit(
     if workers == 0:
         _train_here(job, progress)
     else:
-        _train_on_ray(job, workers, progress)
+        _train_on_ray(job, workers, cluster, progress)
 
 
 def _finish(job: TrainJob, net: torch.nn.Module) -> None:
@@ -67,14 +74,14 @@ def _train_here(job: TrainJob, progress: Progress | None) -> None:
         _finish(job, train_rank(job, 0, 1, device, report))
 
 
-def _train_on_ray(job: TrainJob, workers: int, progress: Progress | None) -> None:
+def _train_on_ray(job: TrainJob, workers: int, cluster: str, progress: Progress | None) -> None:
     for name, value in _RAY_TRAIN_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchConfig, TorchTrainer
 
     use_gpu = torch.cuda.is_available()
-    with local_cluster(cpus=workers), _following(job, progress):
+    with joined(cluster, workers), _following(job, progress):
         trainer = TorchTrainer(
             _ray_worker,
             train_loop_config={**asdict(job), "recipe": as_dict(job.recipe)},

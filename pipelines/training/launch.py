@@ -72,6 +72,7 @@ def train(
     *,
     manifest: str | None = None,
     workers: int = 2,
+    cluster: str = "local",
     progress: Progress | None = None,
 ) -> TrainResult:
     """Train `recipe` on a dataset and leave a model package, or find that this was done.
@@ -82,6 +83,7 @@ def train(
         out: folder of runs; this one goes into `<out>/<run key>`.
         manifest: digest to train on; None takes the newest.
         workers: Ray Train workers; 0 trains in this process without Ray, with the same result for the same recipe.
+        cluster: Ray that the workers run on: "local" for a private one, "auto" or "host:port" for one that is joined.
         progress: called with each row of metrics.
 
     Raises SSTrackError for a missing dataset, too few clips, or a run that fails; UsageError for more workers than
@@ -107,7 +109,7 @@ def train(
 
     with work_lock(folder, "train"):
         started = time.monotonic()
-        fit(dataset, digest, recipe, folder, key, workers, progress)
+        fit(dataset, digest, recipe, folder, key, workers, cluster, progress)
         rows = read_metrics(folder)
         done = TrainResult(
             run_key=key,
