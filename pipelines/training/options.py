@@ -49,6 +49,8 @@ class TrainOptions(BaseModel):
     """Newest checkpoints that stay, beside the best one."""
     max_failures: int = Field(default=3, ge=0, le=1000)
     """How often workers are started again after some of them were lost, before the training fails."""
+    wait_s: int = Field(default=0, ge=0, le=7 * 86_400)
+    """Seconds to wait for a joined cluster to grow to the least number of workers; autoscaling ones are asked to."""
     timeout_s: int = Field(default=600, ge=5, le=86_400)
     """Seconds that workers wait for one of them before the attempt ends and says which one is missing."""
 
