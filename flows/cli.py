@@ -120,6 +120,10 @@ def evaluate(
     ] = None,
     repetitions: Annotated[int, typer.Option(min=1, max=15, help="Runs per sequence (GOT-10k 3, VOT 15).")] = 1,
     realtime: Annotated[float | None, typer.Option(help="Simulate frames arriving at this rate, per second.")] = None,
+    device: Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda, cuda:1, ….")] = "auto",
+    batch: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Sequences in one batch; default 32 on a GPU, 1 on a CPU.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Track again what is there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -139,6 +143,8 @@ def evaluate(
             tracking=parse_settings(options or []),
             repetitions=repetitions,
             realtime=realtime,
+            device=device,
+            batch=batch,
             progress=update,
             force=force,
         )
