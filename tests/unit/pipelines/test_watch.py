@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -53,7 +54,7 @@ def test_pictures_and_profile_change_nothing_of_a_training(tmp_path: Path) -> No
     assert not (tmp_path / "plain").exists()
     names = sorted(path.name for path in (tmp_path / "watched/views").iterdir())
     assert names == ["step_000002.jpg", "step_000004.jpg", "step_000006.jpg"]
-    pictures = [cv2.imread(str(tmp_path / "watched/views" / name)) for name in names]
+    pictures = [np.asarray(cv2.imread(str(tmp_path / "watched/views" / name))) for name in names]
     assert pictures[0].shape == (4 * 112 + 36, 13 * 112, 3) and (pictures[0] != pictures[2]).any()
 
 
