@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipelines.registry.runs import TrainingRun, registry_client
+from pipelines.registry.runs import DatasetUse, TrainingRun, registry_client
 from pipelines.settings import settings
 from pipelines.training.job import data_digest, run_key
 from pipelines.training.launch import TrainResult, open_datasets, resolve_recipe, train
@@ -82,8 +82,7 @@ def _record(uri: str, config: Recipe, result: TrainResult) -> str:
     run = TrainingRun.find_or_create(registry_client(uri), uri, result.run_key)
     if run.tags.get(RECORDED) != "true":
         run.log_params(dict(_flat(as_dict(config))))
-        for each in result.datasets:
-            run.log_dataset(each["uri"], each["manifest"])
+        run.log_datasets([DatasetUse(**each) for each in result.datasets])
         run.set_tags({"sstrack.manifest": result.manifest})
         for row in read_metrics(result.package.rpartition("/")[0]):
             run.log_metrics({name: value for name, value in row.items() if name != "step"}, int(row["step"]))

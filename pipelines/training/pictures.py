@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipelines.training.parallel import is_sharded
 from sstrack.models.tracker_net import NetOutput
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.pictures import FOUND, KNOWN, TrainingPicture, training_picture
@@ -19,15 +20,17 @@ _QUALITY = 88
 def draw_step(train_step: TrainStep, batch: ClipBatch, seed: int, progress: float) -> TrainingPicture:
     """The searches of a group as the network makes them now, without its dropped paths.
 
-    Leaves the network's mode, its statistics and every generator as they are, and does not call the compiled network,
-    for which this would be a shape of its own. `seed` is that of the group's draws, `progress` in 0..1 the training's.
+    Leaves the network's mode, its statistics and every generator as they are. It does not call the compiled network,
+    for which this would be a shape of its own; a sharded one has to be called, by all ranks together. `seed` is that of
+    the group's draws, `progress` in 0..1 the training's.
     """
     net = train_step.net
     device = batch.frames.device
+    call = net if is_sharded(net) else net.forward
 
     def locate(templates: Tensor, search: Tensor, query: Tensor | None = None, eliminate: float = 1.0) -> NetOutput:
         with torch.autocast(device.type, torch.bfloat16, enabled=train_step.precision == "bf16"):
-            return net.forward(templates, search, query, eliminate)
+            return call(templates, search, query, eliminate)
 
     was_training = net.training
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

@@ -1,13 +1,11 @@
 """What one can watch of a training beside its metrics: a picture every some steps, and a profile of some steps.
 
-Rank 0 holds a `Watch`; it changes nothing of the training, not even its random state, and what it fails to write is a
-warning.
+It changes nothing of the training, not even its random state, and what it fails to write is a warning.
 """
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
 
 from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
@@ -49,39 +47,35 @@ def plan_watch(steps: int, view_every: int | None = None, profile: str | None = 
 
 
 class Watch:
-    """Follows the steps of rank 0.
-
-        with Watch(folder, plan, train_step, start) as watch:
-            for step in range(start, steps):
-                ...
-                watch.step(step + 1, batch, generator.initial_seed(), progress)
+    """Follows the steps of one rank: `begin` before the first one, `step` after each, `close` in the end.
 
     Args:
         folder: the run's folder, local or s3://; gets `views/step_000100.jpg` and `profile/steps_20-25.trace.json.gz`.
         plan: what to show.
         train_step: network and objective, not what DDP wraps around them.
         start: steps done before this process began.
+        keeps: whether this rank writes. Others only take part where the network is sharded and needs all of them.
     """
 
-    def __init__(self, folder: str, plan: WatchPlan, train_step: TrainStep, start: int) -> None:
+    def __init__(self, folder: str, plan: WatchPlan, train_step: TrainStep, start: int, *, keeps: bool = True) -> None:
         self._folder, self._plan, self._train_step, self._start = folder, plan, train_step, start
-        self._profiler = StepProfiler(storage.join(folder, PROFILE), *plan.profile) if plan.profile else None
+        self._keeps = keeps
+        self._profiler = StepProfiler(storage.join(folder, PROFILE), *plan.profile) if plan.profile and keeps else None
         # Packing a picture and putting it in a store are no work of the training's.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="views")
 
-    def __enter__(self) -> "Watch":
+    def begin(self) -> None:
+        """Called once before the first step."""
         if self._profiler and self._plan.profile:
             if self._start >= self._plan.profile[1]:
                 log.warning("no profile: step %d was done before this training resumed", self._plan.profile[1])
             self._profiler.before(self._start + 1)
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Wait until the pictures are written; a profile that is not complete is dropped."""
         if self._profiler:
             self._profiler.abandon()
-        self._writer.shutdown(wait=kind is None, cancel_futures=kind is not None)
+        self._writer.shutdown()
 
     def step(self, done: int, batch: ClipBatch, seed: int, progress: float) -> None:
         """Called after every step.
@@ -98,7 +92,9 @@ class Watch:
             except SSTrackError as error:
                 log.warning("the profile is not kept: %s", error)
         if self._plan.view_every and done % self._plan.view_every == 0:
-            self._writer.submit(self._keep, draw_step(self._train_step, batch, seed, progress), done)
+            picture = draw_step(self._train_step, batch, seed, progress)
+            if self._keeps:
+                self._writer.submit(self._keep, picture, done)
         if self._profiler:
             self._profiler.before(done + 1)
 

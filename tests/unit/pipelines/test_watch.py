@@ -3,6 +3,7 @@
 import gzip
 import json
 import logging
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -33,7 +34,8 @@ def trained(folder: Path, plan: WatchPlan, start: int = 0, steps: int = 6) -> tu
     batch: ClipBatch = squares()
     losses: list[float] = []
     net.train()
-    with Watch(str(folder), plan, step, start) as watch:
+    with closing(Watch(str(folder), plan, step, start)) as watch:
+        watch.begin()
         for done in range(start + 1, steps + 1):
             loss, _ = step(batch, torch.Generator().manual_seed(done), done / steps)
             (loss + torch.rand(())).backward()  # a draw from the global generator, which a step leaves somewhere
