@@ -7,9 +7,16 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipelines.errors import UsageError
+
 
 def absolute(uri: str) -> str:
-    """A local path made absolute (`~` expanded); a URI with a scheme, `s3://…` say, stays as it is."""
+    """A local path made absolute (`~` expanded); a URI with a scheme, `s3://…` say, stays as it is.
+
+    Raises UsageError for an empty one, which would silently be the working folder.
+    """
+    if not uri.strip():
+        raise UsageError("an empty path was given; name a file or folder (`.` is the one you are in).")
     return uri if "://" in uri else str(Path(uri).expanduser().absolute())
 
 

@@ -1,7 +1,6 @@
 """Which videos an ingest reads: named files, folders, patterns, s3:// objects and prefixes, lists of them. Names and
 versions only; no byte of a video is read here."""
 
-import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -84,11 +83,15 @@ def discover(sources: Sequence[str], layout: str = "") -> Discovery:
     discovery = Discovery()
     named: dict[str, Found] = {}
     for source in sources:
+        if not source.removeprefix("@").strip():
+            raise UsageError("an empty source was given; name video files, folders, s3:// prefixes or lists of them.")
         finds = _from_set if layout else _from_list if is_list(source) else _from_place
         for found in finds(source, layout, discovery):
             named.setdefault(found.label, found)
     if not named and not discovery.bad:
         place = ", ".join(sources)
+        if all(map(is_list, sources)):
+            raise SSTrackError(f"{place} names no video; write one path or s3:// URI a line.")
         if layout:
             raise SSTrackError(f"no {layout} sequence in {place}; expected {describe(layout)}.")
         raise SSTrackError(
@@ -112,22 +115,44 @@ def _from_place(source: str, layout: str, discovery: Discovery) -> Iterator[Foun
         elif path.exists():
             raise SSTrackError(f"{label(path)} is neither a file nor a folder; name a video file or a folder of them.")
         elif _PATTERN & set(str(path)):
-            for match in map(Path, glob.iglob(str(path), recursive=True)):  # noqa: PTH207 - the pattern may be absolute
+            for match in _matching(path):
                 if match.is_dir():
                     yield from _from_folder(match, discovery)
-                elif _wanted(match.name) and match.is_file():
-                    yield local_file(match)
+                elif _wanted(match.name):
+                    yield from _file(match, discovery)
         else:
             raise SSTrackError(f"there is no file or folder {label(path)}; check the path.")
 
 
+def _matching(pattern: Path) -> Iterator[Path]:
+    """What a pattern names. `**` does not enter links to folders, which may lead round in a circle."""
+    parts = pattern.parts
+    first = next(number for number, part in enumerate(parts) if _PATTERN & set(part))
+    rest = [part if part == "**" else part.replace("**", "*") for part in parts[first:]]
+    yield from Path(*parts[:first]).glob("/".join(rest))
+
+
 def _from_folder(path: Path, discovery: Discovery) -> Iterator[Found]:
-    for place, _, names in os.walk(path):
+    def unreadable(error: OSError) -> None:
+        name = label(str(error.filename))
+        discovery.bad.append(BadRow("", name, "unreadable", f"the folder cannot be read: {error.strerror}"))
+
+    for place, _, names in os.walk(path, onerror=unreadable):
         for name in names:
-            file = Path(place) / name
-            if _wanted(name) and file.is_file():
-                yield local_file(file)
+            if _wanted(name):
+                yield from _file(Path(place) / name, discovery)
     yield from _sequences(path, "", discovery)
+
+
+def _file(path: Path, discovery: Discovery) -> Iterator[Found]:
+    """A file with a video's name that was come across; a pipe or socket is none, and a link may lead nowhere."""
+    try:
+        if path.is_file():
+            yield local_file(path)
+        elif path.is_symlink() and not path.exists():
+            discovery.bad.append(BadRow("", label(path), "missing", "it is a link that leads nowhere"))
+    except OSError as error:
+        discovery.bad.append(BadRow("", label(path), "unreadable", f"it cannot be read: {error.strerror}"))
 
 
 def _from_set(source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
@@ -201,6 +226,11 @@ def _from_list(source: str, layout: str, discovery: Discovery) -> Iterator[Found
 def label(path: str | Path) -> str:
     """A path as valid UTF-8, for tables and messages; bytes that are none are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def printable(text: str) -> str:
+    """A name for a message: line breaks and other control characters, which names may hold, are escaped."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def holds_videos(folder: str) -> bool:
