@@ -10,8 +10,11 @@ from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.ingest import remote
 from pipelines.ingest.labelled.find import Member, describe, find_members
+from pipelines.ingest.labelled.store import find_stored
 from pipelines.ingest.lists import BadRow, is_list, read_list
 from pipelines.local_files import explained
+from pipelines.s3 import Object
+from pipelines.settings import settings
 
 VIDEO_EXTENSIONS = frozenset(
     f".{name}"
@@ -104,7 +107,7 @@ def discover(sources: Sequence[str], layout: str = "") -> Discovery:
 
 def _from_place(source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
     if "://" in source and not source.startswith("file://"):
-        yield from _from_store(source)
+        yield from _from_store(source, discovery)
         return
     path = storage.local_path(source).expanduser().absolute()
     with explained(path, "read"):
@@ -157,7 +160,9 @@ def _file(path: Path, discovery: Discovery) -> Iterator[Found]:
 
 def _from_set(source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
     if "://" in source and not source.startswith("file://"):
-        raise UsageError(f"{source}: labelled sets are read from local folders; copy it to one and name that.")
+        remote.require_scheme(source)
+        yield from _stored(storage.list_objects(source), source, layout, discovery)
+        return
     path = storage.local_path(source).expanduser().absolute()
     if not path.exists():
         raise SSTrackError(f"there is no file or folder {label(path)}; check the path.")
@@ -167,16 +172,27 @@ def _from_set(source: str, layout: str, discovery: Discovery) -> Iterator[Found]
 
 def _sequences(path: Path, layout: str, discovery: Discovery) -> Iterator[Found]:
     for member in find_members(path, layout):
-        name = label(f"{member.path}#{member.name}" if member.name else member.path)
-        if member.evaluation:
-            detail = "a test split: it has one box per film, and trackers are judged on it"
-            discovery.bad.append(BadRow("", name, "evaluation_split", detail))
-            continue
-        version, size = member.version()
-        yield Found(str(member.path), version, size, member=member)
+        if not _is_for_evaluation(str(member.path), member, discovery):
+            version, size = member.version()
+            yield Found(str(member.path), version, size, member=member)
 
 
-def _from_store(source: str) -> Iterator[Found]:
+def _stored(objects: Sequence[Object], source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
+    for stored in find_stored(objects, source, layout, settings().work / "scratch"):
+        if not _is_for_evaluation(stored.uri, stored.member, discovery):
+            yield Found(stored.uri, stored.version, stored.bytes, member=stored.member)
+
+
+def _is_for_evaluation(place: str, member: Member, discovery: Discovery) -> bool:
+    """Whether a sequence must not be trained on, which becomes a row."""
+    if member.evaluation:
+        detail = "a test split: it has one box per film, and trackers are judged on it"
+        name = label(f"{place}#{member.name}" if member.name else place)
+        discovery.bad.append(BadRow("", name, "evaluation_split", detail))
+    return member.evaluation
+
+
+def _from_store(source: str, discovery: Discovery) -> Iterator[Found]:
     remote.require_scheme(source)
     pattern = bool(_PATTERN & set(source))
     objects = remote.matching(source) if pattern else remote.under(source)
@@ -185,6 +201,8 @@ def _from_store(source: str) -> Iterator[Found]:
     for each in objects:
         if each.uri == source or _wanted(PurePosixPath(each.uri).name):
             yield Found(each.uri, remote.version(each), each.size)
+    if not pattern:
+        yield from _stored(objects, source, "", discovery)
 
 
 def _wanted(name: str) -> bool:

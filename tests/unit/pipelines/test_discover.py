@@ -1,11 +1,14 @@
 """Which files a source names: folders, patterns, lists, and what is refused."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from pipelines.errors import SSTrackError, UsageError
+from pipelines.ingest.labelled.store import find_stored
 from pipelines.ingest.sources import discover, holds_videos, printable
+from pipelines.s3 import Object
 
 
 @pytest.fixture
@@ -73,8 +76,8 @@ def test_places_that_cannot_be_read_are_refused(films: Path, tmp_path: Path) -> 
         discover([str(films)], "vot")
     with pytest.raises(SSTrackError, match=r"no lasot sequence in .*expected"):
         discover([str(films)], "lasot")
-    with pytest.raises(UsageError, match="read from local folders"):
-        discover(["s3://bucket/set"], "lasot")
+    with pytest.raises(UsageError, match="local paths and s3://"):
+        discover(["gs://bucket/set"], "lasot")
 
 
 def test_hostile_names_and_links_in_a_circle_are_found_once(tmp_path: Path) -> None:
@@ -114,6 +117,16 @@ def test_what_a_folder_holds_in_vain_is_said(tmp_path: Path, monkeypatch: pytest
     assert {(Path(bad.uri).name, bad.reason) for bad in discovery.bad} == {
         ("gone.mp4", "missing"), ("self.mp4", "missing"), ("closed", "unreadable"),
     }  # fmt: skip
+
+
+def test_keys_of_a_store_that_lead_out_or_clash_are_no_sequences(tmp_path: Path) -> None:
+    good = ("Square/img/0001.jpg", "Square/groundtruth_rect.txt")
+    evil = ("../../etc/groundtruth_rect.txt", "a//b/groundtruth_rect.txt", "./groundtruth_rect.txt", "Square",
+            f"{'x' * 300}/groundtruth_rect.txt", "Square/groundtruth_rect.txt/img/0001.jpg")  # fmt: skip
+    objects = [Object(f"s3://bucket/set/{key}", 20, datetime.now(UTC), "tag") for key in sorted((*good, *evil))]
+    [found] = find_stored(objects, "s3://bucket/set", "", tmp_path / "work")
+    assert (found.uri, found.member.name) == ("s3://bucket/set/Square", "groundtruth_rect.txt")
+    assert [path for path in tmp_path.rglob("*") if path != tmp_path / "work"] == []
 
 
 def test_a_folder_holds_videos_or_not(films: Path, tmp_path: Path) -> None:
