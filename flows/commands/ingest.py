@@ -31,7 +31,7 @@ def ingest(
         ),
     ] = None,
     cluster: Annotated[
-        str, typer.Option(help="Work on Ray: local, auto, or an address.", metavar="local|auto|ADDRESS")
+        str, typer.Option(help="Work on Ray, a private one or one that is joined.", metavar="local|auto|HOST:PORT")
     ] = "",
     layout: Annotated[
         str,
