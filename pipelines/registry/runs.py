@@ -97,10 +97,11 @@ class TrainingRun:
         for start in range(0, len(new), _PARAMS_PER_CALL):
             self._client.log_batch(self.run_id, params=new[start : start + _PARAMS_PER_CALL])
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Queue numbers of one step; they are sent when a batch is full, and by `flush`."""
-        now = int(time.time() * 1000)
-        self._pending += [Metric(name, float(value), now, step) for name, value in metrics.items()]
+    def log_metrics(self, metrics: Mapping[str, float], step: int, at: float | None = None) -> None:
+        """Queue numbers of one step, measured `at` (seconds since 1970, default now); they are sent when a batch is
+        full, and by `flush`."""
+        milliseconds = int((time.time() if at is None else at) * 1000)
+        self._pending += [Metric(name, float(value), milliseconds, step) for name, value in metrics.items()]
         if len(self._pending) >= _METRICS_PER_CALL:
             self.flush()
 
@@ -113,7 +114,8 @@ class TrainingRun:
             for name in {metric.key for metric in self._pending} - set(self._logged):
                 history = self._client.get_metric_history(self.run_id, name)
                 self._logged[name] = {metric.step for metric in history}
-            new = [metric for metric in self._pending if metric.step not in self._logged[metric.key]]
+            waiting = {(metric.key, metric.step): metric for metric in reversed(self._pending)}  # the first of each
+            new = [metric for (key, step), metric in reversed(waiting.items()) if step not in self._logged[key]]
             for start in range(0, len(new), _METRICS_PER_CALL):
                 self._client.log_batch(self.run_id, metrics=new[start : start + _METRICS_PER_CALL])
         except BaseException:
@@ -146,6 +148,11 @@ class TrainingRun:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags, replacing those of the same name."""
         self._client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+    def drop_tag(self, name: str) -> None:
+        """Remove a tag if it is there."""
+        if name in self.tags:
+            self._client.delete_tag(self.run_id, name)
 
     def begin(self) -> None:
         """Mark the run as running, again where it ended before."""
