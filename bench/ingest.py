@@ -122,7 +122,9 @@ def soak(paths: Sequence[Path], count: int = 1000) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("videos", nargs="?", default="../shared/data/videos", type=Path)
+    parser.add_argument(
+        "videos", nargs="?", default=Path(os.environ.get("SSTRACK_SHARED", "../shared"), "data/videos"), type=Path
+    )
     parser.add_argument("--soak", action="store_true")
     options = parser.parse_args()
     paths = [options.videos / name for name in NAMES]
