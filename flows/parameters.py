@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from pipelines.errors import UsageError
+from pipelines.place import PATTERN, WORDS, place
+
 
 def _absolute(uri: str) -> str:
     if "://" not in uri and not Path(uri).is_absolute():
@@ -37,14 +40,33 @@ Layout = Annotated[
     Literal["got10k", "lasot", "trackingnet", "otb", "coco"],
     Field(description="Read labelled sequences of this layout only; without it they are recognised."),
 ]
+
+
+def _cluster(word: str) -> str:
+    try:
+        place(word)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return word
+
+
 Cluster = Annotated[
     str,
-    Field(
-        pattern=r"^(local|auto)$|^(ray://)?[A-Za-z0-9.\-]+:\d+$",
-        description="Work on Ray: local, auto, ray://host:port or host:port; without it no Ray is used.",
-    ),
+    AfterValidator(_cluster),
+    Field(json_schema_extra={"pattern": PATTERN}, description=f"Where Ray is: {WORDS}."),
 ]
 Workers = Annotated[int, Field(ge=0, le=4096, description="Parallel workers; 0 stays in the flow's own process.")]
+Mixture = Annotated[
+    dict[AbsoluteUri, Annotated[float, Field(gt=0)]],
+    Field(min_length=1, description='Datasets to mix, with weights: {"s3://bucket/a": 2, "s3://bucket/b": 1}.'),
+]
+TrainWorkers = Annotated[
+    int | str,
+    Field(
+        json_schema_extra={"pattern": r"^\d+(-\d+)?$"},
+        description="Ray Train workers: 4, or 2-8 to take what the cluster has; 0 stays in the flow's own process.",
+    ),
+]
 RecipeName = Annotated[str, Field(min_length=1, max_length=64)]
 BenchmarkName = Annotated[str, Field(min_length=1, max_length=64)]
 Overrides = Annotated[

@@ -14,7 +14,7 @@ from prefect.states import Completed
 from flows import artifacts
 from flows.evaluate_tracker import evaluate_tracker, measure_static
 from flows.logs import show_our_logs
-from flows.parameters import AbsoluteUri, BenchmarkName, Overrides, RecipeName, Workers
+from flows.parameters import AbsoluteUri, BenchmarkName, Cluster, Overrides, RecipeName, Workers
 from flows.train_tracker import train_tracker
 from pipelines import storage
 from pipelines.settings import settings
@@ -34,6 +34,7 @@ def retrain_tracker(
     results: AbsoluteUri | None = None,
     workers: Workers | None = None,
     gate: GateConfig | None = None,
+    cluster: Cluster | None = None,
 ) -> State[dict[str, Any]]:
     """Train on the newest manifest, and promote the model if the gate lets it pass.
 
@@ -47,6 +48,7 @@ def retrain_tracker(
         results: where raw results are kept, default `SSTRACK_RESULTS`.
         workers: Ray Train workers and evaluation tasks, default `SSTRACK_WORKERS`.
         gate: floors and confidence that promotion needs.
+        cluster: Ray to train on, default `SSTRACK_CLUSTER`; evaluation stays on this machine.
     """
     show_our_logs()
     here = settings()
@@ -55,7 +57,7 @@ def retrain_tracker(
     if not storage.exists(storage.join(source, "HEAD")):
         log.info("nothing new: no dataset was published at %s", source)
         return Completed(message="nothing new: there is no dataset yet", data={})
-    trained = train_tracker(source, recipe, overrides, None, runs or here.runs, workers)
+    trained = train_tracker(source, recipe, overrides, None, runs or here.runs, workers, cluster)
     labelled = root or here.benchmark_root
 
     def evaluated(model: str) -> dict[str, Any]:

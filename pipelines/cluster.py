@@ -1,24 +1,33 @@
-"""Ray on this machine: the only module that starts or stops it."""
+"""Ray: the only module that starts, joins or leaves a cluster. Jobs for a cluster of other machines: `jobs.py`."""
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from pipelines.errors import SSTrackError
+from pipelines.errors import SSTrackError, UsageError
+from pipelines.place import place
 
 OBJECT_STORE_BYTES = 100 * 1024 * 1024
 """Paths and small tables travel through the object store, never frames or weights. Ray refuses less than 75 MiB."""
 
-ENVIRONMENT = {
+JOINED_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # A private cluster on the loopback: a token would be written to the user's home for nothing.
-    "RAY_AUTH_MODE": "disabled",
     # Keep accelerators visible to tasks that ask for none: Ray warns that this becomes its own default.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+
+
+LOCAL_ENVIRONMENT = {
+    **JOINED_ENVIRONMENT,
+    # A private cluster on the loopback: a token would be written to the user's home for nothing.
+    "RAY_AUTH_MODE": "disabled",
+}
+_CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -31,28 +40,70 @@ class Lost:
 @contextmanager
 def joined(address: str, cpus: int) -> Iterator[None]:
     """Ray for the time of the block: a private one with `cpus` cores where `address` is "local", else the cluster
-    there ("auto", "ray://host:10001", "host:6379"). Raises SSTrackError where none answers."""
-    if address == "local":
+    there ("auto", "host:6379").
+
+    Raises SSTrackError where none answers, UsageError for another word.
+    """
+    kind = place(address).kind
+    if kind == "local":
         with local_cluster(cpus):
             yield
         return
-    for name, value in ENVIRONMENT.items():
+    if kind == "job":
+        raise UsageError(f"cluster {address!r} is for training; here it is local, auto, or host:port")
+    for name, value in JOINED_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
+    from ray.exceptions import AuthenticationError
 
     if ray.is_initialized():
         yield
         return
+    there = _listener(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        os.environ["RAY_ADDRESS"] = there  # Ray lets it win over what it is given
+        ray.init(address=there, log_to_driver=False, logging_level=logging.WARNING)
+    except AuthenticationError as error:
+        raise SSTrackError(
+            f"the Ray cluster at {address!r} refuses this machine's token: set RAY_AUTH_MODE=token and "
+            "RAY_AUTH_TOKEN_PATH to a file with the cluster's token"
+        ) from error
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise SSTrackError(
-            f"no Ray cluster answers at {address!r} ({error}); check the address, or use 'local' for one of its own."
+            f"no Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); check the address, or use 'local' "
+            "for one of its own."
         ) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _listener(word: str) -> str:
+    """The address behind `word`, where something listens.
+
+    Ray itself tries a dead address for more than two minutes, and for "auto" it would also take any private cluster
+    that happens to run on this machine.
+    """
+    address, origin = word, ""
+    if word == "auto":
+        note = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp") / "ray/ray_current_cluster"  # noqa: S108  (where Ray keeps it)
+        address = os.environ.get("RAY_ADDRESS") or (note.read_text().strip() if note.is_file() else "")
+        origin = " of RAY_ADDRESS" if os.environ.get("RAY_ADDRESS") else f" of {note}"
+    if not address:
+        raise SSTrackError(
+            "no Ray cluster runs on this machine (RAY_ADDRESS is not set, `ray start` has left no address): start one "
+            "with `ray start --head`, give its address as host:6379, or use 'local'"
+        )
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise SSTrackError(
+            f"no Ray cluster answers at {address!r}{origin} ({error}); check the address, or use 'local' for one of "
+            "its own."
+        ) from error
+    return address
 
 
 def actor(kind: type, *arguments: Any) -> Any:
@@ -92,7 +143,7 @@ def local_cluster(cpus: int) -> Iterator[None]:
     `address="local"` keeps away from any other Ray on the machine, also from the stale address file that a killed
     one leaves behind.
     """
-    for name, value in ENVIRONMENT.items():
+    for name, value in LOCAL_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
 

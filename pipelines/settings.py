@@ -4,12 +4,20 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipelines.errors import UsageError
+from pipelines.place import place
 
 
 def absolute(uri: str) -> str:
-    """A local path made absolute (`~` expanded); a URI with a scheme, `s3://…` say, stays as it is."""
+    """A local path made absolute (`~` expanded); a URI with a scheme, `s3://…` say, stays as it is.
+
+    Raises UsageError for an empty one, which would silently be the working folder.
+    """
+    if not uri.strip():
+        raise UsageError("an empty path was given; name a file or folder (`.` is the one you are in).")
     return uri if "://" in uri else str(Path(uri).expanduser().absolute())
 
 
@@ -45,9 +53,20 @@ class Settings(BaseSettings):
     """Threads that decode frames in each training process."""
     workers: int = Field(default=os.cpu_count() or 1, ge=1, le=4096)
     """Parallel work on this machine."""
+    cluster: str = "local"
+    """Where training runs: `local` (a private Ray on this machine), `auto` or `host:port` (a Ray cluster that is
+    joined from one of its machines), `job` or `job:http://head:8265` (submitted as a Ray job)."""
+    job_address: str = Field(default="http://127.0.0.1:8265", pattern=r"^https?://[^\s/]+(/\S*)?$")
+    """Ray's job server, for `cluster=job`."""
+    shared_folders: bool = False
+    """Whether every machine of the cluster sees this machine's folders under the same paths (NFS, say). Without it a
+    cluster of other machines is given s3:// places only."""
+    start_seconds: float = Field(default=600.0, ge=1, le=86_400)
+    """How long work may wait for a cluster to have the processors it needs; an autoscaler takes minutes."""
 
     @model_validator(mode="after")
     def _fill(self) -> "Settings":
+        place(self.cluster)
         work = self.work.expanduser().absolute()
         filled = {
             "work": work,
@@ -65,5 +84,14 @@ class Settings(BaseSettings):
 
 
 def settings() -> Settings:
-    """Read the environment now. Not cached, so that a flow run sees the environment of its own process."""
-    return Settings()
+    """Read the environment now. Not cached, so that a flow run sees the environment of its own process.
+
+    Raises UsageError that names each variable that is wrong.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"SSTRACK_{'.'.join(map(str, at['loc'])).upper()}={at['input']}: {at['msg']}" for at in error.errors()
+        )
+        raise UsageError(f"environment: {problems}") from error

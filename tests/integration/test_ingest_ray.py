@@ -9,7 +9,6 @@ import pytest
 
 from pipelines import cluster
 from pipelines.dataset.manifest import load_manifest
-from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.crew import Ended, crew
 from pipelines.ingest.run import ingest
@@ -54,17 +53,3 @@ def test_a_lost_actor_is_a_crash_of_its_job_and_the_next_job_has_a_new_one() -> 
     assert [item.outcome for item in ended] == [
         Done("one"), Died("crashed", "its Ray node or actor was lost: ActorDiedError"), Done("two"),
     ]  # fmt: skip
-
-
-def test_an_address_where_no_cluster_answers_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
-
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-
-    def refuse(**_: object) -> None:
-        raise ConnectionError("nobody there")
-
-    monkeypatch.setattr(ray, "init", refuse)
-    nobody = r"no Ray cluster answers at '127.0.0.1:1'.*check the address"
-    with pytest.raises(SSTrackError, match=nobody), cluster.joined("127.0.0.1:1", 1):
-        pass
