@@ -46,11 +46,8 @@ def main() -> None:
             whole = time.perf_counter() - began
             # The first row holds what happens once: the loader's start, memory that is asked for.
             rows = read_metrics(Path(done.package).parent)[1:]
-            rate = (
-                len(rows)
-                / sum(1 / row["samples_per_s"] for row in rows)
-                / (config.data.groups * config.data.group_size)
-            )
+            samples = config.data.groups * config.data.group_size
+            rate = len(rows) / sum(1 / row["samples_per_s"] for row in rows) / samples
             plain = plain or rate
             print(f"{name:14} {whole:8.1f} {rate:8.2f} {rate / plain:9.2f} {whole - options.steps / rate:16.1f}")
 

@@ -35,6 +35,8 @@ def train_on_ray(job: TrainJob, cluster: str, progress: Progress | None) -> None
     # Of the driver: the controller runs on its machine. Workers keep nothing in it, their state is in the run's folder.
     scratch = Path(tempfile.mkdtemp(prefix="sstrack-ray-"))
     _set_patience(job.options.timeout_s)
+    if cluster == "local" and not torch.cuda.is_available():
+        require_memory(job.recipe, torch.device("cpu"), ends(job.workers)[0])
     use_gpu = torch.cuda.is_available() if cluster == "local" else None
     least, most = ends(job.workers)
     # A private cluster is this machine: more workers than it has cores would only take turns.

@@ -47,7 +47,7 @@ def test_every_worker_needs_a_group_and_shards_the_same_number(tmp_path: Path) -
 def test_a_disk_too_small_for_the_checkpoints_is_refused_before_the_first(tmp_path: Path) -> None:
     require_disk(job(tmp_path / "new", recipe("tiny_cpu")))
     vast = recipe("b256", {"net.width": 12 * 8192, "net.depth": 48})
-    with pytest.raises(SSTrackError, match="no space left to write the checkpoints of key: 4 of .* GiB"):
+    with pytest.raises(SSTrackError, match=r"no space left to write the checkpoints of key: 4 of \d+\.\d+ GiB"):
         require_disk(job(tmp_path / "new", vast))
     assert not (tmp_path / "new").exists()
 
