@@ -30,7 +30,7 @@ def real_dataset(folder: Path) -> str:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked = argparse.ArgumentParser(description="What Ray costs a training.")
     asked.add_argument("dataset", nargs="?")
     asked.add_argument("--steps", type=int, default=60)
     options = asked.parse_args()
