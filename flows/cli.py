@@ -74,18 +74,27 @@ app.command()(ingest)
 @app.command()
 @guarded
 def train(
-    dataset: str,
+    datasets: Annotated[list[str], typer.Argument(metavar="DATASET...", help="One dataset, or several to be mixed.")],
     recipe: Annotated[str, typer.Option(help="A recipe's name.")] = "tiny_cpu",
     out: Annotated[str | None, typer.Option(help="Folder of runs; default SSTRACK_RUNS.", metavar="RUN")] = None,
-    workers: WorkersOption = None,
+    weights: Annotated[
+        list[float] | None, typer.Option("--weight", help="Share of the samples from each dataset; repeat it.")
+    ] = None,
+    workers: Annotated[
+        str | None, typer.Option(help="Ray Train workers, 4 or 2-8; 0 uses no Ray. Default SSTRACK_WORKERS.")
+    ] = None,
     cluster: Annotated[
         str | None,
         typer.Option(help="Ray to train on; default SSTRACK_CLUSTER or local.", metavar="local|auto|HOST:PORT|job"),
     ] = None,
+    run_options: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="How it runs: parallel=fsdp, keep=5, timeout_s=60.", metavar="K=V"),
+    ] = None,
     options: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Train a recipe on a dataset. The same command again resumes, or finds what is done."""
+    """Train a recipe on a dataset or a mixture. The same command again resumes, or finds what is done."""
     fork_supervised()
     from flows.tables import key_value_table
     from pipelines.registry.record import train_and_record
@@ -95,12 +104,13 @@ def train(
     with reporting(as_json) as report, progress_bar("train", "steps") as update:
         result = train_and_record(
             here.mlflow_uri,
-            absolute(dataset),
+            [absolute(dataset) for dataset in datasets],
             recipe,
             parse_settings(options or []),
             absolute(out) if out else here.runs,
-            manifest=None,
+            weights=weights or (),
             workers=workers,
+            options=parse_settings(run_options or []),
             cluster=cluster or here.cluster,
             progress=update,
         )

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from pipelines.dataset.batches import Dataset
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.streaming import StreamLoader
 from sstrack.objectives.base import ClipBatch
 from sstrack.recipes import DataConfig

@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.manifest import Manifest
 from pipelines.errors import SSTrackError
 from pipelines.settings import settings
 from sstrack.recipes import DataConfig
 
 if TYPE_CHECKING:  # it imports torch, which commands that only ask for `recommended_mode` do without
-    from pipelines.dataset.batches import Dataset, Loader
+    from pipelines.dataset.batches import Loader
 
 
-def open_loader(datasets: "Sequence[Dataset]", config: DataConfig, seed: int) -> "Loader":
+def open_loader(datasets: Sequence[Dataset], config: DataConfig, seed: int) -> "Loader":
     """The loader that `config.reading` names. Raises as it does, and SSTrackError for a mixture to be streamed."""
     if config.reading == "random":
         from pipelines.dataset.loader import ClipLoader
@@ -34,7 +35,8 @@ def recommended_mode(manifest: Manifest, ranks: int, workers: int, remote: bool 
     access wins wherever shards stay on disk: it reads only the frames it shows.
     """
     room = settings().cache_bytes
-    size = f"{manifest.totals.bytes / 2**30:.1f} GiB"
+    amount = manifest.totals.bytes
+    size = f"{amount / 2**30:.1f} GiB" if amount >= 2**30 else f"{amount / 2**20:.1f} MiB"
     if not remote:
         return "random", f"its {size} lie on a local disk, where only the frames of a sample are read."
     if manifest.totals.bytes <= room:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.dataset.batches import Dataset
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.manifest import Manifest
 from pipelines.dataset.modes import open_loader
 from pipelines.dataset.streaming import StreamLoader
@@ -71,7 +71,7 @@ def test_stuck_reads_end_the_run_and_do_not_hold_up_the_exit(tmp_path: Path) -> 
     manifest = with_a_shard_that_never_answers(tmp_path)
     script = (
         "from dataclasses import replace\n"
-        "from pipelines.dataset.batches import Dataset\n"
+        "from pipelines.dataset.dataset import Dataset\n"
         "from pipelines.dataset.modes import open_loader\n"
         "from sstrack.recipes import DataConfig\n"
         "config = DataConfig(group_size=2, groups=1, n_search=1, stream_shuffle=2)\n"
