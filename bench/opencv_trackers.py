@@ -7,7 +7,7 @@
 OpenCV's wheels all install the same `cv2`, so the contrib one lies in a folder of its own and runs in a process of its
 own. Nano and Vit need weight files, looked for in --weights under the names OpenCV's samples use. Every tracker gets
 one thread (--threads) and decoded frames; ours crops, runs the network with all its templates, and decodes the box.
-Untrained weights cost what trained ones cost.
+Untrained weights cost what trained ones cost. Seconds are CPU time, so that other work on the machine does not count.
 """
 
 import argparse
@@ -40,11 +40,11 @@ def rate(step: Callable[[NDArray[np.uint8]], object], frames: Frames, seconds: f
     """Frames per second of `step` over `frames`, again from the first until `seconds` are over; two are warm-up."""
     for frame in frames[:2]:
         step(frame)
-    began, count = time.perf_counter(), 0
-    while count < 3 or time.perf_counter() - began < seconds:
+    began, count = time.process_time(), 0
+    while count < 3 or time.process_time() - began < seconds:
         step(frames[count % len(frames)])
         count += 1
-    return count / (time.perf_counter() - began)
+    return count / (time.process_time() - began)
 
 
 def opencv_trackers(weights: Path | None) -> dict[str, Callable[[], Any] | str]:
