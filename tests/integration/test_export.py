@@ -93,6 +93,7 @@ def test_candidate_elimination_survives_an_export(real_videos: Path, tmp_path: P
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_exports_in_both_formats(name: str, fixed: bool, real_videos: Path, tmp_path: Path) -> None:
