@@ -14,7 +14,7 @@ from pipelines.ingest.labelled.sequence import Labelled, labelled
 from pipelines.ingest.reject import Unusable
 
 MOST_BYTES = 2 << 30
-_PIECE = 1 << 20
+_PIECE = 1 << 16
 _MOST_OTHERS = 4
 _IMAGE_FOLDERS = ("", "images", "frames", "JPEGImages", "img")
 
