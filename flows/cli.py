@@ -74,35 +74,53 @@ app.command()(ingest)
 @app.command()
 @guarded
 def train(
-    dataset: str,
+    datasets: Annotated[list[str], typer.Argument(metavar="DATASET...", help="One dataset, or several to be mixed.")],
     recipe: Annotated[str, typer.Option(help="A recipe's name.")] = "tiny_cpu",
     out: Annotated[str | None, typer.Option(help="Folder of runs; default SSTRACK_RUNS.", metavar="RUN")] = None,
-    workers: WorkersOption = None,
+    weights: Annotated[
+        list[float] | None, typer.Option("--weight", help="Share of the samples from each dataset; repeat it.")
+    ] = None,
+    workers: Annotated[
+        str | None, typer.Option(help="Ray Train workers, 4 or 2-8; 0 uses no Ray. Default SSTRACK_WORKERS.")
+    ] = None,
     cluster: Annotated[
         str | None,
         typer.Option(help="Ray to train on; default SSTRACK_CLUSTER or local.", metavar="local|auto|HOST:PORT|job"),
     ] = None,
+    run_options: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="How it runs: parallel=fsdp, keep=5, timeout_s=60.", metavar="K=V"),
+    ] = None,
+    view_every: Annotated[
+        int | None, typer.Option(min=0, help="Steps between pictures in <run>/views; default ten, 0 for none.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Steps to profile into <run>/profile, 20-25 say.", metavar="A-B")
+    ] = None,
     options: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Train a recipe on a dataset. The same command again resumes, or finds what is done."""
+    """Train a recipe on a dataset or a mixture. The same command again resumes, or finds what is done."""
     fork_supervised()
     from flows.tables import key_value_table
+    from flows.training_progress import on_terminal
     from pipelines.registry.record import train_and_record
     from pipelines.settings import absolute, settings
 
     here = settings()
-    with reporting(as_json) as report, progress_bar("train", "steps") as update:
+    watching = {name: value for name, value in (("view_every", view_every), ("profile", profile)) if value is not None}
+    with reporting(as_json) as report, on_terminal() as show:
         result = train_and_record(
             here.mlflow_uri,
-            absolute(dataset),
+            [absolute(dataset) for dataset in datasets],
             recipe,
             parse_settings(options or []),
             absolute(out) if out else here.runs,
-            manifest=None,
+            weights=weights or (),
             workers=workers,
+            options={**parse_settings(run_options or []), **watching},
             cluster=cluster or here.cluster,
-            progress=update,
+            progress=show,
         )
         report(result, lambda console: console.print(key_value_table(result["run_key"], result)))
 

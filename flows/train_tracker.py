@@ -3,11 +3,14 @@
 from typing import Any
 
 from prefect import flow, task
+from prefect.runtime import flow_run
 
+from flows import artifacts
 from flows.logs import show_our_logs
-from flows.parameters import AbsoluteUri, Cluster, Overrides, RecipeName, Workers
-from flows.progress import ProgressLines
+from flows.parameters import AbsoluteUri, Cluster, Mixture, Overrides, RecipeName, TrainWorkers
+from flows.training_progress import Artifact
 from pipelines.settings import settings
+from pipelines.training.options import TrainOptions
 
 
 @flow(name="train-tracker", validate_parameters=True)
@@ -17,8 +20,10 @@ def train_tracker(
     overrides: Overrides | None = None,
     manifest: str | None = None,
     runs: AbsoluteUri | None = None,
-    workers: Workers | None = None,
+    workers: TrainWorkers | None = None,
     cluster: Cluster | None = None,
+    options: TrainOptions | None = None,
+    mixture: Mixture | None = None,
 ) -> dict[str, Any]:
     """Train `recipe` on a manifest of `dataset`, and record the training as the one MLflow run of its key.
 
@@ -30,35 +35,56 @@ def train_tracker(
         runs: where checkpoints and packages go, default `SSTRACK_RUNS`.
         workers: Ray Train workers, default `SSTRACK_WORKERS`, but at most one per group of the recipe.
         cluster: Ray to train on, default `SSTRACK_CLUSTER`.
+        options: how it runs, what is kept.
+        mixture: datasets with their weights, instead of one dataset.
     """
     show_our_logs()
     here = settings()
-    source = dataset or here.dataset
-    return train_model(source, recipe, overrides or {}, manifest, runs or here.runs, workers, cluster or here.cluster)
+    return train_model(
+        mixture or {dataset or here.dataset: 1.0},
+        recipe,
+        overrides or {},
+        manifest,
+        runs or here.runs,
+        workers,
+        cluster or here.cluster,
+        options.model_dump() if options else {},
+    )
 
 
 @task(name="train", retries=0)
 def train_model(
-    dataset: str,
+    datasets: dict[str, float],
     recipe: str,
     overrides: dict[str, Any],
     manifest: str | None,
     runs: str,
-    workers: int | None,
+    workers: int | str | None,
     cluster: str,
+    options: dict[str, Any],
 ) -> dict[str, Any]:
     """Train or find, then record; the result as a dictionary with the MLflow run's id."""
     from pipelines.registry.record import train_and_record
 
-    lines = ProgressLines("train", "steps")
+    uri = settings().mlflow_uri
     return train_and_record(
-        settings().mlflow_uri,
-        dataset,
+        uri,
+        list(datasets),
         recipe,
         overrides,
         runs,
         manifest=manifest,
+        weights=list(datasets.values()),
         workers=workers,
+        options=options,
         cluster=cluster,
-        progress=lines.update,
+        progress=Artifact(),
+        tags=_this_run(),
+        opened=lambda run_id, page: artifacts.mlflow_run(uri, run_id, page),
     )
+
+
+def _this_run() -> dict[str, str]:
+    """The flow run that asks for the training, as tags of the MLflow run: its id, and its page where there is a UI."""
+    found = {"prefect.flow_run_id": flow_run.id, "prefect.flow_run_url": flow_run.ui_url}
+    return {name: str(value) for name, value in found.items() if value}
