@@ -74,7 +74,7 @@ class Training:
 
     def wait_for(self, folder: Path, step: int) -> None:
         """Until the checkpoint of a step, or a later one, is there."""
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 400
         while newest(folder) < step:
             assert time.monotonic() < deadline and self.process.poll() is None, self.process.communicate()[1][-3000:]
             time.sleep(0.02)
@@ -86,7 +86,7 @@ def newest(folder: Path) -> int:
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=60)
+    _, alive = psutil.wait_procs(processes, timeout=180)
     return not alive
 
 
