@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from pipelines.dataset.dataset import Dataset
-from pipelines.dataset.loader import ClipLoader
+from pipelines.dataset.modes import open_loader
 from pipelines.dataset.order import seed_words
 from pipelines.training.ranks import mean_over_ranks
 from sstrack.objectives.step import TrainStep
@@ -56,9 +56,9 @@ class Validation:
 
     def __init__(self, datasets: Sequence[Dataset], recipe: Recipe, rank: int, world: int, *, sharded: bool) -> None:
         """Raises SSTrackError where fewer clips are held out than a group takes."""
-        config = replace(recipe.data, groups=1, reading="random")
+        config = replace(recipe.data, groups=1)
         held = [replace(each, held_out=recipe.validation.share, use="validation") for each in datasets]
-        self._loader = ClipLoader(held, config, recipe.seed)
+        self._loader = open_loader(held, config, recipe.seed)
         # Sharded ranks put every layer together in step, so all of them look at all groups.
         self._mine = range(recipe.validation.groups) if sharded else range(rank, recipe.validation.groups, world)
         self._seed, self._world = recipe.seed, world
