@@ -103,12 +103,22 @@ def train_and_record(
         _say(result)
         tell(recorded)
         return {**result.as_dict(), "run_id": recorded}
-    known = None if done else record.start()
-    tell(known)
+    known: str | None = None
+    begun = False
+
+    def begin() -> None:
+        nonlocal known, begun
+        begun = True
+        known = record.start()
+        tell(known)
+
     try:
-        result = train(data, config, runs, workers=count, options=chosen, cluster=cluster, progress=follow)
+        result = train(
+            data, config, runs, workers=count, options=chosen, cluster=cluster, begins=begin, progress=follow
+        )
     except BaseException as error:
-        _end(record, error)
+        if begun:
+            _end(record, error)
         raise
     _say(result)
     run_id = record.finish("FINISHED", {RECORDED: "true"}, read_metrics(folder))

@@ -97,6 +97,7 @@ def train(
     workers: int | str = 0,
     options: TrainOptions | None = None,
     cluster: str = "local",
+    begins: Callable[[], None] | None = None,
     progress: Progress | None = None,
 ) -> TrainResult:
     """Train `recipe` and leave a model package, or find that this was done.
@@ -110,6 +111,7 @@ def train(
         options: how it runs, what is kept.
         cluster: the Ray cluster that workers run on: "local" for a private one, "auto" or "host:port" for one that is
             joined.
+        begins: called when nothing stands against the training any more, before its first step.
         progress: called with each row of metrics.
 
     Raises SSTrackError for a missing dataset, too few clips, or a run that fails; UsageError for workers or options
@@ -130,6 +132,8 @@ def train(
 
     require_workable(job)
     with _alone(folder):
+        if begins is not None:
+            begins()
         started = time.monotonic()
         fit(job, cluster, progress)
         rows = read_metrics(folder)
