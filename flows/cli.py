@@ -91,17 +91,25 @@ def train(
         list[str] | None,
         typer.Option("--option", help="How it runs: parallel=fsdp, keep=5, timeout_s=60.", metavar="K=V"),
     ] = None,
+    view_every: Annotated[
+        int | None, typer.Option(min=0, help="Steps between pictures in <run>/views; default ten, 0 for none.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Steps to profile into <run>/profile, 20-25 say.", metavar="A-B")
+    ] = None,
     options: Set = None,
     as_json: Json = False,
 ) -> None:
     """Train a recipe on a dataset or a mixture. The same command again resumes, or finds what is done."""
     fork_supervised()
     from flows.tables import key_value_table
+    from flows.training_progress import on_terminal
     from pipelines.registry.record import train_and_record
     from pipelines.settings import absolute, settings
 
     here = settings()
-    with reporting(as_json) as report, progress_bar("train", "steps") as update:
+    watching = {name: value for name, value in (("view_every", view_every), ("profile", profile)) if value is not None}
+    with reporting(as_json) as report, on_terminal() as show:
         result = train_and_record(
             here.mlflow_uri,
             [absolute(dataset) for dataset in datasets],
@@ -110,9 +118,9 @@ def train(
             absolute(out) if out else here.runs,
             weights=weights or (),
             workers=workers,
-            options=parse_settings(run_options or []),
+            options={**parse_settings(run_options or []), **watching},
             cluster=cluster or here.cluster,
-            progress=update,
+            progress=show,
         )
         report(result, lambda console: console.print(key_value_table(result["run_key"], result)))
 
