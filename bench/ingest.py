@@ -104,7 +104,7 @@ def decode_all(paths: Sequence[Path]) -> None:
         bare(path)
 
 
-def ingest_all(paths: Sequence[Path]) -> None:
+def pack_all(paths: Sequence[Path]) -> None:
     for path in paths:
         without_seeds(path)
 
@@ -140,7 +140,7 @@ def peak_mib(paths: Sequence[Path]) -> tuple[float, float]:
 
     watcher = threading.Thread(target=look)
     watcher.start()
-    ingest_all(paths)
+    pack_all(paths)
     over.set()
     watcher.join()
     return most, largest
@@ -227,7 +227,7 @@ def main() -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         most, largest = pool.apply(peak_mib, (paths,))
     print(f"memory: worker and decoders {most:.0f} MiB at most, the largest of them {largest:.0f}")
-    for name, work in {"ingest": ingest_all, "bare ffmpeg": decode_all}.items():
+    for name, work in {"ingest": pack_all, "bare ffmpeg": decode_all}.items():
         print(f"two processes, {name}: {2 * wall(1, work, paths[:4]) / wall(2, work, paths[:4]):.2f}x the rate of one")
 
 
