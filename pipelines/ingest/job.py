@@ -84,9 +84,10 @@ def run_job(setup: Setup, found: Found | SegmentJob, tell: Tell) -> Result | Spl
         try:
             if isinstance(found, SegmentJob):
                 return _run_segment(setup, found, scratch, stages.cpu)
-            return _run(setup, found, scratch, stages.cpu)
-        except Unusable as problem:
-            return Result("", found.bytes, problem=(problem.stage, problem.reason, problem.detail), cpu=stages.cpu)
+            try:
+                return _run(setup, found, scratch, stages.cpu)
+            except Unusable as problem:
+                return Result("", found.bytes, problem=(problem.stage, problem.reason, problem.detail), cpu=stages.cpu)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -128,7 +129,10 @@ def _run_segment(setup: Setup, job: SegmentJob, scratch: Path, cpu: dict[str, fl
     local = storage.is_local(found.uri)
     path = storage.local_path(found.uri) if local else _shared_copy(setup, job.source_id)
     if not local and not path.exists():  # another run has cleared the folder
-        copy, source_id, _ = _fetch(setup, found, scratch)
+        try:
+            copy, source_id, _ = _fetch(setup, found, scratch)
+        except Unusable as problem:
+            raise Transient(problem.detail) from problem
         if source_id != job.source_id:
             raise Transient("it changed while it was ingested")
         copy.replace(path)

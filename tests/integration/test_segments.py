@@ -109,6 +109,10 @@ def test_short_videos_and_containers_without_an_index_are_one_segment(real_video
     assert segments.plan(probe(film, IngestConfig()), IngestConfig()) == (segments.Segment(None, None),)
 
 
+def _silent(stage: str, amount: float, source_id: str = "") -> None:
+    pass
+
+
 def test_a_video_in_a_bucket_is_fetched_once_and_cut_like_a_local_one(
     film: Path, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,14 +126,14 @@ def test_a_video_in_a_bucket_is_fetched_once_and_cut_like_a_local_one(
     monkeypatch.setattr(remote, "fetch", note)
     space = Workspace.of(str(tmp_path / "remote"))
     setup = job.Setup(CONFIG, space, frozenset(), split=True, share=True)
-    split = job.run_job(setup, Found(uri, "1", film.stat().st_size), lambda *_: None)
+    split = job.run_job(setup, Found(uri, "1", film.stat().st_size), _silent)
     assert isinstance(split, Split)
     assert len(split.parts) >= 3
     for part in split.parts:
-        job.run_job(setup, part, lambda *_: None)
+        job.run_job(setup, part, _silent)
     assert fetched == [uri]
     space.clear_drafts()  # as another run may: the last job fetches it again
-    joined = job.run_job(setup, split.last, lambda *_: None)
+    joined = job.run_job(setup, split.last, _silent)
     assert isinstance(joined, job.Result)
     assert fetched == [uri, uri]
     assert list(space.scratch.iterdir()) == []
@@ -144,4 +148,4 @@ def test_a_video_in_a_bucket_stays_whole_where_workers_share_no_disk(
     uri = s3_server.url("alone/film.mp4")
     fsspec.filesystem("s3").put_file(str(film), uri)
     setup = job.Setup(CONFIG, Workspace.of(str(tmp_path / "remote")), frozenset(), split=True)
-    assert isinstance(job.run_job(setup, Found(uri, "1", film.stat().st_size), lambda *_: None), job.Result)
+    assert isinstance(job.run_job(setup, Found(uri, "1", film.stat().st_size), _silent), job.Result)
