@@ -86,12 +86,15 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a recipe on a dataset. The same command again resumes, or finds what is done."""
-    fork_supervised()
-    from flows.tables import key_value_table
-    from pipelines.registry.record import train_and_record
+    from pipelines.place import place
     from pipelines.settings import absolute, settings
 
     here = settings()
+    if place(cluster or here.cluster).kind != "job":  # a job has no processes here, and Ctrl-C has to reach it
+        fork_supervised()
+    from flows.tables import key_value_table
+    from pipelines.registry.record import train_and_record
+
     with reporting(as_json) as report, progress_bar("train", "steps") as update:
         result = train_and_record(
             here.mlflow_uri,

@@ -5,11 +5,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines import storage
 from pipelines.dataset.manifest import load_manifest
+from pipelines.errors import SSTrackError
+from pipelines.place import place
 from pipelines.registry.runs import TrainingRun, registry_client
 from pipelines.settings import settings
 from pipelines.training.launch import TrainResult, resolve_recipe, run_key, train
 from pipelines.training.metrics import read_metrics
+from pipelines.training.submit import train_as_job
 from sstrack.recipes import Recipe, as_dict
 
 log = logging.getLogger(__name__)
@@ -28,6 +32,7 @@ def train_and_record(
     manifest: str | None,
     workers: int | None,
     cluster: str = "local",
+    expected_key: str = "",
     progress: Callable[[int, int, str], None],
 ) -> dict[str, Any]:
     """Find or do the training, and record it once.
@@ -40,7 +45,8 @@ def train_and_record(
         runs: folder of runs.
         manifest: digest to train on, the newest when None.
         workers: Ray Train workers, 0 for none; when None, `SSTRACK_WORKERS`, but at most one per group.
-        cluster: Ray to train on: "local", "auto" or "host:port".
+        cluster: Ray to train on: "local", "auto" or "host:port"; or "job", to have the same done there.
+        expected_key: the run key that somebody else found for the same; another one is refused.
         progress: called with steps done, all steps, and the loss in words.
 
     Returns:
@@ -52,6 +58,17 @@ def train_and_record(
     """
     config = resolve_recipe(recipe, overrides)
     digest = load_manifest(dataset, manifest).digest
+    key = run_key(config, digest)
+    if expected_key not in ("", key):
+        raise SSTrackError(
+            f"this is run {key} here and {expected_key} where it was asked for: the sstrack, the initial weights or "
+            "the dataset here are of another version"
+        )
+    if place(cluster).kind == "job" and not storage.exists(storage.join(runs, key, "result.json")):
+        call = {"uri": uri, "dataset": dataset, "recipe": recipe, "overrides": dict(overrides), "runs": runs}
+        call |= {"manifest": digest, "workers": workers}
+        places = {"dataset": dataset, "folder of runs": runs, "MLflow store": uri}
+        return train_as_job(cluster, key, call, places, progress)
     count = min(settings().workers, config.data.groups) if workers is None else workers
     log.info("train: %s with %d workers", run_key(config, digest), count)
     result = train(
