@@ -23,8 +23,8 @@ import numpy as np
 import simplejpeg
 from webdataset import WebDataset  # type: ignore[attr-defined]
 
-from pipelines.dataset.batches import Dataset
 from pipelines.dataset.commit import Tables, publish_child
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import Manifest, canonical_json, load_manifest
 from pipelines.dataset.tars import TarReader, write_shard

@@ -22,7 +22,7 @@ from pipelines.demo_inputs import TRAINING_SCENES, prepare, training_scene
 from pipelines.evaluation.run import evaluate
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
-from pipelines.training.launch import train
+from pipelines.training.launch import open_datasets, train
 from sstrack.objectives.registry import OBJECTIVES
 from sstrack.recipes import recipe
 
@@ -53,7 +53,7 @@ def measure(name: str, seed: int, options: argparse.Namespace, dataset: str, hel
     """AO in percent with the right and with foreign templates."""
     changes = dict(item.split("=", 1) for item in options.set)
     changes |= {"optim.steps": options.steps, "data.groups": options.groups, "seed": seed, "objective.name": name}
-    done = train(dataset, recipe("tiny_cpu", changes), str(options.work / "runs"), workers=0)
+    done = train(open_datasets([dataset]), recipe("tiny_cpu", changes), str(options.work / "runs"))
     results = str(options.work / "results")
     right = evaluate(done.package, "folder", held_out, results, workers=0)
     swapped = evaluate(done.package, "folder", held_out, results, workers=0, tracking={"templates": "swapped"})

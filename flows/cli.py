@@ -74,18 +74,27 @@ app.command()(ingest)
 @app.command()
 @guarded
 def train(
-    dataset: str,
+    datasets: Annotated[list[str], typer.Argument(metavar="DATASET...", help="One dataset, or several to be mixed.")],
     recipe: Annotated[str, typer.Option(help="A recipe's name.")] = "tiny_cpu",
     out: Annotated[str | None, typer.Option(help="Folder of runs; default SSTRACK_RUNS.", metavar="RUN")] = None,
-    workers: WorkersOption = None,
+    weights: Annotated[
+        list[float] | None, typer.Option("--weight", help="Share of the samples from each dataset; repeat it.")
+    ] = None,
+    workers: Annotated[
+        str | None, typer.Option(help="Ray Train workers, 4 or 2-8; 0 uses no Ray. Default SSTRACK_WORKERS.")
+    ] = None,
     cluster: Annotated[
         str | None,
         typer.Option(help="Ray to train on; default SSTRACK_CLUSTER or local.", metavar="local|auto|HOST:PORT|job"),
     ] = None,
+    run_options: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="How it runs: parallel=fsdp, keep=5, timeout_s=60.", metavar="K=V"),
+    ] = None,
     options: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Train a recipe on a dataset. The same command again resumes, or finds what is done."""
+    """Train a recipe on a dataset or a mixture. The same command again resumes, or finds what is done."""
     from pipelines.place import place
     from pipelines.settings import absolute, settings
 
@@ -98,12 +107,13 @@ def train(
     with reporting(as_json) as report, progress_bar("train", "steps") as update:
         result = train_and_record(
             here.mlflow_uri,
-            absolute(dataset),
+            [absolute(dataset) for dataset in datasets],
             recipe,
             parse_settings(options or []),
             absolute(out) if out else here.runs,
-            manifest=None,
+            weights=weights or (),
             workers=workers,
+            options=parse_settings(run_options or []),
             cluster=cluster or here.cluster,
             progress=update,
         )
@@ -123,6 +133,10 @@ def evaluate(
     ] = None,
     repetitions: Annotated[int, typer.Option(min=1, max=15, help="Runs per sequence (GOT-10k 3, VOT 15).")] = 1,
     realtime: Annotated[float | None, typer.Option(help="Simulate frames arriving at this rate, per second.")] = None,
+    device: Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda, cuda:1, ….")] = "auto",
+    batch: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Sequences in one batch; default 32 on a GPU, 1 on a CPU.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Track again what is there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -142,6 +156,8 @@ def evaluate(
             tracking=parse_settings(options or []),
             repetitions=repetitions,
             realtime=realtime,
+            device=device,
+            batch=batch,
             progress=update,
             force=force,
         )

@@ -56,6 +56,17 @@ Cluster = Annotated[
     Field(json_schema_extra={"pattern": PATTERN}, description=f"Where Ray is: {WORDS}."),
 ]
 Workers = Annotated[int, Field(ge=0, le=4096, description="Parallel workers; 0 stays in the flow's own process.")]
+Mixture = Annotated[
+    dict[AbsoluteUri, Annotated[float, Field(gt=0)]],
+    Field(min_length=1, description='Datasets to mix, with weights: {"s3://bucket/a": 2, "s3://bucket/b": 1}.'),
+]
+TrainWorkers = Annotated[
+    int | str,
+    Field(
+        json_schema_extra={"pattern": r"^\d+(-\d+)?$"},
+        description="Ray Train workers: 4, or 2-8 to take what the cluster has; 0 stays in the flow's own process.",
+    ),
+]
 RecipeName = Annotated[str, Field(min_length=1, max_length=64)]
 BenchmarkName = Annotated[str, Field(min_length=1, max_length=64)]
 Overrides = Annotated[

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.window import open_window, scale_of
 from pipelines.errors import UsageError
 
 if TYPE_CHECKING:
     import tkinter
 
 Box = tuple[float, float, float, float]
-_LARGEST = (1280, 800)
 _LEAST = 4
 
 
@@ -26,7 +26,7 @@ class BoxPicker:
 
         height, width = frame.shape[:2]
         self.boxes: list[Box] = []
-        self._scale = min(1.0, _LARGEST[0] / width, _LARGEST[1] / height)
+        self._scale = scale_of(frame)
         shown = Image.fromarray(frame).resize((round(width * self._scale), round(height * self._scale)))
         self._photo = ImageTk.PhotoImage(shown, master=window)
         self._canvas = tkinter.Canvas(window, width=shown.width, height=shown.height, cursor="crosshair")
@@ -65,14 +65,7 @@ class BoxPicker:
 
 def pick_boxes(frame: NDArray[np.uint8]) -> list[Box]:
     """Boxes, xywh in pixels of `frame`, that a person draws. Raises UsageError without a display, tkinter, or a box."""
-    try:
-        import tkinter
-    except ImportError as error:
-        raise UsageError("--pick needs tkinter, which this Python lacks; give --box x,y,w,h instead") from error
-    try:
-        window = tkinter.Tk()
-    except tkinter.TclError as error:
-        raise UsageError(f"--pick needs a display ({error}); give --box x,y,w,h instead") from error
+    window = open_window("--pick (else give --box x,y,w,h)")
     try:
         picker = BoxPicker(window, frame)
         window.mainloop()

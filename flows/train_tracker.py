@@ -4,21 +4,25 @@ from typing import Any
 
 from prefect import flow, task
 
+from flows.hooks import stop_submitted_job
 from flows.logs import show_our_logs
-from flows.parameters import AbsoluteUri, Cluster, Overrides, RecipeName, Workers
+from flows.parameters import AbsoluteUri, Cluster, Mixture, Overrides, RecipeName, TrainWorkers
 from flows.progress import ProgressLines
 from pipelines.settings import settings
+from pipelines.training.options import TrainOptions
 
 
-@flow(name="train-tracker", validate_parameters=True)
+@flow(name="train-tracker", validate_parameters=True, on_cancellation=[stop_submitted_job])
 def train_tracker(
     dataset: AbsoluteUri | None = None,
     recipe: RecipeName = "tiny_cpu",
     overrides: Overrides | None = None,
     manifest: str | None = None,
     runs: AbsoluteUri | None = None,
-    workers: Workers | None = None,
+    workers: TrainWorkers | None = None,
     cluster: Cluster | None = None,
+    options: TrainOptions | None = None,
+    mixture: Mixture | None = None,
 ) -> dict[str, Any]:
     """Train `recipe` on a manifest of `dataset`, and record the training as the one MLflow run of its key.
 
@@ -30,22 +34,33 @@ def train_tracker(
         runs: where checkpoints and packages go, default `SSTRACK_RUNS`.
         workers: Ray Train workers, default `SSTRACK_WORKERS`, but at most one per group of the recipe.
         cluster: Ray to train on, default `SSTRACK_CLUSTER`.
+        options: how it runs, what is kept.
+        mixture: datasets with their weights, instead of one dataset.
     """
     show_our_logs()
     here = settings()
-    source = dataset or here.dataset
-    return train_model(source, recipe, overrides or {}, manifest, runs or here.runs, workers, cluster or here.cluster)
+    return train_model(
+        mixture or {dataset or here.dataset: 1.0},
+        recipe,
+        overrides or {},
+        manifest,
+        runs or here.runs,
+        workers,
+        cluster or here.cluster,
+        options.model_dump() if options else {},
+    )
 
 
 @task(name="train", retries=0)
 def train_model(
-    dataset: str,
+    datasets: dict[str, float],
     recipe: str,
     overrides: dict[str, Any],
     manifest: str | None,
     runs: str,
-    workers: int | None,
+    workers: int | str | None,
     cluster: str,
+    options: dict[str, Any],
 ) -> dict[str, Any]:
     """Train or find, then record; the result as a dictionary with the MLflow run's id."""
     from pipelines.registry.record import train_and_record
@@ -53,12 +68,14 @@ def train_model(
     lines = ProgressLines("train", "steps")
     return train_and_record(
         settings().mlflow_uri,
-        dataset,
+        list(datasets),
         recipe,
         overrides,
         runs,
         manifest=manifest,
+        weights=list(datasets.values()),
         workers=workers,
+        options=options,
         cluster=cluster,
         progress=lines.update,
     )

@@ -18,7 +18,7 @@ def require_reachable(places: Mapping[str, str], machines: Iterable[str]) -> Non
     if settings().shared_folders:
         return
     elsewhere = sorted({machine for machine in machines if not is_here(machine)})
-    ours = [f"{what} {uri}" for what, uri in places.items() if is_ours_alone(uri)]
+    ours = [f"the {what} {uri}" for what, uri in places.items() if is_ours_alone(uri)]
     if elsewhere and ours:
         raise UsageError(
             f"the cluster's machine {elsewhere[0]} does not see {' and '.join(ours)} of this machine: name s3:// "

@@ -99,7 +99,12 @@ def exists(uri: str) -> bool:
 
 
 def put(uri: str, data: bytes, condition: Mapping[str, str] | None = None) -> bool:
-    """Put an object, under `condition` ({"IfNoneMatch": "*"}, {"IfMatch": tag}) if given; False where that fails."""
+    """Put an object, under `condition` ({"IfNoneMatch": "*"}, {"IfMatch": tag}) if given; False where that fails.
+
+    Many bytes go up in parallel parts. Nothing is visible before all of it is there; a failed upload is aborted.
+    """
+    if len(data) > PART:
+        return _put_parts(uri, len(data), lambda start, size: data[start : start + size], condition or {})
 
     async def work(client: Any, bucket: str, key: str) -> bool:
         return await _unless_lost(client.put_object(Bucket=bucket, Key=key, Body=data, **(condition or {})))
@@ -108,13 +113,14 @@ def put(uri: str, data: bytes, condition: Mapping[str, str] | None = None) -> bo
 
 
 def upload_if_absent(path: Path, uri: str) -> bool:
-    """Put a local file, a large one in parallel parts, unless there is an object; True if this call put it.
-
-    Nothing is visible before all of it is there; a failed upload is aborted.
-    """
-    total = path.stat().st_size
+    """Put a local file as `put` does, read part by part, unless there is an object; True if this call put it."""
+    total, condition = path.stat().st_size, {"IfNoneMatch": "*"}
     if total <= PART:
-        return put(uri, path.read_bytes(), {"IfNoneMatch": "*"})
+        return put(uri, path.read_bytes(), condition)
+    return _put_parts(uri, total, lambda start, size: _read_part(path, start, size), condition)
+
+
+def _put_parts(uri: str, total: int, read: Callable[[int, int], bytes], condition: Mapping[str, str]) -> bool:
     part = max(PART, -(-total // _MOST_PARTS))
 
     async def work(client: Any, bucket: str, key: str) -> bool:
@@ -123,13 +129,13 @@ def upload_if_absent(path: Path, uri: str) -> bool:
         try:
 
             async def send(number: int) -> dict[str, Any]:
-                body = await asyncio.to_thread(_read_part, path, (number - 1) * part, part)
+                body = await asyncio.to_thread(read, (number - 1) * part, part)
                 answer = await client.upload_part(**place, PartNumber=number, Body=body)
                 return {"PartNumber": number, "ETag": answer["ETag"]}
 
             parts = await _some_at_once(_PARALLEL, [lambda n=n: send(n) for n in range(1, -(-total // part) + 1)])
             done = await _unless_lost(
-                client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
+                client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts}, **condition)
             )
         except BaseException:
             await client.abort_multipart_upload(**place)

@@ -5,8 +5,10 @@ Nothing here knows what the bytes mean. Every refusal names the place and says w
 
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -196,6 +198,15 @@ def delete(uris: Iterable[str]) -> None:
             remote.append(uri)
     if remote:
         s3.delete(remote)
+
+
+def delete_folder(uri: str) -> None:
+    """Delete a folder and all that is in it; one that is not there is fine."""
+    if not is_local(uri):
+        delete(list_files(uri))
+        return
+    with explained(uri, "delete"), suppress(FileNotFoundError):
+        shutil.rmtree(local_path(uri))
 
 
 def download(uri: str, path: Path) -> None:

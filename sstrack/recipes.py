@@ -17,7 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from sstrack.bounds import check
 from sstrack.objectives.config import ObjectiveConfig, published
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 """Raised when a recipe of the same values means another training, so that old runs are not found for it."""
 
 
@@ -141,8 +141,18 @@ class OptimConfig:
     """AdamW's second decay (published: 0.999)."""
     warmup: int = 20
     """Steps of linear warm-up (published: none)."""
-    schedule: Literal["cosine", "step"] = "cosine"
-    """After warm-up a cosine to 1 % of the peak; or, as published, the peak until 80 % of the steps, then a tenth."""
+    layer_decay: float = 1.0
+    """Learning rate of each backbone block over that of the block above it; below 1 spares pretrained weights."""
+    lr_scaling: Literal["none", "linear", "sqrt"] = "none"
+    """Scale all rates with the global batch over `lr_batch`, or with the root of that (published: never)."""
+    lr_batch: int = 64
+    """Samples of the global batch that `lr` is meant for, where it is scaled."""
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    """After warm-up a cosine to 1 % of the peak; or, as published, the peak until 80 % of the steps, then a tenth; or
+    the peak."""
+    ema_decay: float = 0.0
+    """Share that the moving average of the weights (EMA) keeps at each step; the package then holds the average. 0: no
+    average (published)."""
     precision: Literal["float32", "bf16"] = "float32"
     """Arithmetic of the network's matrix products; parameters, norms, maps and losses are float32 either way."""
     compile: bool = False
@@ -160,9 +170,33 @@ class OptimConfig:
         check(0.0 <= self.weight_decay <= 1.0, self, "weight_decay", "must lie in 0..1")
         check(0.0 <= self.backbone_lr <= 1.0, self, "backbone_lr", "must lie in 0..1")
         check(0.5 <= self.beta2 < 1.0, self, "beta2", "must be at least 0.5 and below 1")
+        check(0.1 <= self.layer_decay <= 1.0, self, "layer_decay", "must lie in 0.1..1")
+        check(1 <= self.lr_batch <= 1_000_000, self, "lr_batch", "must lie in 1..1000000")
+        check(0.0 <= self.ema_decay < 1.0, self, "ema_decay", "must be at least 0 and below 1")
         check(0 <= self.warmup <= 1_000_000, self, "warmup", "must lie in 0..1000000")
         check(self.clip_norm > 0, self, "clip_norm", "must be above 0")
         check(self.max_skipped >= 0, self, "max_skipped", "must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """A held-out list of clips that says when a training has learned what it can."""
+
+    share: float = 0.0
+    """Share of the clips held out of the training, by their ids: the same ones in every run. 0: none."""
+    every: int = 500
+    """Steps between looks at them."""
+    groups: int = 4
+    """Groups of samples looked at, always the same ones."""
+    patience: int = 0
+    """Looks without a lower loss after which training stops and the best checkpoint becomes the model; 0: never."""
+
+    def __post_init__(self) -> None:
+        check(0.0 <= self.share <= 0.5, self, "share", "must lie in 0..0.5")
+        check(1 <= self.every <= 10_000_000, self, "every", "must lie in 1..10000000")
+        check(1 <= self.groups <= 1024, self, "groups", "must lie in 1..1024")
+        check(0 <= self.patience <= 10_000, self, "patience", "must lie in 0..10000")
+        check(self.share > 0 or self.patience == 0, self, "patience", "needs clips to look at: set validation.share")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +245,7 @@ class Recipe:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     checkpoint_every: int = 50
     """Steps between checkpoints."""
@@ -415,6 +450,7 @@ def from_dict(data: Mapping[str, Any]) -> Recipe:
             objective=ObjectiveConfig(**data["objective"]),
             data=DataConfig(**data["data"]),
             optim=OptimConfig(**data["optim"]),
+            validation=ValidationConfig(**data.get("validation", {})),
             tracking=TrackingConfig(**data["tracking"]),
             checkpoint_every=int(data["checkpoint_every"]),
             seed=int(data["seed"]),

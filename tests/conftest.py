@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ REPO = Path(__file__).resolve().parent.parent
 for _name in [name for name in os.environ if name.startswith(("AWS_", "PREFECT_", "SSTRACK_", "MLFLOW_"))]:
     if _name != "SSTRACK_SHARED":
         del os.environ[_name]
+# A run in the background of a script ignores Ctrl-C, and so would every child that a test presses it on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("sstrack", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("sstrack")
 _HOME = tempfile.mkdtemp(prefix="sstrack-tests-")

@@ -1,5 +1,6 @@
 """`sstrack track` and `export`: follow targets through footage, and take a model to where we are not installed."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -38,11 +39,18 @@ def track(
     options: Annotated[
         list[str] | None, typer.Option("--set", help="Tracking option name=value.", metavar="K=V")
     ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Also show the frames in a window; Esc stops.")] = False,
+    device: Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda, cuda:1, ….")] = "auto",
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Compile the network; on a GPU also CUDA graphs. Slow start, for long videos."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per frame on standard output, as they come.")
     ] = False,
 ) -> None:
     """Follow one or more targets through a video, a folder of frames, a stream or a camera."""
+    from flows.window import live_window
     from pipelines.errors import UsageError
     from pipelines.tracking.follow import follow
 
@@ -52,7 +60,10 @@ def track(
         boxes += _picked(place)
     if not boxes:
         raise UsageError("which target? Give --box x,y,w,h in pixels of the first frame, or --pick to draw it")
-    with streaming(as_json) as (emit, say), progress_bar("track", "frames") as update:
+    with ExitStack() as closing:
+        watch = closing.enter_context(live_window("--show")) if show else None
+        emit, say = closing.enter_context(streaming(as_json))
+        update = closing.enter_context(progress_bar("track", "frames"))
         done = follow(
             absolute_model(model),
             place,
@@ -60,10 +71,13 @@ def track(
             out.expanduser().absolute(),
             render=None if render is None else render.expanduser().absolute(),
             options=parse_settings(options or []),
+            device=device,
+            fast=fast,
             each=(lambda answer: emit(answer.as_dict())) if as_json else None,
+            watch=watch,
             progress=update,
         )
-    ending = ", stopped by Ctrl-C" if done.interrupted else ""
+    ending = ", stopped by hand" if done.interrupted else ""
     pictures = f", {done.render}" if done.render else ""
     say(f"{done.frames} frames at {done.fps:.1f} fps{ending}: {', '.join(done.boxes)}{pictures}")
 

@@ -1,9 +1,8 @@
-"""What every way of reading has in common: datasets in, batches out."""
+"""What every way of reading has in common: batches by step and group."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,15 +12,6 @@ from numpy.typing import NDArray
 from pipelines.dataset.drawing import Drawn
 from pipelines.errors import SSTrackError
 from sstrack.objectives.base import ClipBatch
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A dataset folder at one manifest digest, and its weight among others."""
-
-    uri: str
-    manifest: str
-    weight: float = 1.0
 
 
 class Loader(Protocol):

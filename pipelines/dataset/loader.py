@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.dataset.batches import Dataset, gather
+from pipelines.dataset.batches import gather
 from pipelines.dataset.canvas import Canvases
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.drawing import Drawn
 from pipelines.dataset.mixture import Mixture
 from pipelines.dataset.order import seed_words
@@ -40,7 +41,7 @@ class ClipLoader:
         """
         self.config, self.seed, self._patience_s = config, seed, patience_s
         self.replaced = Replacements()
-        self._parts = [Part(each.uri, each.manifest, config, seed) for each in datasets]
+        self._parts = [Part(each, config, seed) for each in datasets]
         found, wanted = len(self), config.groups * config.group_size
         if found < wanted:
             raise SSTrackError(

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from pipelines.dataset.batches import Dataset, Loader
+from pipelines.dataset.batches import Loader
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.manifest import Manifest
 from pipelines.errors import SSTrackError
 from pipelines.settings import settings

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipelines import storage
 from pipelines.dataset.cache import ShardCache
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.drawing import Drawn, choose, needs_record, paint
 from pipelines.dataset.manifest import load_manifest
 from pipelines.dataset.order import SampleOrder, seed_words
@@ -25,12 +26,13 @@ WINDOW = 16
 class Part:
     """The samples of one dataset at one manifest."""
 
-    def __init__(self, dataset: str, manifest: str, config: DataConfig, seed: int) -> None:
+    def __init__(self, source: Dataset, config: DataConfig, seed: int) -> None:
+        dataset, manifest = source.uri, source.manifest
         described = load_manifest(dataset, manifest)
         remote = not storage.is_local(dataset)
         self.dataset, self.data_digest = dataset, described.data_digest
         self._config, self._seed = config, seed
-        rows = sample_clips(dataset, manifest)
+        rows = sample_clips(dataset, manifest, source.held_out, source.use)
         if remote:
             # Windows are made of shards: the clips of one have to be neighbours.
             rows = sorted(rows, key=lambda row: row["shard"])

@@ -1,8 +1,9 @@
 """Which clips can serve as training samples, and which of their frames one shows. Knows no torch, so that plans are
 checked before it loads."""
 
+import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,15 +20,28 @@ class UnusableSample(Exception):
     """A clip that cannot serve as this sample; the message is the reason it is counted under."""
 
 
-def sample_clips(dataset: str, manifest: str) -> list[dict[str, Any]]:
-    """Rows of the clips table that have a seed box and a later frame, in table order."""
+def sample_clips(
+    dataset: str, manifest: str, held_out: float = 0.0, use: Literal["training", "validation"] = "training"
+) -> list[dict[str, Any]]:
+    """Rows of the clips table that have a seed box and a later frame, in table order.
+
+    Args:
+        held_out: share of the clips, 0..1, that is kept from the training.
+        use: for `training` all but those, for `validation` only those.
+    """
     table = read_clips(dataset, load_manifest(dataset, manifest)).select(_COLUMNS)
-    return [row for row in table.to_pylist() if row["seed_source"] and row["frames"] > 1]
+    rows = [row for row in table.to_pylist() if row["seed_source"] and row["frames"] > 1]
+    return [row for row in rows if is_held_out(row["clip_id"], held_out) == (use == "validation")]
 
 
-def require_groups(dataset: str, manifest: str, group_size: int, groups: int = 1) -> None:
+def is_held_out(clip_id: str, share: float) -> bool:
+    """Whether a clip is kept from the training: a matter of its id alone, so it stays so when a dataset grows."""
+    return int(hashlib.sha256(f"held out {clip_id}".encode()).hexdigest()[:8], 16) < share * 2**32
+
+
+def require_groups(dataset: str, manifest: str, group_size: int, groups: int = 1, held_out: float = 0.0) -> None:
     """Raise SSTrackError if fewer clips can serve as samples than the global batch of all groups holds."""
-    found = len(sample_clips(dataset, manifest))
+    found = len(sample_clips(dataset, manifest, held_out))
     if found < group_size * groups:
         raise SSTrackError(
             f"{dataset} has {found} clips with a seed box, and the global batch takes {group_size * groups} "

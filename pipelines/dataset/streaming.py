@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from pipelines import storage
-from pipelines.dataset.batches import Dataset, gather
+from pipelines.dataset.batches import gather
 from pipelines.dataset.cache import ShardCache
 from pipelines.dataset.canvas import Canvases
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.drawing import Choice, Drawn, choose, needs_record, paint
 from pipelines.dataset.manifest import load_manifest
 from pipelines.dataset.order import seed_words
@@ -53,12 +54,12 @@ class StreamLoader:
 
     def __init__(self, dataset: Dataset, config: DataConfig, seed: int, patience_s: float = 1800) -> None:
         """Raises SSTrackError for a missing or damaged manifest, or fewer clips than the global batch holds."""
-        require_groups(dataset.uri, dataset.manifest, config.group_size, config.groups)
+        require_groups(dataset.uri, dataset.manifest, config.group_size, config.groups, dataset.held_out)
         described = load_manifest(dataset.uri, dataset.manifest)
         self.dataset, self.config, self.seed, self._patience_s = dataset.uri, config, seed, patience_s
         self.data_digest = described.data_digest
         self.replaced = Replacements()
-        rows = sample_clips(dataset.uri, dataset.manifest)
+        rows = sample_clips(dataset.uri, dataset.manifest, dataset.held_out, dataset.use)
         self._rows = {row["clip_id"]: row for row in rows}
         self._shards = sorted({row["shard"] for row in rows})
         counts = dict.fromkeys(self._shards, 0)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.settings import settings
 from sstrack.models.package_files import package_digest, package_recipe
@@ -13,9 +14,10 @@ from sstrack.tracking import TRACKER_VERSION
 
 
 def resolve_model(uri: str) -> Path:
-    """The package folder for `models:/<name>@<alias>`, `models:/<name>/<version>`, `untrained:<recipe>`, or a folder.
+    """The package folder for `models:/<name>@<alias>`, `models:/<name>/<version>`, `untrained:<recipe>`, or a folder,
+    local or on s3://.
 
-    Registered models are fetched into `<work>/models` once; untrained ones are made there.
+    Models of a registry or a store are fetched into `<work>/models` once; untrained ones are made there.
 
     Raises:
         UsageError: a recipe that does not exist.
@@ -27,6 +29,10 @@ def resolve_model(uri: str) -> Path:
         return fetch_package(uri)
     if uri.startswith("untrained:"):
         return _untrained(uri.removeprefix("untrained:"))
+    if not storage.is_local(uri):
+        from pipelines.training.packages import local_package
+
+        return local_package(uri)
     folder = Path(uri).expanduser().absolute()
     try:
         package_recipe(folder)

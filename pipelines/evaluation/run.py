@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import storage
+from pipelines.devices import pick_device
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.evaluation.models import resolve_model, tracker_digest
 from pipelines.evaluation.plan import balanced_pieces
 from pipelines.evaluation.results import ResultStore, in_benchmark_coordinates
 from pipelines.evaluation.score import SCORES, ScoreReport, report_of
-from pipelines.evaluation.track import TrackJob, missing_runs, track_piece
+from pipelines.evaluation.track import Place, TrackJob, missing_runs, track_piece
 from pipelines.tracking.options import tracking_config
 from sstrack.benchmarks.registry import Benchmark, benchmark
 from sstrack.benchmarks.scores import Results, Rule
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 FRAMES_WORTH_A_CLUSTER = 2000
 """Starting Ray and loading the model in its workers takes as long as tracking about this many frames."""
+
+GPU_BATCH = 32
+"""Sequences in one batch on a GPU. On a CPU one after the other: batches bring a third there, and one at a time gives
+the same bytes whatever the number of workers."""
 
 Progress = Callable[[int, int], None]
 """(sequences done, sequences in all)."""
@@ -78,6 +83,8 @@ def evaluate(
     rule: str | None = None,
     repetitions: int = 1,
     realtime: float | None = None,
+    device: str = "auto",
+    batch: int | None = None,
     progress: Progress | None = None,
     force: bool = False,
 ) -> EvaluationReport:
@@ -88,20 +95,24 @@ def evaluate(
         benchmark: a registered name.
         root: the benchmark's folder in its native layout.
         out: result store, a local folder or an s3:// prefix.
-        workers: Ray tasks in parallel; 0, or too few frames to be worth a cluster, tracks in this process.
+        workers: Ray tasks in parallel; 0, too few frames to be worth a cluster, or a GPU, tracks in this process.
         tracking: fields of the recipe's tracking section to replace; another digest, so other results.
             `{"templates": "swapped"}` gives each sequence the template of the next one.
         rule: scoring rule; the benchmark's first one when None.
         repetitions: runs per sequence where the protocol repeats. Our tracker draws no random numbers, so one is as
             good as many; after three equal ones no more are made.
         realtime: frames per second of simulated real time; None waits for the tracker.
+        device: see `pick_device`.
+        batch: sequences in one batch in each process; by default `GPU_BATCH` on a GPU, 1 on a CPU. One-pass runs only,
+            and not in real time; results are equal within float tolerance.
         progress: called with finished and all sequences.
         force: track again what is there.
 
     Raises:
-        UsageError: unknown benchmark, rule or tracking option.
+        UsageError: unknown benchmark, rule, tracking option or device.
         SSTrackError: no such model; a root that cannot be read; a frame that is no image.
     """
+    where = _place(device, batch)
     if repetitions < 1 or (realtime is not None and realtime <= 0):
         raise UsageError(f"repetitions {repetitions}, real time {realtime}: both have to be above 0")
     entry, sequences = read_benchmark(benchmark, root)
@@ -116,7 +127,7 @@ def evaluate(
     if missing:
         log.info("tracking %d of %d sequences of %s with %s", len(missing), len(sequences), entry.name, model)
         offset = _offset(progress, len(jobs) - len(missing), len(jobs))
-        _track(package, options, missing, store, workers, realtime, offset)
+        _track(package, options, missing, store, workers, realtime, where, offset)
     if chosen is None:
         scores = Scores("none", {}, {})
         log.info("%s on %s: tracked; the truth is on the benchmark's server", model, entry.name)
@@ -201,21 +212,28 @@ def _track(
     store: ResultStore,
     workers: int,
     realtime: float | None,
+    where: Place,
     progress: Progress,
 ) -> None:
     """Run the jobs in this process or as Ray tasks. Finished runs stay when a later one fails."""
-    if workers == 0 or sum(map(len, jobs)) < FRAMES_WORTH_A_CLUSTER:
-        track_piece(package, tracking, jobs, store, realtime)
-        progress(len(jobs), len(jobs))
+    if where.device != "cpu" or workers == 0 or sum(map(len, jobs)) < FRAMES_WORTH_A_CLUSTER:
+        track_piece(package, tracking, jobs, store, realtime, where, lambda count: progress(count, len(jobs)))
         return
     from pipelines.cluster import local_cluster, run_tasks
 
     pieces = balanced_pieces(jobs, workers)
     done = 0
     with local_cluster(workers):
-        for index in run_tasks(track_piece, [(package, tracking, piece, store, realtime) for piece in pieces]):
+        for index in run_tasks(track_piece, [(package, tracking, piece, store, realtime, where) for piece in pieces]):
             done += len(pieces[index])
             progress(done, len(jobs))
+
+
+def _place(device: str, batch: int | None) -> Place:
+    name = pick_device(device)
+    if batch is not None and not 1 <= batch <= 1024:
+        raise UsageError(f"batch {batch}: expected 1 to 1024 sequences")
+    return Place(name, batch or (1 if name == "cpu" else GPU_BATCH))
 
 
 def _rule(entry: Benchmark, name: str | None) -> Rule:

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pipelines.registry.promote import CHAMPION, champion, promote, refuse, register
+from pipelines.training.packages import local_package
 from sstrack.gates import GateConfig, judge
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def rival_of(uri: str, name: str, package: str) -> str | None:
     from sstrack.models.package_files import package_digest
 
     holder = champion(uri, name)
-    if holder is None or holder.package_digest == package_digest(Path(package)):
+    if holder is None or holder.package_digest == package_digest(local_package(package)):
         return None
     return holder.uri
 
@@ -72,7 +72,7 @@ def register_and_decide(
     version = register(
         uri,
         name,
-        package=Path(training["package"]),
+        package=local_package(training["package"]),
         run_id=training["run_id"],
         run_key=training["run_key"],
         manifest=training["manifest"],

@@ -3,8 +3,10 @@
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from contextlib import closing as closing_of
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines import storage
+from pipelines.devices import pick_device
 from pipelines.errors import SSTrackError
 from pipelines.evaluation.models import resolve_model
+from pipelines.tracking.ahead import read_ahead
+from pipelines.tracking.boxes_out import BoxesOut
 from pipelines.tracking.draw import Box, draw_target
 from pipelines.tracking.footage import open_footage
 from pipelines.tracking.video_out import VideoOut
@@ -63,7 +67,7 @@ class Followed:
     """One text file per target: an x,y,w,h line per frame, the first is the given box."""
     render: str | None
     interrupted: bool
-    """Ctrl-C ended a stream or camera; what was seen is written."""
+    """A person ended it: Ctrl-C on a stream or camera, or the window closed; what was seen is written."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -78,7 +82,10 @@ def follow(
     *,
     render: Path | None = None,
     options: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    fast: bool = False,
     each: Callable[[FollowedFrame], None] | None = None,
+    watch: Callable[[NDArray[np.uint8]], bool] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Followed:
     """Track `boxes` of the first frame through `source`.
@@ -90,7 +97,10 @@ def follow(
         out: text file to write, whole or not at all; with several targets `name.1.txt`, `name.2.txt`, ….
         render: video to write, with boxes, scores and trails.
         options: fields of `TrackingConfig` to change.
+        device: see `pick_device`.
+        fast: compile the network, and replay it as CUDA graphs on a GPU: a slow start, then more frames per second.
         each: called with every frame's answers as soon as they are there.
+        watch: called with every frame, boxes drawn in; False ends the tracking, and what was seen is written.
         progress: called with frames done and frames in all (0 when unknown).
 
     Raises SSTrackError: no such model, nothing to read, a box outside the frame, an unreadable frame.
@@ -101,10 +111,13 @@ def follow(
 
     if not boxes:
         raise SSTrackError("no target given; give the box of at least one")
-    net, recipe = load_package(resolve_model(model))
-    tracker = Tracker(net, tracking_config(recipe.tracking, options or {}))
-    history: list[tuple[Box, ...]] = []
-    seconds, interrupted = 0.0, False
+    where = pick_device(device)
+    net, recipe = load_package(resolve_model(model), where)
+    config = tracking_config(recipe.tracking, options or {})
+    tracker = Tracker(net, config, compiled=fast, graphed=fast and where != "cpu")
+    places = [out] if len(boxes) == 1 else [out.with_suffix(f".{n}{out.suffix}") for n in range(1, len(boxes) + 1)]
+    trails: deque[tuple[Box, ...]] = deque(maxlen=_TRAIL)
+    done, seconds, interrupted = 0, 0.0, False
     try:
         footage = open_footage(source)
         first = next(footage.frames, None)
@@ -112,9 +125,12 @@ def follow(
             raise ValueError(f"{footage.name} has no frames")
         states = [tracker.start(first, box) for box in boxes]
         with ExitStack() as closing:
+            text = closing.enter_context(BoxesOut(places))
             video = closing.enter_context(VideoOut(render, first, footage.rate)) if render else None
+            # Not for live sources: what waits in a queue is old, and a thread that waits for a stream cannot be ended.
+            later = footage.frames if footage.endless else closing.enter_context(closing_of(read_ahead(footage.frames)))
             try:
-                for index, frame in enumerate(itertools.chain([first], footage.frames)):
+                for index, frame in enumerate(itertools.chain([first], later)):
                     if index == 0:
                         answer = FollowedFrame(0, tuple(boxes), (1.0,) * len(boxes), (False,) * len(boxes))
                     else:
@@ -123,27 +139,29 @@ def follow(
                         seconds += time.perf_counter() - started
                         states = [state for state, _ in stepped]
                         answer = _answer(index, [prediction for _, prediction in stepped])
-                    history.append(answer.boxes)
+                    text.add(answer.boxes)
+                    trails.append(answer.boxes)
+                    done = index + 1
+                    drawn = _drawn(frame, trails, answer) if video or watch else frame
                     if video:
-                        video.add(_drawn(frame, history[-_TRAIL:], answer))
+                        video.add(drawn)
                     if each:
                         each(answer)
                     if progress:
-                        progress(index + 1, max(footage.count, index + 1))
+                        progress(done, max(footage.count, done))
+                    if watch and not watch(drawn):
+                        interrupted = True
+                        break
             except KeyboardInterrupt:
                 if not footage.endless:
                     raise
                 interrupted = True  # the usual end of a camera or stream: what was seen is written
     except ValueError as error:
-        done = f" ({len(history)} frames were tracked, nothing is written)" if history else ""
-        raise SSTrackError(f"{error}{done}") from error
-    places = [out] if len(boxes) == 1 else [out.with_suffix(f".{n}{out.suffix}") for n in range(1, len(boxes) + 1)]
-    for place, row in zip(places, zip(*history, strict=True), strict=True):
-        text = "".join(",".join(f"{value:.3f}" for value in box) + "\n" for box in row)
-        storage.write_atomic(str(place), text.encode())
-    fps = (len(history) - 1) / seconds if seconds > 0 else 0.0
+        lost = f" ({done} frames were tracked, nothing is written)" if done else ""
+        raise SSTrackError(f"{error}{lost}") from error
+    fps = (done - 1) / seconds if seconds > 0 else 0.0
     written = tuple(str(place) for place in places)
-    return Followed(model, footage.name, len(history), fps, written, str(render) if render else None, interrupted)
+    return Followed(model, footage.name, done, fps, written, str(render) if render else None, interrupted)
 
 
 def _answer(index: int, found: "Sequence[Prediction]") -> FollowedFrame:
@@ -155,7 +173,7 @@ def _answer(index: int, found: "Sequence[Prediction]") -> FollowedFrame:
     )
 
 
-def _drawn(frame: NDArray[np.uint8], history: Sequence[tuple[Box, ...]], answer: FollowedFrame) -> NDArray[np.uint8]:
+def _drawn(frame: NDArray[np.uint8], history: Iterable[tuple[Box, ...]], answer: FollowedFrame) -> NDArray[np.uint8]:
     for number, trail in enumerate(zip(*history, strict=True)):
         score, absent = answer.scores[number], answer.absent[number]
         frame = draw_target(frame, trail, score, number, absent=absent, of=len(answer.boxes))

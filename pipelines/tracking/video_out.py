@@ -1,5 +1,6 @@
 """An H.264 file that appears under its name when it is complete."""
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class VideoOut:
     def __enter__(self) -> "VideoOut":
         with storage.explained(self._path.parent, "make the folder"):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._partial = self._path.with_name(f".{self._path.stem}.partial{self._path.suffix}")
+        self._partial = self._path.with_name(f".{self._path.stem}.{os.getpid()}.partial{self._path.suffix}")
         with storage.explained(self._path):
             self._container = av.open(str(self._partial), "w")
         self._stream = self._container.add_stream("libx264", rate=self._rate)

@@ -6,20 +6,22 @@ crash goes on from the newest checkpoint.
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipelines import storage
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.manifest import load_manifest
-from pipelines.dataset.samples import require_groups, require_labels
 from pipelines.errors import UsageError
 from pipelines.locks import work_lock
 from pipelines.settings import settings
 from pipelines.training.initial_weights import settle_weights
+from pipelines.training.job import TrainJob, data_digest, run_key
 from pipelines.training.metrics import read_metrics
-from sstrack.recipes import Recipe, config_digest
+from pipelines.training.options import TrainOptions, worker_range
+from sstrack.recipes import Recipe
 from sstrack.recipes import recipe as recipe_named
 
 Progress = Callable[[dict[str, float]], None]
@@ -33,11 +35,15 @@ class TrainResult:
     run_key: str
     recipe: str
     manifest: str
+    """Digest of the data: a dataset's manifest, or of a mixture's manifests and weights."""
+    datasets: list[dict[str, Any]]
+    """URI, manifest and weight of each."""
     package: str
-    """Folder of the trained model package."""
+    """Folder of the trained model package, local or on s3://."""
     untrained: str
     """Folder of the package of the same network before its first step."""
     steps: int
+    """Steps done: fewer than the recipe's where validation ended it."""
     loss_start: float
     """Mean loss over the first row of metrics."""
     loss_end: float
@@ -60,69 +66,96 @@ def resolve_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
     return settle_weights(named, settings().work / "weights")
 
 
-def run_key(recipe: Recipe, manifest: str) -> str:
-    """`{recipe}-{data8}-{config8}`: the one name of this training everywhere."""
-    return f"{recipe.name}-{manifest[:8]}-{config_digest(recipe)[:8]}"
+def open_datasets(uris: Sequence[str], manifest: str | None = None, weights: Sequence[float] = ()) -> list[Dataset]:
+    """Datasets at fixed manifests.
+
+    Args:
+        uris: one folder, or several to be mixed.
+        manifest: digest, for a single dataset; None takes the newest of each.
+        weights: share of the samples from each, relative to each other; all alike by default.
+
+    Raises UsageError for weights that do not fit, SSTrackError for a dataset that is missing or damaged.
+    """
+    if not uris:
+        raise UsageError("name a dataset to train on")
+    if manifest is not None and len(uris) > 1:
+        raise UsageError("a manifest goes with one dataset, and several are named; name them without it")
+    if weights and len(weights) != len(uris):
+        raise UsageError(f"{len(weights)} weights for {len(uris)} datasets: give one for each, in their order, or none")
+    wrong = [weight for weight in weights if not 0 < weight < float("inf")]
+    if wrong:
+        raise UsageError(f"weight {wrong[0]}: must be above 0")
+    shares = weights or [1.0] * len(uris)
+    return [Dataset(uri, load_manifest(uri, manifest).digest, share) for uri, share in zip(uris, shares, strict=True)]
 
 
 def train(
-    dataset: str,
+    datasets: Sequence[Dataset],
     recipe: Recipe,
     out: str,
     *,
-    manifest: str | None = None,
-    workers: int = 2,
+    workers: int | str = 0,
+    options: TrainOptions | None = None,
     cluster: str = "local",
     progress: Progress | None = None,
 ) -> TrainResult:
-    """Train `recipe` on a dataset and leave a model package, or find that this was done.
+    """Train `recipe` and leave a model package, or find that this was done.
 
     Args:
-        dataset: dataset folder.
+        datasets: what to train on, see `open_datasets`.
         recipe: the whole configuration.
-        out: folder of runs; this one goes into `<out>/<run key>`.
-        manifest: digest to train on; None takes the newest.
-        workers: Ray Train workers; 0 trains in this process without Ray, with the same result for the same recipe.
-        cluster: Ray that the workers run on: "local" for a private one, "auto" or "host:port" for one that is joined.
+        out: folder of runs, local or on s3://; this one goes into `<out>/<run key>`.
+        workers: Ray Train workers: a number, or a range like "2-8"; 0 trains in this process without Ray, with the same
+            result for the same recipe.
+        options: how it runs, what is kept.
+        cluster: the Ray cluster that workers run on: "local" for a private one, "auto" or "host:port" for one that is
+            joined.
         progress: called with each row of metrics.
 
-    Raises SSTrackError for a missing dataset, too few clips, or a run that fails; UsageError for more workers than
-    groups, as each worker needs a group.
+    Raises SSTrackError for a missing dataset, too few clips, or a run that fails; UsageError for workers or options
+    that do not fit the recipe. Both before anything starts, where it can be known.
     """
-    digest = load_manifest(dataset, manifest).digest
     recipe = settle_weights(recipe, settings().work / "weights")
-    if workers > recipe.data.groups:
-        raise UsageError(
-            f"{workers} workers for {recipe.data.groups} groups: each worker needs a group of its own, so use at most "
-            f"--workers {recipe.data.groups}, or --set data.groups={workers}"
-        )
+    held = tuple(replace(each, held_out=recipe.validation.share) for each in datasets)
+    digest = data_digest(held)
     key = run_key(recipe, digest)
-    folder = Path(out) / key
-    result = folder / "result.json"
-    if result.is_file():
-        return TrainResult(**{**json.loads(result.read_text()), "found": True})
-    require_groups(dataset, digest, recipe.data.group_size, recipe.data.groups)
-    if recipe.objective.name == "supervised" and recipe.objective.unlabelled == "skip":
-        require_labels(dataset, digest)
+    folder = storage.join(out, key)
+    result = storage.join(folder, "result.json")
+    if (found := storage.read_if_exists(result)) is not None:
+        return TrainResult(**{**json.loads(found), "found": True})
+    job = TrainJob(held, recipe, folder, key, worker_range(workers), options or TrainOptions())
     # Only here: a run that is found needs neither torch nor Ray.
     from pipelines.training.fit import fit
+    from pipelines.training.preflight import require_workable
 
-    with work_lock(folder, "train"):
+    require_workable(job)
+    with _alone(folder):
         started = time.monotonic()
-        fit(dataset, digest, recipe, folder, key, workers, cluster, progress)
+        fit(job, cluster, progress)
         rows = read_metrics(folder)
         done = TrainResult(
             run_key=key,
             recipe=recipe.name,
             manifest=digest,
-            package=str(folder / "package"),
-            untrained=str(folder / "untrained"),
-            steps=recipe.optim.steps,
+            datasets=[{"uri": each.uri, "manifest": each.manifest, "weight": each.weight} for each in held],
+            package=storage.join(folder, "package"),
+            untrained=storage.join(folder, "untrained"),
+            steps=int(rows[-1]["step"]),
             loss_start=rows[0]["loss"],
             loss_end=rows[-1]["loss"],
             seconds=time.monotonic() - started,
             found=False,
         )
         # Last of all: its presence says that the run is whole.
-        storage.write_atomic(str(result), json.dumps(done.as_dict(), indent=1).encode())
+        storage.write_atomic(result, json.dumps(done.as_dict(), indent=1).encode())
     return done
+
+
+@contextmanager
+def _alone(folder: str) -> Iterator[None]:
+    """One training at a time in a local folder. Two in the same folder of a store write the same bytes."""
+    if not storage.is_local(folder):
+        yield
+        return
+    with work_lock(storage.local_path(folder), "train"):
+        yield

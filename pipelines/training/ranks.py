@@ -1,4 +1,4 @@
-"""What the ranks of a training do together: gradients, statistics, metrics, and the arithmetic that all use alike."""
+"""What the ranks of a training do together: statistics, metrics, and the arithmetic that all use alike."""
 
 import math
 import os
@@ -8,21 +8,6 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-
-from sstrack.objectives.step import TrainStep
-
-
-def in_step(train_step: TrainStep, device: torch.device) -> DistributedDataParallel:
-    """The module whose gradients are averaged over ranks. Every parameter takes part in every loss, and no buffer is
-    copied about: running statistics belong to a rank's groups until they are merged."""
-    return DistributedDataParallel(
-        train_step,
-        device_ids=[device] if device.type == "cuda" else None,
-        broadcast_buffers=False,
-        find_unused_parameters=False,
-        gradient_as_bucket_view=True,
-    )
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +13,9 @@ from pipelines.jobs import Attempt, JobServer
 from pipelines.place import place
 from pipelines.reach import is_here, require_reachable
 from pipelines.settings import settings
+from pipelines.training.job import data_digest, run_key
 from pipelines.training.job_main import MARK
+from pipelines.training.launch import open_datasets, resolve_recipe
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +66,25 @@ def train_as_job(
     said = _Said(progress)
     try:
         attempt = server.follow(attempt, said.line, settings().start_seconds)
-    except Exception:
-        raise
-    except BaseException:
-        log.info("stopping job %s", attempt.id)
-        server.stop(attempt)
+    except BaseException as ending:
+        if not isinstance(ending, Exception):  # somebody wants this to stop: Ctrl-C, or Prefect's own signal
+            log.info("stopping job %s", attempt.id)
+            server.stop(attempt)
         raise
     return said.result_of(attempt, server)
+
+
+def stop_training(
+    cluster: str,
+    datasets: Sequence[str],
+    recipe: str,
+    overrides: Mapping[str, Any],
+    manifest: str | None,
+    weights: Sequence[float],
+) -> str | None:
+    """Stop the job of the training that these parameters of `train_and_record` name, see `stop_job`."""
+    opened = open_datasets(datasets, manifest, weights)
+    return stop_job(cluster, run_key(resolve_recipe(recipe, overrides), data_digest(opened)))
 
 
 def stop_job(cluster: str, key: str) -> str | None:

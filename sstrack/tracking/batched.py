@@ -1,6 +1,7 @@
 """Many sequences in one batch on one device: a slot that ends a sequence takes the next one (continuous batching).
 
-Frames are read ahead on a thread per slot, so that decoding overlaps with the network. Results equal the single
+Frames are read, and copied to a GPU, ahead of their time on a thread per slot, so that decoding and uploading overlap
+with the network. Results equal the single
 tracker's within float tolerance, whatever the number of slots and the order of sequences.
 """
 
@@ -91,7 +92,7 @@ class BatchedTracker:
                 slot.feed.stop()
 
     def _open(self, job: SequenceJob) -> _Slot:
-        return _Slot(job, _Feed(job.frames, self.read_ahead, pinned=self.tracker.device.type == "cuda"))
+        return _Slot(job, _Feed(job.frames, self.read_ahead, self.tracker.device))
 
     def _advance(self, active: list[_Slot]) -> list[tuple[_Slot, Exception | None]]:
         """One frame for every slot; returns those that ended, with what ended them."""
@@ -105,7 +106,7 @@ class BatchedTracker:
                     ended.append((slot, None if slot.rows else ValueError(f"{slot.job.name} has no frames")))
                 elif slot.state is None:
                     began = time.perf_counter()
-                    slot.state = self.tracker.start(frame.numpy(), slot.job.box, slot.job.other)
+                    slot.state = self.tracker.start(frame, slot.job.box, slot.job.other)
                     given = tuple(float(value) for value in np.asarray(slot.job.box, np.float64))
                     slot.rows.append((*given, 1.0, time.perf_counter() - began))
                 else:
@@ -125,18 +126,24 @@ class BatchedTracker:
 class _Feed:
     """Frames of one sequence, read on a thread of their own into a short queue."""
 
-    def __init__(self, frames: Callable[[], Iterator[NDArray[Any]]], depth: int, *, pinned: bool) -> None:
+    def __init__(self, frames: Callable[[], Iterator[NDArray[Any]]], depth: int, device: torch.device) -> None:
         self._queue: queue.Queue[object] = queue.Queue(depth)
+        self._device = device
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._read, args=(frames, pinned), daemon=True)
+        self._thread = threading.Thread(target=self._read, args=(frames,), daemon=True)
         self._thread.start()
 
     def take(self) -> torch.Tensor | None:
-        """The next frame `[H, W, 3]` uint8 on the CPU, None at the end. Raises what reading it raised."""
+        """The next frame `[H, W, 3]` uint8 on the device, None at the end. Raises what reading it raised."""
         item = self._queue.get()
         if isinstance(item, Exception):
             raise item
-        return item if isinstance(item, torch.Tensor) else None
+        if not isinstance(item, torch.Tensor):
+            return None
+        if item.is_cuda:
+            # Its memory belongs to the reading thread's stream, which must not use it again before this one is done.
+            item.record_stream(torch.cuda.current_stream(item.device))
+        return item
 
     def stop(self) -> None:
         """End the thread; frames read ahead are dropped."""
@@ -147,17 +154,26 @@ class _Feed:
             except queue.Empty:
                 self._thread.join(timeout=0.05)
 
-    def _read(self, frames: Callable[[], Iterator[NDArray[Any]]], pinned: bool) -> None:
+    def _read(self, frames: Callable[[], Iterator[NDArray[Any]]]) -> None:
         try:
+            stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
             for frame in frames():
-                tensor = torch.from_numpy(as_rgb(frame))
-                self._queue.put(tensor.pin_memory() if pinned else tensor)
+                self._queue.put(self._uploaded(torch.from_numpy(as_rgb(frame)), stream))
                 if self._stopped.is_set():
                     return
         except Exception as error:  # noqa: BLE001 - raised again where the frame is taken
             self._queue.put(error)
         else:
             self._queue.put(_END)
+
+    def _uploaded(self, frame: torch.Tensor, stream: "torch.cuda.Stream | None") -> torch.Tensor:
+        """`frame` on the device, its copy complete: only this thread waits for that."""
+        if stream is None:
+            return frame.to(self._device)
+        with torch.cuda.stream(stream):
+            copy = frame.pin_memory().to(self._device, non_blocking=True)
+        stream.synchronize()
+        return copy
 
 
 def _outcome(slot: _Slot, error: Exception | None) -> TrackedSequence:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def as_rgb(frame: NDArray[Any]) -> NDArray[np.uint8]:
-    """`frame` as [H, W, 3] uint8 RGB, contiguous.
+    """`frame` as [H, W, 3] uint8 RGB, contiguous and writable, as torch wants it.
 
     Grayscale ([H, W] or [H, W, 1]) is repeated to three channels, alpha ([H, W, 4]) is left out, and uint16 keeps its
     upper byte. Raises ValueError for other shapes and types, and for an empty picture.
@@ -23,4 +23,4 @@ def as_rgb(frame: NDArray[Any]) -> NDArray[np.uint8]:
     if frame.dtype == np.uint16:
         frame = (frame >> 8).astype(np.uint8)
     colours = np.repeat(frame, 3, axis=2) if frame.shape[2] == 1 else frame[:, :, :3]
-    return np.ascontiguousarray(colours, dtype=np.uint8)
+    return np.require(colours, np.uint8, ["C", "W"])

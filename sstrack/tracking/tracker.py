@@ -20,6 +20,7 @@ from sstrack.models.head import HeadMaps
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.recipes import TrackingConfig
 from sstrack.tracking.memory import TemplateMemory
+from sstrack.tracking.network import forward_of
 from sstrack.tracking.pictures import as_rgb
 from sstrack.tracking.state import Prediction, TrackerState
 
@@ -39,12 +40,14 @@ class _Found:
 class Tracker:
     """Tracks any number of sequences, one state each."""
 
-    def __init__(self, net: TrackerNet, config: TrackingConfig, *, compiled: bool = False) -> None:
-        """With `compiled`, the network runs through `torch.compile`: slower to start, faster on long videos, results
-        equal within float tolerance."""
+    def __init__(
+        self, net: TrackerNet, config: TrackingConfig, *, compiled: bool = False, graphed: bool = False
+    ) -> None:
+        """`compiled` and `graphed` make the network faster after a slow start, see `forward_of`, which also says what
+        it raises."""
         self.net = net.eval()
         self.config = config
-        self._forward = torch.compile(net, mode="reduce-overhead") if compiled else net
+        self._forward = forward_of(self.net, config.precision, compiled=compiled, graphed=graphed)
         self._window = torch.from_numpy(_hann(net.cells)).to(self.device) * config.hann + (1 - config.hann)
 
     @property
@@ -54,14 +57,14 @@ class Tracker:
 
     def start(
         self,
-        frame: NDArray[Any],
+        frame: NDArray[Any] | Tensor,
         box: ArrayLike,
         other: tuple[NDArray[Any], ArrayLike] | None = None,
     ) -> TrackerState:
         """Begin a sequence.
 
         Args:
-            frame: `[H, W, 3]` uint8 RGB, or what `as_rgb` makes that of.
+            frame: `[H, W, 3]` uint8 RGB on any device, or what `as_rgb` makes that of.
             box: the target, xywh in pixels, 0-based, finite, sides above 0, overlapping the frame.
             other: first frame and box of another sequence, for a tracker whose `templates` are `swapped`.
 
@@ -99,12 +102,15 @@ class Tracker:
         Returns the new states and predictions in the same order, equal to stepping each alone within float tolerance.
         Raises ValueError for an array that is no picture, and for a frame of another size than its sequence began with.
         """
+        # First of all, as a copy from a list waits for whatever the device still has to do.
+        sizes = torch.tensor([state.size for state in states], dtype=torch.float32, device=self.device)
         uploaded = {id(frame): self._image(frame) for frame in frames}
         images = [uploaded[id(frame)] for frame in frames]
         for state, image in zip(states, images, strict=True):
             self.check(state, image.permute(1, 2, 0))
         boxes = torch.stack([state.box for state in states])
-        found = self._search(states, images, square_region(boxes, self.net.config.search_factor), self._window)
+        region = square_region(boxes, self.net.config.search_factor)
+        found = self._search(states, images, sizes, region, self._window)
         values = torch.cat((found.boxes, found.scores[:, None]), 1).tolist()  # the one wait for the device
         unsure = [
             state.unsure + 1 if row[4] < self.config.redetect_below else 0
@@ -112,22 +118,19 @@ class Tracker:
         ]
         lost = [place for place, count in enumerate(unsure) if count >= self.config.redetect_after]
         again = self._redetect(states, images, found, lost) if lost else {}
+        chosen = list(zip(found.boxes, found.queries, values, strict=True))
+        for place, better in again.items():
+            chosen[place] = better
+        memories = self._remember(states, images, [box for box, *_ in chosen], [row[4] for *_, row in chosen])
         result: list[tuple[TrackerState, Prediction]] = []
-        for place, (state, row) in enumerate(zip(states, values, strict=True)):
-            box, query = found.boxes[place], found.queries[place]
-            if place in again:
-                box, query, row = again[place]
-            score = row[4]
-            prediction = Prediction(
-                (row[0], row[1], row[2], row[3]), score, score < self.config.absent_below, place in again
-            )
-            memory = self._remember(state, images[place], box, score)
-            index = state.frame + 1
+        for place, (state, (box, query, row)) in enumerate(zip(states, chosen, strict=True)):
+            absent = row[4] < self.config.absent_below
+            prediction = Prediction((row[0], row[1], row[2], row[3]), row[4], absent, place in again)
             count = 0 if place in again else unsure[place]
-            result.append((TrackerState(box, memory, query, index, state.size, count), prediction))
+            result.append((TrackerState(box, memories[place], query, state.frame + 1, state.size, count), prediction))
         return result
 
-    def _start(self, frame: NDArray[Any], box: ArrayLike) -> TrackerState:
+    def _start(self, frame: NDArray[Any] | Tensor, box: ArrayLike) -> TrackerState:
         image = self._image(frame)
         height, width = image.shape[-2:]
         given = np.asarray(box, dtype=np.float64)
@@ -137,17 +140,22 @@ class Tracker:
             raise ValueError(f"first box {given.tolist()} lies outside the {width}x{height} frame")
         start = torch.tensor(given, dtype=torch.float32, device=self.device)
         query = torch.zeros(self.net.config.width, device=self.device)
-        return TrackerState(start, TemplateMemory((self._template(image, start),)), query, 0, (width, height))
+        memory = TemplateMemory((self._templates([image], start[None])[0],))
+        return TrackerState(start, memory, query, 0, (width, height))
 
     def _search(
-        self, states: Sequence[TrackerState], images: list[Tensor], regions: Tensor, window: Tensor | None
+        self,
+        states: Sequence[TrackerState],
+        images: list[Tensor],
+        sizes: Tensor,
+        regions: Tensor,
+        window: Tensor | None,
     ) -> _Found:
-        """Look for each target in its region `[B, 4]` of its frame."""
+        """Look for each target in its region `[B, 4]` of its frame of size `[B, 2]` (width, height)."""
         search = crop_each(images, regions, self.net.config.search_size)
         maps, queries = self._network(states, search)
         cells = maps.best_cell(window)
         boxes = from_region(maps.box_at(cells), regions)
-        sizes = torch.tensor([state.size for state in states], dtype=boxes.dtype, device=boxes.device)
         if self.config.smooth_size and window is not None:
             boxes = _smoothed(boxes, torch.stack([state.box for state in states]), self.config.smooth_size)
         boxes = clip_to_frame(boxes, sizes[:, 0], sizes[:, 1], min_side=_LEAST_SIDE)
@@ -159,21 +167,30 @@ class Tracker:
         groups: dict[int, list[int]] = defaultdict(list)
         for place, chosen in enumerate(templates):
             groups[len(chosen)].append(place)
-        parts: list[tuple[HeadMaps, Tensor]] = []
-        for places in groups.values():
-            stack = torch.stack([torch.stack(templates[place]) for place in places])
-            if self.config.templates == "zeroed":
-                stack = torch.zeros_like(stack)
-            queries = torch.stack([states[place].query for place in places])
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-                output = self._forward(stack, search[places], queries)
-            parts.append((output.maps, output.query))
+        if len(groups) == 1:
+            return self._forward(*self._inputs(states, templates, search))
+        parts = [
+            self._forward(
+                *self._inputs([states[at] for at in places], [templates[at] for at in places], search[places])
+            )
+            for places in groups.values()
+        ]
         order = torch.tensor([place for places in groups.values() for place in places], device=search.device).argsort()
         score, offset, size = (
-            torch.cat([cast(Tensor, getattr(maps, name)).float() for maps, _ in parts])[order]
+            torch.cat([cast(Tensor, getattr(maps, name)) for maps, _ in parts])[order]
             for name in ("score", "offset", "size")
         )
-        return HeadMaps(score, offset, size), torch.cat([query.float() for _, query in parts])[order]
+        return HeadMaps(score, offset, size), torch.cat([query for _, query in parts])[order]
+
+    def _inputs(
+        self, states: Sequence[TrackerState], templates: Sequence[Sequence[Tensor]], search: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network takes, for sequences of equally many templates."""
+        stack = torch.stack([crop for chosen in templates for crop in chosen])
+        stack = stack.view(len(states), len(templates[0]), *stack.shape[1:])
+        if self.config.templates == "zeroed":
+            stack = torch.zeros_like(stack)
+        return stack, search, torch.stack([state.query for state in states])
 
     def _redetect(
         self, states: Sequence[TrackerState], images: list[Tensor], found: _Found, lost: list[int]
@@ -182,10 +199,10 @@ class Tracker:
         than the local search was. Returns box, query and the box with its score as numbers, by place."""
         seekers = [replace(states[place], query=torch.zeros_like(states[place].query)) for place in lost]
         pictures = [images[place] for place in lost]
-        sizes = torch.tensor([state.size for state in seekers], device=self.device)
-        everywhere = self._search(seekers, pictures, whole_frame_region(sizes), None)
+        sizes = torch.tensor([state.size for state in seekers], dtype=torch.float32, device=self.device)
+        everywhere = self._search(seekers, pictures, sizes, whole_frame_region(sizes), None)
         near = square_region(everywhere.boxes, self.net.config.search_factor)
-        closer = self._search(seekers, pictures, near, None)
+        closer = self._search(seekers, pictures, sizes, near, None)
         rows = torch.cat((closer.boxes, closer.scores[:, None]), 1).tolist()
         before = found.scores[lost].tolist()
         return {
@@ -194,17 +211,29 @@ class Tracker:
             if rows[at][4] > before[at] and rows[at][4] >= self.config.redetect_below
         }
 
-    def _remember(self, state: TrackerState, image: Tensor, box: Tensor, score: float) -> TemplateMemory:
-        index = state.frame + 1
-        if self.config.memory == 0 or self.config.templates == "swapped" or not state.memory.wants(index):
-            return state.memory
-        if score < self.config.remember_above:
-            return state.memory
-        return state.memory.add(index, self._template(image, box))
+    def _remember(
+        self, states: Sequence[TrackerState], images: list[Tensor], boxes: Sequence[Tensor], scores: Sequence[float]
+    ) -> list[TemplateMemory]:
+        """Each sequence's memory after this frame; the crops of all are cut in one call."""
+        memories = [state.memory for state in states]
+        if self.config.memory == 0 or self.config.templates == "swapped":
+            return memories
+        places = [
+            place
+            for place, state in enumerate(states)
+            if state.memory.wants(state.frame + 1) and scores[place] >= self.config.remember_above
+        ]
+        if places:
+            crops = self._templates([images[place] for place in places], torch.stack([boxes[at] for at in places]))
+            for place, crop in zip(places, crops, strict=True):
+                memories[place] = memories[place].add(states[place].frame + 1, crop)
+        return memories
 
-    def _template(self, image: Tensor, box: Tensor) -> Tensor:
+    def _templates(self, images: list[Tensor], boxes: Tensor) -> list[Tensor]:
+        """`[3, S, S]` around each of the boxes `[B, 4]`, each in memory of its own: a view would keep all alive."""
         net = self.net.config
-        return crop(image[None].float(), square_region(box[None], net.template_factor), net.template_size)[0]
+        crops = crop_each(images, square_region(boxes, net.template_factor), net.template_size)
+        return [crop.clone() for crop in crops] if len(crops) > 1 else [crops[0]]
 
     def _image(self, frame: NDArray[Any] | Tensor) -> Tensor:
         """`[3, H, W]` uint8 on the device."""
@@ -220,16 +249,19 @@ class Tracker:
 def crop_each(images: Sequence[Tensor], regions: Tensor, size: int) -> Tensor:
     """One region `[B, 4]` of each image `[3, H, W]` uint8, resampled to `[B, 3, size, size]` float.
 
-    Images of one shape are cropped in one call.
+    On a GPU images of one shape are cropped in one call. On a CPU each alone: in one call every image costs what the
+    one with the largest region costs, and a stack would copy whole frames.
     """
+    if regions.device.type == "cpu":
+        return torch.cat([crop(image[None], region[None], size) for image, region in zip(images, regions, strict=True)])
     shapes: dict[torch.Size, list[int]] = defaultdict(list)
     for place, image in enumerate(images):
         shapes[image.shape].append(place)
     if len(shapes) == 1:
-        return crop(torch.stack(list(images)).float(), regions, size)
+        return crop(torch.stack(list(images)), regions, size)
     result = torch.empty(len(images), 3, size, size, device=regions.device)
     for places in shapes.values():
-        result[places] = crop(torch.stack([images[place] for place in places]).float(), regions[places], size)
+        result[places] = crop(torch.stack([images[place] for place in places]), regions[places], size)
     return result
 
 

@@ -16,8 +16,8 @@ import pytest
 import simplejpeg
 
 from pipelines import storage
-from pipelines.dataset.batches import Dataset
 from pipelines.dataset.compact import compact
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.export import export
 from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import load_manifest, read_clips

@@ -64,6 +64,42 @@ def test_ray_tasks_give_the_bytes_that_one_process_gives(
     assert set(files(spread.results)) == {"one.txt", "two.txt", "three.txt"}
 
 
+@pytest.mark.parametrize("tracking", [None, {"templates": "swapped"}])
+def test_a_batch_gives_what_one_by_one_gives(
+    root: Path, package: Path, tmp_path: Path, tracking: dict[str, str] | None
+):
+    alone = evaluate(str(package), "folder", str(root), str(tmp_path / "alone"), workers=0, tracking=tracking)
+    seen: list[tuple[int, int]] = []
+    both = [
+        evaluate(
+            str(package), "folder", str(root), str(tmp_path / f"{batch}"), workers=0, tracking=tracking, batch=batch,
+            repetitions=5, progress=lambda *at: seen.append(at),
+        )
+        for batch in (2, 8)
+    ]  # fmt: skip
+    for report in both:
+        assert report.results.split("/")[-3:] == alone.results.split("/")[-3:]
+        for name, frames in FRAMES.items():
+            one, other = (np.loadtxt(Path(r.results) / f"{name}.txt", delimiter=",") for r in (alone, report))
+            assert one.shape == (frames, 4)
+            np.testing.assert_allclose(other, one, atol=0.05)
+        times = np.loadtxt(Path(report.results) / "one.times.txt")
+        assert (times > 0).all() and report.fps > 0
+        assert (Path(report.results) / "two" / "two_003.txt").is_file()
+    # Three runs of each of three sequences; a sequence counts when its last run ends.
+    assert len(seen) == 18 and seen[:9] == sorted(seen[:9]) and seen[8] == seen[17] == (3, 3)
+
+
+def test_an_unreadable_frame_ends_a_batch_and_keeps_what_was_done(root: Path, package: Path, tmp_path: Path):
+    (root / "two" / "0005.png").write_bytes(b"no picture")
+    with pytest.raises(SSTrackError, match=r"two: .*0005\.png"):
+        evaluate(str(package), "folder", str(root), str(tmp_path / "out"), workers=0, batch=8)
+    assert {path.name for path in (tmp_path / "out").rglob("*.txt") if ".times" not in path.name} == {
+        "one.txt",
+        "three.txt",
+    }
+
+
 def test_other_options_or_weights_are_another_tracker(root: Path, package: Path, tmp_path: Path):
     out = str(tmp_path / "out")
     reports = [
@@ -87,6 +123,12 @@ def test_wrong_input_is_named(root: Path, package: Path, tmp_path: Path):
         evaluate(str(package), "folder", str(root), out, workers=0, rule="official")
     with pytest.raises(UsageError, match="Known options: hann"):
         evaluate(str(package), "folder", str(root), out, workers=0, tracking={"window": 1})
+    with pytest.raises(UsageError, match="CUDA devices here"):
+        evaluate(str(package), "folder", str(root), out, workers=0, device="cuda:99")
+    with pytest.raises(UsageError, match="expected auto, cpu, cuda"):
+        evaluate(str(package), "folder", str(root), out, workers=0, device="tpu")
+    with pytest.raises(UsageError, match="expected 1 to 1024"):
+        evaluate(str(package), "folder", str(root), out, workers=0, batch=0)
     with pytest.raises(SSTrackError, match="Expected layout"):
         evaluate(str(package), "folder", str(tmp_path / "nowhere"), out, workers=0)
     with pytest.raises(SSTrackError, match="is no model package"):

@@ -12,8 +12,8 @@ import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from pipelines import storage
-from pipelines.dataset.batches import Dataset
 from pipelines.dataset.commit import HeadMoved, publish_child, read_tables
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import load_manifest, read_sources
 from pipelines.dataset.verify import verify

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.dataset.manifest import load_manifest
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.jobs import JobServer, Unreachable
 from pipelines.registry.record import train_and_record
-from pipelines.training.launch import run_key
+from pipelines.training.job import data_digest, run_key
+from pipelines.training.launch import open_datasets
 from pipelines.training.submit import stop_job, train_as_job
 from sstrack.recipes import recipe
 from tests.ray_head import RayHead, ray_head
@@ -35,7 +35,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[RayHead]:
-    with ray_head() as running:
+    with ray_head(cpus=1) as running:
         yield running
 
 
@@ -44,7 +44,7 @@ def server(head: RayHead) -> JobServer:
     return JobServer(head.jobs)
 
 
-def until(condition: Callable[[], Any], seconds: float = 180.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 500.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline
@@ -52,6 +52,7 @@ def until(condition: Callable[[], Any], seconds: float = 180.0) -> Any:
     return found
 
 
+@pytest.mark.timeout(1500)  # two trainings as jobs, where all of the machine may be busy
 def test_a_stopped_job_frees_the_cluster_and_the_next_one_goes_on_for_two_callers(
     head: RayHead,
     server: JobServer,
@@ -60,17 +61,19 @@ def test_a_stopped_job_frees_the_cluster_and_the_next_one_goes_on_for_two_caller
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    key = run_key(recipe("tiny_cpu", SMALL), load_manifest(str(real_dataset)).digest)
+    key = run_key(recipe("tiny_cpu", SMALL), data_digest(open_datasets([str(real_dataset)])))
     runs = tmp_path / "runs"
     sstrack = str(Path(sys.executable).with_name("sstrack"))
-    command = [sstrack, "train", str(real_dataset), "--out", str(runs), "--workers", "2"]
+    command = [sstrack, "train", str(real_dataset), "--out", str(runs), "--workers", "1"]
     command += [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
     child = subprocess.Popen(
         [*command, "--cluster", f"job:{head.jobs}"], stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )
-    until(lambda: list(runs.glob(f"{key}/checkpoints/step_*")) or child.poll() is not None)
-    child.send_signal(signal.SIGINT)
-    _, stderr = child.communicate(timeout=120)
+    try:
+        until(lambda: list(runs.glob(f"{key}/checkpoints/step_*/meta.json")) or child.poll() is not None)
+    finally:
+        child.send_signal(signal.SIGINT)
+        _, stderr = child.communicate(timeout=300)
     assert child.returncode == 130, stderr
     assert f"submitted job {key} to" in stderr and "the same command goes on from there" in stderr
     first = server.newest(key)
@@ -82,10 +85,10 @@ def test_a_stopped_job_frees_the_cluster_and_the_next_one_goes_on_for_two_caller
     results: list[dict[str, Any]] = []
 
     def train() -> None:
-        how = {"manifest": None, "workers": 2, "cluster": f"job:{head.jobs}"}
+        how = {"workers": 1, "cluster": f"job:{head.jobs}"}
         results.append(
             train_and_record(
-                mlflow_uri, str(real_dataset), "tiny_cpu", SMALL, str(runs),
+                mlflow_uri, [str(real_dataset)], "tiny_cpu", SMALL, str(runs),
                 progress=lambda done, total, note: steps.append(done), **how,
             )
         )  # fmt: skip
@@ -98,7 +101,7 @@ def test_a_stopped_job_frees_the_cluster_and_the_next_one_goes_on_for_two_caller
     assert f"submitted job {key}-try2 to" in caplog.text and f"attached to job {key}-try2 at" in caplog.text
     second = server.newest(key)
     assert second is not None and (second.number, second.status) == (2, "SUCCEEDED")
-    # All of the cluster was free again, else the second job's two workers would wait; it went on from a checkpoint.
+    # All of the cluster was free again, else the second job's worker would wait; it went on from a checkpoint.
     assert results[0] == results[1] and not results[0]["found"] and results[0]["run_key"] == key
     assert max(steps) == SMALL["optim.steps"]
     train()
@@ -124,16 +127,23 @@ def test_a_job_that_waits_for_a_processor_for_ever_is_stopped_and_says_what_ther
     head: RayHead, server: JobServer
 ) -> None:
     server._client.submit_job(entrypoint="true", submission_id="waits", entrypoint_num_cpus=64)
-    with pytest.raises(SSTrackError, match=r"job waits had not started after 1 s.*2 CPUs and 0 GPUs on 1 machines"):
+    with pytest.raises(SSTrackError, match=r"job waits had not started after 1 s.*1 CPUs and 0 GPUs on 1 machines"):
         server.follow(server.look("waits", 1), lambda _: None, 1)
     assert stop_job(f"job:{head.jobs}", "waits") == "waits"
     assert stop_job(f"job:{head.jobs}", "another") is None
 
 
+def test_a_cluster_that_is_too_small_is_told_with_what_it_has(server: JobServer) -> None:
+    script = "from pipelines.cluster import joined, processors\nwith joined('auto', 1): processors(3, None, 1)"
+    lines: list[str] = []
+    assert server.follow(server.submit("small", 1, [sys.executable, "-c", script]), lines.append, 60).status == "FAILED"
+    assert "3 workers need a CPU each, and the cluster has 1 (1 CPUs, 0 GPUs in all), also after 1 s" in lines[-1]
+
+
 def test_an_error_of_ours_there_is_the_same_error_here(
     head: RayHead, server: JobServer, work: Path, tmp_path: Path
 ) -> None:
-    call = {"uri": "sqlite:///none", "dataset": str(tmp_path), "recipe": "tiny_cpu", "overrides": {"no.such": 1}}
+    call = {"uri": "sqlite:///none", "datasets": [str(tmp_path)], "recipe": "tiny_cpu", "overrides": {"no.such": 1}}
     call |= {"runs": str(tmp_path), "manifest": None, "workers": 1}
     with pytest.raises(UsageError, match=rf"no\.such.*\(job wrong at {head.jobs}\)"):
         train_as_job(f"job:{head.jobs}", "wrong", call, {"dataset": str(tmp_path)}, lambda *_: None)
@@ -175,18 +185,18 @@ def test_a_head_lost_in_mid_job_is_one_sentence_and_a_new_head_goes_on(
     real_dataset: Path, mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipelines.jobs._SILENCE_SECONDS", 5.0)
-    key = run_key(recipe("tiny_cpu", SMALL), load_manifest(str(real_dataset)).digest)
+    key = run_key(recipe("tiny_cpu", SMALL), data_digest(open_datasets([str(real_dataset)])))
 
     def train(jobs: str) -> dict[str, Any]:
         return train_and_record(
-            mlflow_uri, str(real_dataset), "tiny_cpu", SMALL, str(tmp_path), manifest=None, workers=2,
+            mlflow_uri, [str(real_dataset)], "tiny_cpu", SMALL, str(tmp_path), workers=1,
             cluster=f"job:{jobs}", progress=lambda *_: None,
         )  # fmt: skip
 
     with ray_head() as lost:
 
         def lose() -> None:
-            until(lambda: list(tmp_path.glob(f"{key}/checkpoints/step_*")))
+            until(lambda: list(tmp_path.glob(f"{key}/checkpoints/step_*/meta.json")))
             lost.kill()
 
         killer = threading.Thread(target=lose)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.dataset.batches import Dataset
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import load_manifest, read_clips
 from pipelines.errors import SSTrackError

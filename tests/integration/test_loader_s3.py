@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from pipelines import storage
-from pipelines.dataset.batches import Dataset
 from pipelines.dataset.cache import ShardCache
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import Manifest
 from pipelines.errors import SSTrackError

@@ -43,7 +43,7 @@ GROUPS = {
 
 def test_one_two_and_three_ranks_train_alike(real_dataset: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.rank_runs", str(real_dataset), str(tmp_path)]
-    command += [json.dumps(as_dict(recipe("tiny_cpu", GROUPS))), "1", "2", "3"]
+    command += [json.dumps(as_dict(recipe("tiny_cpu", GROUPS))), "{}", "1", "2", "3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     rows = {world: read_metrics(tmp_path / f"world{world}")[-1] for world in (1, 2, 3)}

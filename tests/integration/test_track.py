@@ -1,19 +1,25 @@
 """`sstrack track` on folders, videos, streams and wrong input, as a person types it."""
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from pipelines.frames import read_clip
+from pipelines.frames import read_clip, read_image
+from pipelines.tracking.ahead import read_ahead
+from pipelines.tracking.follow import FollowedFrame, follow
 from tests.factories import write_package, write_sequences
 
 SSTRACK = str(Path(sys.executable).with_name("sstrack"))
@@ -123,6 +129,8 @@ def test_wrong_input_is_one_sentence_and_writes_nothing(
         (("root/one", "--box", BOX, "--render", "out.txt"), 1, "ends in .mp4"),
         (("nowhere", "--box", BOX), 1, "nowhere"),
         (("camera:x", "--box", BOX), 1, "expected a number"),
+        (("root/one", "--box", BOX, "--show"), 2, "display"),
+        (("root/one", "--box", BOX, "--device", "cuda:9"), 2, "CUDA devices here"),
         (("odd", "--box", BOX), 1, "2 frames were tracked, nothing is written"),
     ]
     monkeypatch.chdir(tmp_path)
@@ -131,4 +139,109 @@ def test_wrong_input_is_one_sentence_and_writes_nothing(
         done = CliRunner().invoke(app, ["track", *words, "--model", str(package)])
         assert (done.exit_code, done.stderr.count("sstrack: ")) == (code, 1), (words, done.stderr)
         assert text in done.stderr, (words, done.stderr)
-    assert not list(tmp_path.glob("*.txt")) and not list(tmp_path.glob("*.mp4"))
+    assert not [path.name for path in tmp_path.iterdir() if path.suffix in (".txt", ".mp4", ".tmp")]
+
+
+def test_footage_that_is_damaged_or_changes_is_one_sentence_and_writes_nothing(
+    tmp_path: Path, package: Path, real_videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sequences(tmp_path / "root", {"one": 3})
+    frames = sorted((tmp_path / "root/one").glob("*.png"))
+    cv2.imwrite(str(frames[2]), read_image(frames[2])[:50])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mp4").write_text("this is no video\n" * 100)
+    (tmp_path / "nothing.mp4").touch()
+    whole = (real_videos / "nasa_13013.mp4").read_bytes()
+    (tmp_path / "head.mp4").write_bytes(whole[: len(whole) // 3])
+    monkeypatch.chdir(tmp_path)
+    for source, text in {
+        "root/one": "frame 2 is 96x50, but the sequence began with 96x96",
+        "empty": "no image (.jpg, .jpeg, .png) in",
+        "text.mp4": "not a video that can be decoded",
+        "nothing.mp4": "not a video that can be decoded",
+        "head.mp4": "not a video that can be decoded",
+    }.items():
+        done = CliRunner().invoke(
+            app, ["track", source, "--box", BOX, "--model", str(package), "--render", "out.mp4", "--json"]
+        )
+        assert (done.exit_code, done.stderr.count("sstrack: ")) == (1, 1), (source, done.stderr)
+        assert text in done.stderr, (source, done.stderr)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"root", "empty", "text.mp4", "nothing.mp4", "head.mp4"}
+
+
+def test_a_video_that_breaks_off_is_tracked_as_far_as_it_decodes(
+    tmp_path: Path, package: Path, real_videos: Path
+) -> None:
+    """MPEG-4 in AVI has no index at its end, so that a half download plays."""
+    whole = (real_videos / "action.avi").read_bytes()
+    (tmp_path / "half.avi").write_bytes(whole[: len(whole) // 2])
+    done = follow(str(package), str(tmp_path / "half.avi"), [(60, 60, 40, 40)], tmp_path / "boxes.txt")
+    assert 5 < done.frames < sum(1 for _ in read_clip(real_videos / "action.avi"))
+    assert len(rows(tmp_path / "boxes.txt")) == done.frames
+
+
+def test_gray_deep_and_transparent_frames_are_tracked_as_their_8_bit_colours(tmp_path: Path, package: Path) -> None:
+    write_sequences(tmp_path, {"colour": 4})
+    pictures = [read_image(path) for path in sorted((tmp_path / "colour").glob("*.png"))]
+    kinds = {
+        "deep": [picture.astype(np.uint16) * 257 for picture in pictures],
+        "transparent": [np.dstack([picture, picture[..., :1]]) for picture in pictures],
+        "gray": [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures],
+        "gray three times": [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, 2) for picture in pictures],
+    }
+    found = {}
+    for kind, frames in {"colour": pictures, **kinds}.items():
+        (tmp_path / kind).mkdir(exist_ok=True)
+        for number, frame in enumerate(frames):
+            cv2.imwrite(str(tmp_path / kind / f"{number:04d}.png"), frame)
+        out = tmp_path / f"{kind}.txt"
+        follow(str(package), str(tmp_path / kind), [(10, 20, 24, 24)], out)
+        found[kind] = rows(out)
+    assert found["deep"] == found["transparent"] == found["colour"]
+    assert found["gray"] == found["gray three times"] != found["colour"]
+
+
+def test_ctrl_c_on_a_file_leaves_no_half_video_and_no_half_boxes(tmp_path: Path, package: Path) -> None:
+    write_sequences(tmp_path / "root", {"one": 6})
+    before = threading.active_count()
+
+    def each(answer: FollowedFrame) -> None:
+        if answer.frame == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        follow(
+            str(package), str(tmp_path / "root/one"), [(10, 20, 24, 24)] * 2, tmp_path / "boxes.txt",
+            render=tmp_path / "out.mp4", each=each,
+        )  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["root"] and threading.active_count() == before
+
+
+def test_a_watcher_that_has_seen_enough_ends_the_tracking_and_keeps_it(tmp_path: Path, package: Path) -> None:
+    write_sequences(tmp_path / "root", {"one": 6})
+    seen: list[np.ndarray] = []
+    done = follow(
+        str(package), str(tmp_path / "root/one"), [(10, 20, 24, 24)], tmp_path / "boxes.txt",
+        watch=lambda frame: len(seen) < 3 and seen.append(frame) is None,
+    )  # fmt: skip
+    assert done.interrupted and done.frames == 4 == len(rows(tmp_path / "boxes.txt"))
+    assert all(frame.shape == (96, 96, 3) for frame in seen)
+
+
+def test_reading_ahead_keeps_order_errors_and_threads() -> None:
+    assert list(read_ahead(iter(range(20)), 3)) == list(range(20))
+
+    def breaks() -> Iterator[int]:
+        yield 1
+        raise ValueError("no second one")
+
+    items = read_ahead(breaks())
+    assert next(items) == 1
+    with pytest.raises(ValueError, match="no second one"):
+        next(items)
+    before = threading.active_count()
+    endless = read_ahead(itertools.count())
+    assert [next(endless) for _ in range(3)] == [0, 1, 2] and threading.active_count() == before + 1
+    endless.close()
+    assert threading.active_count() == before

@@ -12,7 +12,8 @@ import pytest
 
 from pipelines.dataset.manifest import load_manifest
 from pipelines.errors import SSTrackError, UsageError
-from pipelines.training.launch import run_key, train
+from pipelines.training.job import run_key
+from pipelines.training.launch import open_datasets, train
 from pipelines.training.metrics import read_metrics
 from sstrack.models.package import load_package
 from sstrack.models.package_files import package_facts
@@ -45,9 +46,9 @@ def undisturbed(real_dataset: Path, small: Recipe, tmp_path_factory: pytest.Temp
 def start_training(dataset: Path, out: Path) -> subprocess.Popen[bytes]:
     """A child that trains the small recipe: equal processes round alike, so their runs can be compared bit by bit."""
     script = (
-        "from pipelines.training.launch import train\n"
+        "from pipelines.training.launch import open_datasets, train\n"
         "from sstrack.recipes import recipe\n"
-        f"train({str(dataset)!r}, recipe('tiny_cpu', {SMALL!r}), {str(out)!r}, workers=0)\n"
+        f"train(open_datasets([{str(dataset)!r}]), recipe('tiny_cpu', {SMALL!r}), {str(out)!r})\n"
     )
     return subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "HF_HUB_OFFLINE": "1"})
 
@@ -68,7 +69,7 @@ def test_a_run_leaves_a_package_that_loads_and_says_where_it_comes_from(
 
 
 def test_a_second_call_finds_the_run(real_dataset: Path, small: Recipe, undisturbed: Path) -> None:
-    again = train(str(real_dataset), small, str(undisturbed.parent), workers=0)
+    again = train(open_datasets([str(real_dataset)]), small, str(undisturbed.parent))
     assert again.found and again.package == str(undisturbed / "package")
     assert [again.loss_start, again.loss_end] == [losses(undisturbed)[0], losses(undisturbed)[-1]]
 
@@ -77,7 +78,13 @@ def test_two_ray_workers_give_the_same_losses(
     real_dataset: Path, small: Recipe, undisturbed: Path, tmp_path: Path
 ) -> None:
     rows: list[dict[str, float]] = []
-    result = train(str(real_dataset), small, str(tmp_path), workers=2, progress=rows.append)
+    result = train(
+        open_datasets([str(real_dataset)]),
+        small,
+        str(tmp_path),
+        workers=2,
+        progress=rows.append,
+    )
     ours, theirs = losses(tmp_path / result.run_key), losses(undisturbed)
     # The first ten steps differ by the order of sums alone; later a rounding may move a predicted cell.
     assert ours[0] == pytest.approx(theirs[0], rel=1e-5) and ours == pytest.approx(theirs, rel=2e-2)
@@ -122,21 +129,26 @@ def test_a_full_disk_ends_the_run_with_a_reason_and_a_rerun_goes_on(
     assert "Traceback" not in failed.stderr
     folder = tmp_path / "runs" / undisturbed.name
     assert list(folder.glob("checkpoints/step_*")) == [] and not (folder / "package").exists()
-    assert train(str(real_dataset), small, out, workers=0).steps == SMALL["optim.steps"]
+    assert train(open_datasets([str(real_dataset)]), small, out).steps == SMALL["optim.steps"]
 
 
 def test_more_workers_than_groups_are_refused(real_dataset: Path, small: Recipe, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="3 workers for 2 groups"):
-        train(str(real_dataset), small, str(tmp_path), workers=3)
+        train(open_datasets([str(real_dataset)]), small, str(tmp_path), workers=3)
 
 
 def test_too_few_clips_fail_before_anything_starts(real_dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(SSTrackError, match="clips with a seed box"):
-        train(str(real_dataset), recipe("tiny_cpu", {"data.group_size": 900}), str(tmp_path), workers=2)
+        train(
+            open_datasets([str(real_dataset)]),
+            recipe("tiny_cpu", {"data.group_size": 900}),
+            str(tmp_path),
+            workers=2,
+        )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_gradient_that_is_never_finite_ends_the_run_with_a_reason(real_dataset: Path, tmp_path: Path) -> None:
     wild = recipe("tiny_cpu", {**SMALL, "objective.l1_weight": 100.0, "objective.temperature": 1e-45})
     with pytest.raises(SSTrackError, match=r"no finite gradient, more than optim\.max_skipped=10"):
-        train(str(real_dataset), wild, str(tmp_path), workers=0)
+        train(open_datasets([str(real_dataset)]), wild, str(tmp_path))

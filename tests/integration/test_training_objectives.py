@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.dataset.batches import Dataset
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import load_manifest
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
-from pipelines.training.launch import train
+from pipelines.training.launch import open_datasets, train
 from pipelines.training.metrics import read_metrics
 from sstrack.recipes import DataConfig, Recipe, recipe
 from tests.factories import TINY
@@ -30,7 +30,7 @@ def two_groups(objective: dict[str, object]) -> Recipe:
 
 def trained(dataset: Path, out: Path, **objective: object) -> dict[str, float]:
     """The last row of metrics of three steps in two groups."""
-    result = train(str(dataset), two_groups(objective), str(out), workers=0)
+    result = train(open_datasets([str(dataset)]), two_groups(objective), str(out))
     return read_metrics(out / result.run_key)[-1]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipelines.dataset import substitute
-from pipelines.dataset.batches import Dataset
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import Manifest
 from pipelines.dataset.samples import UnusableSample, choose_frames

@@ -9,8 +9,8 @@ import pytest
 import torch
 from webdataset import WebDataset  # type: ignore[attr-defined]
 
-from pipelines.dataset.batches import Dataset
 from pipelines.dataset.commit import Tables, publish_child, read_tables
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.manifest import Manifest
 from pipelines.dataset.modes import open_loader, recommended_mode
 from pipelines.dataset.streaming import StreamLoader

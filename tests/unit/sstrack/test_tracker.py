@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from sstrack.models.export import example_inputs
 from sstrack.models.head import HeadMaps
 from sstrack.models.package import load_package, save_package
 from sstrack.models.package_files import package_digest, package_facts
 from sstrack.models.tracker_net import NetOutput, TrackerNet
 from sstrack.recipes import TrackingConfig, recipe
 from sstrack.tracking.memory import TemplateMemory
+from sstrack.tracking.state import TrackerState
 from sstrack.tracking.tracker import Tracker
+from tests.factories import tiny_recipe
 
 BOX = (30.0, 20.0, 24.0, 20.0)
 
@@ -54,12 +57,53 @@ def test_boxes_stay_inside_the_frame(net: TrackerNet) -> None:
         assert x >= 0 and y >= 0 and w >= 4 and h >= 4 and x + w <= 100 + 1e-3 and y + h <= 80 + 1e-3
 
 
-def test_memory_is_bounded_on_endless_video(net: TrackerNet) -> None:
-    tracker, pictures = Tracker(net, TrackingConfig()), frames(3)
-    state = tracker.start(pictures[0], BOX)
-    for index in range(300):
-        state, _ = tracker.step(state, pictures[index % 3])
-    assert len(state.memory.crops) <= 65 and state.frame == 300
+def test_a_state_does_not_grow_on_endless_video() -> None:
+    """Two sequences at once: crops that were cut together must not keep each other alive."""
+    torch.manual_seed(0)
+    config = tiny_recipe()
+    tracker = Tracker(TrackerNet(config.net), config.tracking)
+    picture = np.random.default_rng(0).integers(0, 255, (32, 40, 3), dtype=np.uint8)
+    states = [tracker.start(picture, box) for box in ((5, 5, 8, 8), (20, 12, 9, 9))]
+    size = {}
+    for index in range(1, 3001):
+        states = [state for state, _ in tracker.step_many(states, [picture, picture])]
+        if index in (300, 3000):
+            size[index] = [held_bytes(state) for state in states]
+            assert all(len(state.memory.crops) <= 65 for state in states)
+    assert states[0].frame == 3000
+    crop = 3 * config.net.template_size**2 * 4
+    assert all(held <= 65 * crop + 4096 for sizes in size.values() for held in sizes)
+
+
+def held_bytes(state: TrackerState) -> int:
+    """Memory of everything a state keeps alive, views' whole storages included."""
+    storages = [tensor.untyped_storage() for tensor in (*state.memory.crops, state.box, state.query)]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def test_cuda_graphs_are_refused_where_there_is_no_gpu(net: TrackerNet) -> None:
+    with pytest.raises(ValueError, match="CUDA graphs need the network on a CUDA device, and this one is on cpu"):
+        Tracker(net, TrackingConfig(), graphed=True)
+
+
+def test_bfloat16_weights_are_what_autocast_makes_of_them(net: TrackerNet) -> None:
+    lower = Tracker(net, TrackingConfig(precision="bfloat16"))
+    templates, search, query = example_inputs(net, 2, 3)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        expected = net(templates, search, query)
+    with torch.inference_mode():
+        maps, following = lower._forward(templates, search, query)
+    assert maps.score.dtype == following.dtype == torch.float32
+    torch.testing.assert_close(maps.score, expected.maps.score.float(), atol=0, rtol=0)
+    torch.testing.assert_close(following, expected.query.float(), atol=0, rtol=0)
+    assert all(parameter.dtype == torch.float32 for parameter in net.parameters())
+
+
+@pytest.mark.soak
+def test_a_compiled_network_tracks_alike(net: TrackerNet) -> None:
+    pictures = frames(4)
+    compiled = follow(Tracker(net, TrackingConfig(), compiled=True), pictures)
+    np.testing.assert_allclose(compiled, follow(Tracker(net, TrackingConfig()), pictures), atol=0.05)
 
 
 def test_blank_and_foreign_templates_change_what_is_found(net: TrackerNet) -> None:

@@ -107,7 +107,7 @@ def test_a_step_never_waits_for_the_device(name: str, monkeypatch: pytest.Monkey
 def test_the_backbone_may_learn_slower_and_vectors_do_not_decay(small: Recipe) -> None:
     optim = OptimConfig(backbone_lr=0.1, weight_decay=0.01, warmup=0, lr=1e-3)
     net = TrackerNet(small.net)
-    optimizer = build_optimizer(net, optim)
+    optimizer = build_optimizer(net, optim, 64)
     set_learning_rate(optimizer, 0, optim)
     named = dict(net.named_parameters())
     found = {

@@ -1,0 +1,54 @@
+"""Model packages in run folders, which may lie on s3://."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines import storage
+from pipelines.settings import settings
+
+if TYPE_CHECKING:
+    from sstrack.models.tracker_net import TrackerNet
+    from sstrack.recipes import Recipe
+
+
+def put_package(uri: str, net: "TrackerNet", recipe: "Recipe", facts: Mapping[str, object]) -> None:
+    """Write a package to a local folder or a store, there with the file last that makes it one.
+
+    Raises SSTrackError where it cannot be written.
+    """
+    from sstrack.models.package import save_package
+    from sstrack.models.package_files import CONFIG, WEIGHTS
+
+    if storage.is_local(uri):
+        with storage.explained(uri):
+            save_package(storage.local_path(uri), net, recipe, facts)
+        return
+    with tempfile.TemporaryDirectory(prefix="sstrack-package-") as scratch, storage.explained(scratch):
+        folder = save_package(Path(scratch) / "package", net, recipe, facts)
+        for name in (WEIGHTS, CONFIG):
+            storage.write_atomic(storage.join(uri, name), (folder / name).read_bytes())
+
+
+def local_package(uri: str) -> Path:
+    """A package as a folder on this machine; one in a store is fetched into `<work>/models`, named by its digest.
+
+    Raises SSTrackError where it is missing or cannot be read.
+    """
+    from sstrack.models.package_files import CONFIG, WEIGHTS, package_digest
+
+    if storage.is_local(uri):
+        return storage.local_path(uri)
+    models = settings().work / "models"
+    with storage.explained(models):
+        models.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=models) as scratch:
+            copy = Path(scratch) / "package"
+            for name in (WEIGHTS, CONFIG):
+                storage.download(storage.join(uri, name), copy / name)
+            folder = models / package_digest(copy)
+            if not folder.is_dir():
+                shutil.move(copy, folder)
+    return folder

@@ -1,0 +1,160 @@
+"""One training as a Ray Train job: one process per worker, started again when some of them are lost."""
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, UserCallback
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from pipelines import storage
+from pipelines.cluster import joined, machines, processors
+from pipelines.errors import SSTrackError
+from pipelines.reach import require_reachable
+from pipelines.settings import settings
+from pipelines.training.fit import finish
+from pipelines.training.job import TrainJob
+from pipelines.training.loop import train_rank
+from pipelines.training.options import ends
+from pipelines.training.preflight import require_memory
+
+_ROWS = "rows.jsonl"
+
+Progress = Callable[[dict[str, float]], None]
+
+
+def train_on_ray(job: TrainJob, cluster: str, progress: Progress | None) -> None:
+    """Train with the workers that the job names. Raises SSTrackError if the cluster is too small for them, or if
+    training fails more often than it may."""
+    # Of the driver: the controller runs on its machine. Workers keep nothing in it, their state is in the run's folder.
+    scratch = Path(tempfile.mkdtemp(prefix="sstrack-ray-"))
+    _set_patience(job.options.timeout_s)
+    least, most = ends(job.workers)
+    try:
+        with joined(cluster, cpus=most), _following(scratch / _ROWS, progress):
+            if cluster == "local":
+                use_gpu = processors(least, torch.cuda.is_available(), 0)
+            else:
+                places = {"run": job.folder, **{f"dataset {n}": each.uri for n, each in enumerate(job.datasets, 1)}}
+                require_reachable(places, machines())
+                use_gpu = processors(least, settings().worker_gpu, settings().start_seconds)
+            trainer = TorchTrainer(
+                _ray_worker,
+                train_loop_config=job.as_dict(),
+                scaling_config=ScalingConfig(
+                    num_workers=most if least == most else (least, most),
+                    use_gpu=use_gpu,
+                ),
+                torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=job.options.timeout_s),
+                run_config=RunConfig(
+                    name=job.run_key,
+                    storage_path=str(scratch),
+                    callbacks=[_Rows(scratch / _ROWS)],
+                    failure_config=FailureConfig(
+                        max_failures=job.options.max_failures, controller_failure_limit=job.options.max_failures
+                    ),
+                ),
+            )
+            try:
+                trainer.fit()
+            except TrainingFailedError as error:
+                raise SSTrackError(
+                    f"training {job.run_key} failed: {_first_cause(error)}; its checkpoints are kept in {job.folder}, "
+                    "run the same command again to go on from them"
+                ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _set_patience(timeout_s: int) -> None:
+    """Ray reads these in this process. Without a limit a rank that waits for a lost one waits for ever."""
+    os.environ["RAY_TRAIN_COLLECTIVE_TIMEOUT_S"] = str(timeout_s + 30)
+    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(timeout_s)
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "120")
+    # The default of 2 s costs a short run several seconds at each phase.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+
+
+def _ray_worker(config: dict[str, Any]) -> None:
+    """One rank of a Ray Train job."""
+    import ray.train
+    import ray.train.torch
+
+    job = TrainJob.from_dict(config)
+    context = ray.train.get_context()
+
+    def report(step: int, row: dict[str, float]) -> None:
+        ray.train.report({"step": step, **row})
+
+    device = ray.train.torch.get_device()
+    assert isinstance(device, torch.device)
+    require_memory(job.recipe, device, context.get_local_world_size())
+    with storage.explained(job.folder):
+        trained = train_rank(job, context.get_world_rank(), context.get_world_size(), device, report)
+        if context.get_world_rank() == 0:
+            finish(job, *trained)
+
+
+class _Rows(UserCallback):
+    """In the controller, on the driver's machine: keeps each row that all ranks have reported."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        with self._path.open("a") as file:
+            file.write(json.dumps(metrics[0]) + "\n")
+
+
+@contextmanager
+def _following(path: Path, progress: Progress | None) -> Iterator[None]:
+    """Hand each new row of the controller to `progress` while the block runs, each step's once."""
+    ended = threading.Event()
+    position, reached = 0, 0.0
+
+    def read() -> None:
+        nonlocal position, reached
+        if progress is None or not path.is_file():
+            return
+        with path.open() as file:
+            file.seek(position)
+            for line in iter(file.readline, ""):
+                if not line.endswith("\n"):
+                    break
+                position += len(line)
+                row = json.loads(line)
+                if row["step"] > reached:  # steps are done again after a failure
+                    reached = row["step"]
+                    progress(row)
+
+    def follow() -> None:
+        while not ended.wait(0.5):
+            read()
+
+    thread = threading.Thread(target=follow, name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        read()
+
+
+def _first_cause(error: BaseException) -> str:
+    """What the worker said, without the stack of wrappers around it; one that names who is missing before one that
+    only lost the others."""
+    failures = getattr(error, "worker_failures", None) or {}
+    causes = [getattr(failure, "cause", None) or failure for failure in failures.values()]
+    if not causes:
+        return str(error).splitlines()[0]
+    cause = next((each for each in causes if isinstance(each, SSTrackError)), causes[0])
+    text = str(cause).splitlines()[0]
+    return text if isinstance(cause, SSTrackError) else f"{type(cause).__name__}: {text}"
