@@ -25,16 +25,11 @@ from pipelines.ingest.ffmpeg_command import binary
 from pipelines.ingest.judge import Judgement
 from pipelines.ingest.probe import probe
 from pipelines.ingest.sources import Source
+from pipelines.ingest.stages import cpu_seconds
 from pipelines.ingest.workspace import Workspace
 
 NAMES = ("01_dog.mp4", "02_cups.mp4", "05_default_juggle.mp4", "clip_10s.mp4", "people_768f.mp4", "street_426x240.mp4")
 ROUNDS = 3
-
-
-def cpu() -> float:
-    """CPU seconds of this process and the children it has waited for."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 def bare(path: Path) -> None:
@@ -127,7 +122,9 @@ def soak(paths: Sequence[Path], count: int = 1000) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("videos", nargs="?", default="../shared/data/videos", type=Path)
+    parser.add_argument(
+        "videos", nargs="?", default=Path(os.environ.get("SSTRACK_SHARED", "../shared"), "data/videos"), type=Path
+    )
     parser.add_argument("--soak", action="store_true")
     options = parser.parse_args()
     paths = [options.videos / name for name in NAMES]
@@ -138,10 +135,10 @@ def main() -> None:
     best = dict.fromkeys(ROWS, float("inf"))
     for _ in range(ROUNDS):  # interleaved, so that other load meets all rows alike
         for name, work in ROWS.items():
-            began = cpu()
+            began = cpu_seconds()
             for path in paths:
                 work(path)
-            best[name] = min(best[name], cpu() - began)
+            best[name] = min(best[name], cpu_seconds() - began)
     print(f"{len(paths)} real videos, {frames} frames; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for name, spent in best.items():
         print(f"{name:24} {frames / spent:6.0f} frames/CPU-s  {best['bare ffmpeg to null'] / spent:5.2f} of bare")

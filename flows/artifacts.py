@@ -1,6 +1,7 @@
 """Reports in the Prefect UI. Stable keys, so that the UI keeps a history of each."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -8,23 +9,27 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 INGEST_REPORT = "ingest-report"
 EVAL_LEADERBOARD = "eval-leaderboard"
 PROMOTION_DECISION = "promotion-decision"
+_PICTURES = 12
 
 
-def ingest_report(dataset: str, report: Mapping[str, Any]) -> None:
-    """What the dataset holds after an ingest, and why clips were dropped."""
-    rejects = "\n".join(f"| {reason} | {count} |" for reason, count in sorted(report["rejects"].items()))
-    create_markdown_artifact(
-        key=INGEST_REPORT,
-        description=f"Dataset {dataset}",
-        markdown=(
-            f"# {dataset}\n\n"
-            f"Manifest `{report['manifest']}`, {'published by this run' if report['published'] else 'nothing new'}.\n\n"
-            f"{report['clips']} clips ({report['clips_new']} new) in {report['shards']} shards, from "
-            f"{report['seconds_in']:.0f} s of video; {report['sources_new']} sources new, "
-            f"{report['sources_known']} known."
-            f"\n\n| dropped because | count |\n|---|---|\n{rejects}\n"
-        ),
+def ingest_report(dataset: str, report: Mapping[str, Any], reports: Path) -> None:
+    """From video to clips: counts, seconds lost for each reason, histograms, a contact sheet. The same as one HTML
+    file is made in the folder `reports` once a manifest, and named."""
+    from pipelines.contact_sheet import draw_thumbnail
+    from pipelines.ingest.funnel import funnel_of
+    from pipelines.ingest.funnel_report import write_report
+    from pipelines.ingest.funnel_text import markdown
+
+    funnel = funnel_of(dataset, report["manifest"])
+    page = reports / f"ingest-{report['manifest'][:16]}.html"
+    if not page.exists():
+        write_report(funnel, page)
+    done = (
+        f"{'Published' if report['published'] else 'Nothing new was found'} by this run: {report['clips_new']} new "
+        f"clips, {report['sources_new']} sources new, {report['sources_known']} known. The whole report: `{page}`.\n"
     )
+    text = markdown(funnel, draw_thumbnail(dataset, _PICTURES))
+    create_markdown_artifact(key=INGEST_REPORT, description=f"Dataset {dataset}", markdown=f"{text}\n{done}")
 
 
 def leaderboard_row(model: str, metrics: Mapping[str, float]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def ingest_videos(
     }
     count = here.workers if workers is None else workers
     report = ingest_sources(given, target, config or IngestConfig(), count, how)
-    artifacts.ingest_report(target, report)
+    artifacts.ingest_report(target, report, here.work / "reports")
     if not report["published"]:
         return Completed(message=f"nothing new: manifest {report['manifest'][:8]}", data=report)
     events.dataset_published(target, report["manifest"], report["clips"])

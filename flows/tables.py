@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -13,12 +14,12 @@ if TYPE_CHECKING:
 
 def key_value_table(title: str, data: Mapping[str, Any]) -> Table:
     """One row per entry; a mapping inside an entry is spelled out."""
-    table = Table(title=title, show_header=False, title_justify="left")
+    table = Table(title=escape(title), show_header=False, title_justify="left")
     for key, value in data.items():
         if isinstance(value, Mapping):
-            table.add_row(key, "\n".join(f"{name}: {part}" for name, part in sorted(value.items())))
+            table.add_row(key, escape("\n".join(f"{name}: {part}" for name, part in value.items())))
         else:
-            table.add_row(key, f"{value:.4g}" if isinstance(value, float) else str(value))
+            table.add_row(key, f"{value:.4g}" if isinstance(value, float) else escape(str(value)))
     return table
 
 

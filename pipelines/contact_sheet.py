@@ -25,6 +25,18 @@ def write_sheet(dataset: str, out: Path, clips: int) -> int:
 
 def draw_sheet(dataset: str, clips: int) -> tuple[bytes, int]:
     """A PNG of at most `clips` clips, evenly chosen in table order, and how many were drawn."""
+    sheet, drawn = _draw(dataset, clips)
+    _, png = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    return png.tobytes(), drawn
+
+
+def draw_thumbnail(dataset: str, clips: int) -> bytes:
+    """The sheet as a small JPEG, some 10 KiB a clip, for where a PNG is too much."""
+    return simplejpeg.encode_jpeg(_draw(dataset, clips)[0], 70, "RGB", "420")
+
+
+def _draw(dataset: str, clips: int) -> tuple[NDArray[np.uint8], int]:
+    """The sheet as [H, W, 3] RGB, and how many clips it shows."""
     rows = read_clips(dataset, load_manifest(dataset)).to_pylist()
     chosen = [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, min(clips, len(rows))).astype(int))]
     indexes = {shard: load_index(dataset, shard) for shard in {row["shard"] for row in chosen}}
@@ -40,8 +52,7 @@ def draw_sheet(dataset: str, clips: int) -> tuple[bytes, int]:
     columns = int(np.ceil(np.sqrt(len(tiles))))
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     sheet = np.concatenate([np.concatenate(tiles[at : at + columns], axis=1) for at in range(0, len(tiles), columns)])
-    _, png = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    return png.tobytes(), len(chosen)
+    return sheet, len(chosen)
 
 
 def _fit(frame: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float, int, int]:

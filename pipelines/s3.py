@@ -7,7 +7,7 @@ connections) are retried with jitter, five attempts in all unless AWS_MAX_ATTEMP
 import asyncio
 import os
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -48,6 +48,25 @@ def split(uri: str) -> tuple[str, str]:
 def get(uri: str) -> bytes:
     """All bytes of an object."""
     return _run(uri, "read", lambda client, bucket, key: _get(client, Bucket=bucket, Key=key))
+
+
+def get_some(uris: Sequence[str]) -> list[bytes | None]:
+    """All bytes of some objects of one bucket, None for those that are not there; many are asked for at once."""
+
+    async def read(client: Any, bucket: str, key: str) -> bytes | None:
+        try:
+            return await _get(client, Bucket=bucket, Key=key)
+        except Exception as error:
+            if is_missing(error):
+                return None
+            raise
+
+    async def work(client: Any, bucket: str, _: str) -> list[bytes | None]:
+        return await _some_at_once(
+            _LISTED_AT_ONCE, [lambda uri=uri: read(client, bucket, split(uri)[1]) for uri in uris]
+        )
+
+    return _run(uris[0], "read", work) if uris else []
 
 
 def get_if_exists(uri: str) -> tuple[bytes, str] | None:

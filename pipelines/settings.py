@@ -12,7 +12,12 @@ from pipelines.place import place
 
 
 def absolute(uri: str) -> str:
-    """A local path made absolute (`~` expanded); a URI with a scheme, `s3://…` say, stays as it is."""
+    """A local path made absolute (`~` expanded); a URI with a scheme, `s3://…` say, stays as it is.
+
+    Raises UsageError for an empty one, which would silently be the working folder.
+    """
+    if not uri.strip():
+        raise UsageError("an empty path was given; name a file or folder (`.` is the one you are in).")
     return uri if "://" in uri else str(Path(uri).expanduser().absolute())
 
 

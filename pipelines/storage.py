@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines import local_files, s3
-from pipelines.errors import SSTrackError
+from pipelines.errors import SSTrackError, UsageError
 from pipelines.local_files import explained
 from pipelines.s3 import Object
 from pipelines.s3_errors import MissingObject
@@ -26,12 +26,12 @@ _conditions: dict[tuple[str, str], bool] = {}
 
 
 def is_local(uri: str) -> bool:
-    """True for a path or a file:// URI, False for s3://. Raises SSTrackError for any other scheme."""
+    """True for a path or a file:// URI, False for s3://. Raises UsageError for any other scheme."""
     if "://" not in uri or uri.startswith("file://"):
         return True
     if uri.startswith("s3://"):
         return False
-    raise SSTrackError(f"{uri}: {uri.partition('://')[0]}:// is not known here; name a local folder or s3://…")
+    raise UsageError(f"{uri}: {uri.partition('://')[0]}:// is not known here; name a local folder or s3://…")
 
 
 def local_path(uri: str) -> Path:

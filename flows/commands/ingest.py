@@ -1,10 +1,14 @@
 """`sstrack ingest`: videos and labelled sets become clips of a dataset."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.console import guarded, parse_settings, reporting
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 @guarded
@@ -43,6 +47,9 @@ def ingest(
     retry_quarantined: Annotated[
         bool, typer.Option("--retry-quarantined", help="Try sources again that were set aside.")
     ] = False,
+    report_to: Annotated[
+        Path | None, typer.Option("--report", help="Also write the funnel report there, as one HTML file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Videos and labelled sets become clips of a dataset. What is known is not read again."""
@@ -51,6 +58,8 @@ def ingest(
     from flows.ingest_progress import on_terminal
     from pipelines.errors import UsageError
     from pipelines.ingest.config import IngestConfig
+    from pipelines.ingest.funnel import funnel_of
+    from pipelines.ingest.funnel_report import write_report
     from pipelines.ingest.lists import absolute_source
     from pipelines.ingest.run import ingest as run
     from pipelines.settings import absolute, settings
@@ -58,8 +67,7 @@ def ingest(
     try:
         config = IngestConfig.model_validate(parse_settings(options or []))
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, at['loc']))}: {at['msg']}" for at in error.errors())
-        raise UsageError(f"--set {problems}; known are {', '.join(IngestConfig.model_fields)}") from error
+        raise UsageError(f"--set {'; '.join(map(_problem, error.errors()))}") from error
     with reporting(as_json) as report, on_terminal() as show:
         done = run(
             [absolute_source(source) for source in sources],
@@ -73,4 +81,23 @@ def ingest(
             progress=show,
             pulse=show,
         )
-        report(done.as_dict(), lambda console: console.print(f"dataset {absolute(out)}, manifest {done.manifest}"))
+        if report_to is not None:
+            write_report(funnel_of(absolute(out), done.manifest), report_to.absolute())
+        line = f"dataset {absolute(out)}, manifest {done.manifest}"
+        report(done.as_dict(), lambda console: console.print(line, markup=False, soft_wrap=True))
+
+
+def _problem(at: "ErrorDetails") -> str:
+    """One wrong setting in words: what may stand there, or which names there are."""
+    from difflib import get_close_matches
+
+    from pipelines.ingest.config import IngestConfig
+
+    name = ".".join(map(str, at["loc"]))
+    if at["type"] != "extra_forbidden":
+        return f"{name}: {at['msg']}" if name else at["msg"]
+    known = sorted(IngestConfig.model_fields)
+    near = get_close_matches(name, known, 3)
+    return f"{name}: there is no such setting; " + (
+        f"you probably meant {' or '.join(near)}" if near else f"known are {', '.join(known)}"
+    )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from flows.console import guarded, parse_settings, reporting
 
@@ -29,14 +30,14 @@ def info(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """What a dataset holds, and what was dropped on the way to it."""
+    """What a dataset holds, what was dropped on the way to it, and how to read it. All numbers with --json."""
     from flows.tables import key_value_table
     from pipelines import storage
     from pipelines.dataset.manifest import load_manifest
     from pipelines.dataset.modes import recommended_mode
     from pipelines.ingest.funnel import funnel_of
     from pipelines.ingest.funnel_report import write_report
-    from pipelines.ingest.funnel_text import prometheus_text
+    from pipelines.ingest.funnel_text import prometheus_text, story
     from pipelines.settings import absolute, settings
 
     with reporting(as_json) as report:
@@ -46,12 +47,19 @@ def info(
         threads = settings().loader_threads
         mode = recommended_mode(load_manifest(uri), ranks=1, workers=threads, remote=not storage.is_local(uri))
         data["reading"], data["reading_reason"] = mode
+        told: dict[str, Any] = {**story(funnel), "to train": f"data.reading={mode[0]}: {mode[1]}"}
         if report_to is not None:
             write_report(funnel, report_to.absolute())
-            data["report"] = str(report_to.absolute())
+            data["report"] = told["report"] = str(report_to.absolute())
         if prometheus is not None:
             storage.write_atomic(str(prometheus.absolute()), prometheus_text(funnel).encode())
-        report(data, lambda console: console.print(key_value_table(uri, data)))
+
+        def show(console: Console) -> None:
+            console.print(key_value_table(uri, told))
+            parent = f", a child of {data['parent'][:12]}" if data["parent"] else ", the first"
+            console.print(f"manifest {data['manifest']}{parent}", soft_wrap=True)
+
+        report(data, show)
 
 
 @guarded

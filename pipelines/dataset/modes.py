@@ -33,7 +33,8 @@ def recommended_mode(manifest: Manifest, ranks: int, workers: int, remote: bool 
     access wins wherever shards stay on disk: it reads only the frames it shows.
     """
     room = settings().cache_bytes
-    size = f"{manifest.totals.bytes / 2**30:.1f} GiB"
+    amount = manifest.totals.bytes
+    size = f"{amount / 2**30:.1f} GiB" if amount >= 2**30 else f"{amount / 2**20:.1f} MiB"
     if not remote:
         return "random", f"its {size} lie on a local disk, where only the frames of a sample are read."
     if manifest.totals.bytes <= room:

@@ -15,20 +15,32 @@ _KEYFRAMES = 8
 
 
 def bars_of(
-    container: av.container.InputContainer, stream: av.video.VideoStream, rotation: int, ticks: Sequence[int]
+    container: av.container.InputContainer,
+    stream: av.video.VideoStream,
+    rotation: int,
+    first: av.VideoFrame | None,
+    ticks: Sequence[int],
 ) -> Bars:
-    """Bars of the upright picture in decoded pixels, from the frames at up to eight of `ticks` (of keyframes).
+    """Bars of the upright picture in decoded pixels, from the `first` frame and those at up to eight of `ticks` (of
+    keyframes).
 
     Leaves the container at some place in its middle. No bars where no frame can be decoded.
     """
     last = len(ticks) - 1
     chosen = {ticks[number * last // (_KEYFRAMES - 1)] for number in range(_KEYFRAMES)} if ticks else set()
-    return find_bars(_frames(container, stream, rotation, sorted(chosen)))
+    return find_bars(_frames(container, stream, rotation, first, sorted(chosen)))
 
 
 def _frames(
-    container: av.container.InputContainer, stream: av.video.VideoStream, rotation: int, ticks: Sequence[int]
+    container: av.container.InputContainer,
+    stream: av.video.VideoStream,
+    rotation: int,
+    first: av.VideoFrame | None,
+    ticks: Sequence[int],
 ) -> Iterator[NDArray[np.uint8]]:
+    if first is not None:
+        yield _upright(first, rotation)
+        ticks = [tick for tick in ticks if tick != first.pts]
     for tick in ticks:
         try:
             container.seek(tick, stream=stream)
@@ -36,5 +48,9 @@ def _frames(
         except av.error.FFmpegError:
             continue  # damage is the decoder's business; the other frames tell
         if frame is not None:
-            gray = frame.to_ndarray(format="gray").astype(np.uint8, copy=False)
-            yield np.ascontiguousarray(np.rot90(gray, rotation // 90))
+            yield _upright(frame, rotation)
+
+
+def _upright(frame: av.VideoFrame, rotation: int) -> NDArray[np.uint8]:
+    gray = frame.to_ndarray(format="gray").astype(np.uint8, copy=False)
+    return np.ascontiguousarray(np.rot90(gray, rotation // 90))

@@ -1,13 +1,11 @@
 """Runs a decoder as a child process and drains what it writes, under a deadline and a limit on its memory.
 
-The child leads its own process group, which is killed as a whole. Each of its outputs, the error stream too, is
-drained by its own thread, so none can block another; of the errors only their number and the last few are kept.
+Each of its outputs, the error stream too, is drained by its own thread, so none can block another; of the errors only
+their number and the last few are kept.
 """
 
 import fcntl
 import os
-import signal
-import subprocess
 import threading
 import time
 from collections import deque
@@ -17,15 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from pipelines.ingest.decoders import Decoder, Descriptors, Start
 from pipelines.ingest.reject import Unusable
 
 _PIPE_BYTES = 1 << 20
 _LOOK_S = 0.1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which Python names from 3.10 on Linux alone
-
-Command = Callable[[int, int, int], list[str]]
-"""Makes the command line from three descriptors: the opened video, the pipe for records, the pipe for frames."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class Ended:
 
 def run_child(
     video: Path,
-    command: Command,
+    start: Start,
     limits: Limits,
     *,
     tiny: Callable[[IO[bytes]], None],
@@ -64,38 +60,27 @@ def run_child(
     errors = _Errors(is_error)
     with ExitStack() as stack:
         file = stack.enter_context(video.open("rb"))
-        records_out, records_in = _pipe(stack)
-        frames_out, frames_in = _pipe(stack)
-        process = subprocess.Popen(
-            command(file.fileno(), records_in.fileno(), frames_in.fileno()),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(file.fileno(), records_in.fileno(), frames_in.fileno()),
-            start_new_session=True,
-        )
-        records_in.close()
-        frames_in.close()
-        assert process.stdout is not None
-        assert process.stderr is not None
-        stack.enter_context(process.stdout)
-        stack.enter_context(process.stderr)
-        drains = [_Drain(tiny, process.stdout), _Drain(records, records_out), _Drain(errors.read, process.stderr)]
-        guard = _Guard(process, limits)
+        outs, ends = zip(*(_pipe(stack) for _ in range(4)), strict=True)
+        tiny_out, records_out, frames_out, errors_out = outs
+        decoder = start(Descriptors(file.fileno(), *(end.fileno() for end in ends)))
+        for end in ends:
+            end.close()
+        drains = [_Drain(tiny, tiny_out), _Drain(records, records_out), _Drain(errors.read, errors_out)]
+        guard = _Guard(decoder, limits)
         try:
             frames(frames_out)
             for drain in drains:
                 drain.finish()
-            process.wait()
+            decoder.wait()
         finally:
             guard.stop()
-            _kill(process)
-            process.wait()
+            decoder.kill()
+            status = decoder.wait()
             for drain in drains:
                 drain.join()
     if guard.broken:
         raise Unusable("decode", *guard.broken)
-    return Ended(process.returncode, errors.lines, errors.text)
+    return Ended(status, errors.lines, errors.text)
 
 
 def _pipe(stack: ExitStack) -> tuple[IO[bytes], IO[bytes]]:
@@ -130,9 +115,9 @@ class _Drain(threading.Thread):
 class _Guard(threading.Thread):
     """Kills the child when its time is up or its memory grows past the limit; `broken` says which."""
 
-    def __init__(self, process: subprocess.Popen[bytes], limits: Limits) -> None:
+    def __init__(self, decoder: Decoder, limits: Limits) -> None:
         super().__init__(daemon=True)
-        self._process, self._limits = process, limits
+        self._decoder, self._limits = decoder, limits
         self._over = threading.Event()
         self.broken: tuple[str, str] | None = None
         self.start()
@@ -142,7 +127,7 @@ class _Guard(threading.Thread):
         while not self._over.wait(_LOOK_S):
             if time.monotonic() > end:
                 self._break("deadline", f"not decoded within {self._limits.seconds:.0f} s")
-            elif (held := _resident(self._process.pid)) > self._limits.bytes:
+            elif (held := _resident(self._decoder.pid)) > self._limits.bytes:
                 limit = self._limits.bytes / 2**20
                 self._break("memory", f"its decoder held {held / 2**20:.0f} MiB, the limit is {limit:.0f}")
             if self.broken:
@@ -154,7 +139,7 @@ class _Guard(threading.Thread):
 
     def _break(self, reason: str, detail: str) -> None:
         self.broken = (reason, detail)
-        _kill(self._process)
+        self._decoder.kill()
 
 
 class _Errors:
@@ -183,9 +168,3 @@ def _resident(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
     except (OSError, IndexError):
         return 0
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)

@@ -15,7 +15,7 @@ from pipelines.ingest.pack import Pack, SourceRecord, read_pack
 from pipelines.ingest.progress import IngestProgress, Meter
 from pipelines.ingest.reject import QUARANTINE, Reject
 from pipelines.ingest.scheduler import Finished, Running, run_jobs
-from pipelines.ingest.sources import Found
+from pipelines.ingest.sources import Found, printable
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def _take(finished: Finished, gathered: Gathered, names: Names, config: str) -> 
     result: Result = finished.value
     if result.problem is not None:
         gathered.extra.append(Reject("", found.label, *result.problem, config))
-        log.warning("%s: %s: %s", found.label, *result.problem[1:])
+        log.warning("%s: %s: %s", printable(found.label), *result.problem[1:])
         return 0.0, 0
     names.add(result.source_id, found.label, found.version)
     if not result.pack:
@@ -93,14 +93,14 @@ def _take(finished: Finished, gathered: Gathered, names: Names, config: str) -> 
         return 0.0, 0
     pack = gathered.packs[result.source_id] = read_pack(result.pack)
     dropped = ", ".join(sorted({reject.reason for reject in pack.rejects}))
-    told = (found.label, pack.source.seconds, len(pack.clips), f", dropped: {dropped}" if dropped else "")
+    told = (printable(found.label), pack.source.seconds, len(pack.clips), f", dropped: {dropped}" if dropped else "")
     log.info("%s: %.1f s, %d clips%s", *told)
     return pack.source.seconds, len(pack.clips)
 
 
 def _take_failure(finished: Finished, gathered: Gathered, names: Names, config: str) -> tuple[float, int]:
     found: Found = finished.job
-    log.warning("%s: %s: %s", found.label, finished.reason, finished.detail)
+    log.warning("%s: %s: %s", printable(found.label), finished.reason, finished.detail)
     gathered.failed += 1
     if finished.reason in QUARANTINE and finished.source_id:
         record = SourceRecord(finished.source_id, found.label, found.bytes, config)
@@ -118,7 +118,7 @@ def _require_few_failures(gathered: Gathered, total: int, share: float) -> None:
         return
     rows = [*(reject for pack in gathered.packs.values() for reject in pack.rejects), *gathered.extra]
     failures = [row for row in rows if row.stage == quarantine.STAGE]
-    examples = "; ".join(f"{row.source_uri}: {row.reason}, {row.detail}" for row in failures[:3])
+    examples = "; ".join(f"{printable(row.source_uri)}: {row.reason}, {row.detail}" for row in failures[:3])
     raise SSTrackError(
         f"{gathered.failed} of {total} new sources failed, more than max_failed_share={share:g} allows: {examples}. "
         "Nothing was published; finished packs are kept. Solve that and run the same command again, or raise the share."

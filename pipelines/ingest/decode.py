@@ -7,27 +7,27 @@ breaks down. ffmpeg reports no frame's soundness: what it decodes with an error 
 
 import json
 import struct
-import sys
 from array import array
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.ingest import pyav_child
 from pipelines.ingest.child import Ended, Limits, run_child
 from pipelines.ingest.damage import NO_TIME, damaged_packets
+from pipelines.ingest.decoders import Forked, Spawned
 from pipelines.ingest.ffmpeg_command import ffmpeg_command, is_error
+from pipelines.ingest.picture import to_jpeg
 from pipelines.ingest.probe import OPTIONS, Probe
 from pipelines.ingest.reject import Unusable
 from pipelines.ingest.task import DecodeTask
 from pipelines.ingest.tiny import FRAME_BYTES
 
-Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 _SEEK_BACK_S = 0.2
+_JPEG_HEAD = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def decode(
     backend: str,
     limits: Limits,
     tiny: IO[bytes],
-    store: Callable[[Planes], None],
+    store: Callable[[bytes], None],
 ) -> Decoded:
-    """Decode `path` once with `backend` ("pyav" or "ffmpeg"): tiny frames go to the file `tiny`, full-range YUV 4:2:0
-    planes of each stored frame to `store`, in order.
+    """Decode `path` once with `backend` ("pyav" or "ffmpeg"): tiny frames go to the file `tiny`, the JPEG of each
+    stored frame to `store`, in order.
 
     Raises Unusable where nothing decodes or a limit is passed, Crashed where the
     decoder's process dies. What `store` raises stops the decoder and passes on.
@@ -79,26 +79,26 @@ def decode(
     # after a jump, ffmpeg takes the end of the video for later than it is, and repeats the last frame until then
     end = task.stop if task.stop is not None else task.end
     last = None if task.start is None else task.number(end) - task.number(task.start)
-    frames = _Frames(task.size, store, last, with_header=backend == "pyav")
+    frames = _Frames(task, store, last)
     if backend == "pyav":
         ended = run_child(
             path,
-            lambda file, records, stored: _pyav_command(task, file, records, stored),
+            lambda files: Forked(json.dumps(pyav_order(task), default=str).encode(), files),
             limits,
             tiny=small.read,
             records=found.read_pyav,
-            frames=frames.read,
+            frames=frames.read_jpegs,
         )
         if ended.status != 0:
             raise Crashed(f"PyAV's process ended with {ended.status}: {ended.errors}")
     else:
         ended = run_child(
             path,
-            lambda file, records, stored: ffmpeg_command(task, file, records, stored),
+            lambda files: Spawned(ffmpeg_command(task, files.video, files.records, files.frames), files),
             limits,
             tiny=small.read,
             records=found.read_ffmpeg,
-            frames=frames.read,
+            frames=frames.read_planes,
             is_error=is_error,
         )
         if ended.status < 0:
@@ -134,21 +134,19 @@ def _judge(task: DecodeTask, found: "_Records", count: int, stored: int, ended: 
     return Decoded(ticks[inside], corrupt[inside], np.sort(missing), stored, ended.error_lines, ended.errors)
 
 
-def _pyav_command(task: DecodeTask, file: int, records: int, frames: int) -> list[str]:
+def pyav_order(task: DecodeTask) -> dict[str, Any]:
+    """What PyAV's process is told, as far as JSON holds it."""
     start = task.start if task.seek else None
-    order = {
+    return {
         **asdict(task),
-        "url": f"file:/dev/fd/{file}",
         "options": OPTIONS,
-        "records": records,
-        "frames": frames,
         "tick": max(1, round(1 / (task.rate * task.time_base))),
         "seek": None if start is None else start - round(_SEEK_BACK_S / task.time_base),
         "upright": task.upright,
         "tiny": task.tiny,
         "stored": task.stored,
+        "given_colour": astuple(task.given_colour),
     }
-    return [sys.executable, "-I", pyav_child.__file__, json.dumps(order, default=str)]
 
 
 class _Records:
@@ -202,30 +200,35 @@ class _Tiny:
 class _Frames:
     """Hands stored frames on, at most `most`; what a segment shows past its end is read and dropped."""
 
-    def __init__(
-        self, size: tuple[int, int], store: Callable[[Planes], None], most: int | None, with_header: bool
-    ) -> None:
-        self._size, self._store, self._most, self._header = size, store, most, with_header
+    def __init__(self, task: DecodeTask, store: Callable[[bytes], None], most: int | None) -> None:
+        self._task, self._store, self._most = task, store, most
         self.count = 0
 
-    def read(self, stream: IO[bytes]) -> None:
-        width, height = self._size
-        steps = (width, width // 2, width // 2)
-        if self._header:
-            head = stream.read(12)
-            if len(head) < 12:
-                return
-            steps = struct.unpack("<3i", head)
-        shapes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
-        sizes = [shape[0] * step for shape, step in zip(shapes, steps, strict=True)]
-        buffer = bytearray(sum(sizes))
-        ends = np.cumsum(sizes)
-        flat = np.frombuffer(buffer, np.uint8)
+    def read_jpegs(self, stream: IO[bytes]) -> None:
+        """Read JPEGs, each after its length."""
+        width, height = self._task.size
+        while len(head := stream.read(4)) == 4:
+            [length] = struct.unpack("<I", head)
+            if length > 4 * width * height + _JPEG_HEAD:
+                raise Crashed(f"PyAV's process announced a picture of {length} bytes")
+            data = stream.read(length)
+            if len(data) == length:
+                self._take(lambda data=data: data)
+
+    def read_planes(self, stream: IO[bytes]) -> None:
+        """Read planes, one frame after another."""
+        width, height = self._task.given_size
+        shapes = ((height, width), *(((height + 1) // 2, (width + 1) // 2),) * 2)
+        ends = np.cumsum([rows * columns for rows, columns in shapes])
+        buffer = bytearray(int(ends[-1]))
         y, u, v = (
-            flat[end - size : end].reshape(shape[0], step)[:, : shape[1]]
-            for end, size, shape, step in zip(ends, sizes, shapes, steps, strict=True)
+            part.reshape(shape)
+            for part, shape in zip(np.split(np.frombuffer(buffer, np.uint8), ends[:-1]), shapes, strict=True)
         )
         while stream.readinto(buffer) == len(buffer):  # type: ignore[attr-defined]  # a buffered reader fills it
-            if self._most is None or self.count < self._most:
-                self._store((y, u, v))
-                self.count += 1
+            self._take(lambda: to_jpeg((y, u, v), self._task.size, self._task.given_colour, self._task.quality))
+
+    def _take(self, jpeg: Callable[[], bytes]) -> None:
+        if self._most is None or self.count < self._most:
+            self._store(jpeg())
+            self.count += 1

@@ -1,10 +1,17 @@
 """The funnel as text: Markdown for a flow's artifact, and counters for Prometheus' textfile collector."""
 
-from pipelines.ingest.funnel import Funnel
+import base64
+
+from pipelines.ingest.funnel import Funnel, Histogram
+
+_HEIGHTS = " ▁▂▃▄▅▆▇█"
 
 
-def markdown(funnel: Funnel) -> str:
-    """The funnel in Markdown. Names of files are shown as code, and cannot break out of it."""
+def markdown(funnel: Funnel, sheet: bytes = b"") -> str:
+    """The funnel in Markdown, with the JPEG `sheet` inside it where there is one.
+
+    Names of files are shown as code, and cannot break out of it.
+    """
     share = funnel.kept_seconds / funnel.seconds if funnel.seconds else 0.0
     lines = [
         f"# {_code(funnel.dataset)}",
@@ -31,7 +38,40 @@ def markdown(funnel: Funnel) -> str:
             f"| {_code(worst.uri)} | {worst.seconds:.1f} | {worst.lost:.1f} | {', '.join(worst.reasons)} |"
             for worst in funnel.offenders
         ]
+    if funnel.histograms:
+        lines += ["", "| score of kept clips | from 0 | to | clips without |", "|---|---|---:|---:|"]
+        lines += [
+            f"| {name} | `{_bars(histogram)}` | {histogram.high:.3g} | {histogram.missing} |"
+            for name, histogram in funnel.histograms.items()
+        ]
+    if sheet:
+        picture = base64.b64encode(sheet).decode("ascii")
+        lines += ["", f"![First frames of clips with their seed boxes](data:image/jpeg;base64,{picture})"]
     return "\n".join(lines) + "\n"
+
+
+def story(funnel: Funnel) -> dict[str, str | dict[str, str]]:
+    """What a person wants to know of a dataset, in the order of the work; labels and sentences."""
+    totals = funnel.totals
+    share = funnel.kept_seconds / funnel.seconds if funnel.seconds else 0.0
+    lost = {
+        f"{loss.reason} ({loss.stage})": f"{loss.count} dropped, {loss.seconds:.1f} s"
+        for loss in sorted(funnel.losses, key=lambda loss: -loss.seconds)
+    }
+    return {
+        "video": f"{funnel.seconds:.1f} s from {totals['sources']} sources, {funnel.usable_sources} of them with clips",
+        "clips": f"{funnel.clips} kept of {funnel.judged} judged",
+        "kept": f"{funnel.kept_seconds:.1f} s, {share:.0%} of the video; {totals['frames']} frames",
+        "seed boxes": f"on {funnel.seeded} of {funnel.clips} clips",
+        "lost": lost or "nothing",
+        "size": f"{totals['bytes'] / 2**20:.1f} MiB, shards: {totals['shards']}",
+    }
+
+
+def _bars(histogram: Histogram) -> str:
+    """A character a bin, as tall as the bin is full; a bin that holds anything shows."""
+    tallest, top = max(histogram.counts) or 1, len(_HEIGHTS) - 1
+    return "".join(_HEIGHTS[-(-count * top // tallest)] for count in histogram.counts)
 
 
 def _code(text: str) -> str:

@@ -12,6 +12,7 @@ from pipelines.ingest.clip_job import process_source
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.labelled.clips import digest_of_sequence, fill
 from pipelines.ingest.labelled.find import Member
+from pipelines.ingest.labelled.store import fetch
 from pipelines.ingest.pack import SourceRecord, find_or_make, pack_key
 from pipelines.ingest.part import Segment
 from pipelines.ingest.probe import probe
@@ -90,7 +91,7 @@ def run_job(setup: Setup, found: Found | SegmentJob, tell: Tell) -> Result | Spl
 
 def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Result | Split:
     if found.member is not None:
-        return _run_labelled(setup, found, found.member, cpu)
+        return _run_labelled(setup, found, found.member, scratch, cpu)
     if storage.is_local(found.uri):
         path = storage.local_path(found.uri)
         with stage("read", found.bytes):
@@ -131,7 +132,10 @@ def _run_segment(setup: Setup, job: SegmentJob, cpu: dict[str, float]) -> Result
     return Result(job.source_id, found.bytes, cpu=cpu)
 
 
-def _run_labelled(setup: Setup, found: Found, member: Member, cpu: dict[str, float]) -> Result:
+def _run_labelled(setup: Setup, found: Found, member: Member, scratch: Path, cpu: dict[str, float]) -> Result:
+    if not storage.is_local(found.uri):
+        with stage("fetch", found.bytes):
+            member = fetch(member, scratch, int(setup.config.scratch_mib * 2**20))
     with stage("read", found.bytes):
         sequence = member.read()
         source_id = digest_of_sequence(sequence)

@@ -84,7 +84,8 @@ class Pack:
 @cache
 def tool_versions() -> dict[str, str]:
     """Versions of all that shapes the bytes of a dataset."""
-    return {name: version(name) for name in ("av", "imageio-ffmpeg", "numpy", "pyarrow", "simplejpeg", "webdataset")}
+    names = ("av", "imageio-ffmpeg", "numpy", "opencv-python-headless", "pyarrow", "simplejpeg", "webdataset")
+    return {name: version(name) for name in names}
 
 
 def pack_key(source_id: str, config: IngestConfig) -> str:

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 
 from pipelines.ingest.child import Limits
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.decode import Crashed, Decoded, Planes, decode, distrusted, stored_size
+from pipelines.ingest.decode import Crashed, Decoded, decode, distrusted, stored_size
 from pipelines.ingest.pack import Place
 from pipelines.ingest.probe import Probe
 from pipelines.ingest.reject import Unusable
@@ -52,8 +51,12 @@ def make_task(video: Probe, config: IngestConfig, segment: Segment) -> DecodeTas
         rotation=video.rotation,
         bars=video.bars,
         height=video.height,
+        source=video.pixels,
+        planar=video.planar,
+        colour=video.colour,
         size=stored_size(video, config.long_side),
         fps=stored_rate(video, config),
+        quality=config.quality,
         max_pixels=config.max_pixels,
         end=video.end,
         start=segment.start,
@@ -113,7 +116,7 @@ def _attempt(
     for file in (frames, tiny):
         file.seek(0)
         file.truncate()
-    spool = _Spool(frames, config.quality, round(video.seconds * float(task.fps) * 1.5) + 100)
+    spool = Spool(frames, round(video.seconds * float(task.fps) * 1.5) + 100)
     decoded = decode(path, task, backend, limits, tiny, spool.store)
     first = task.number(int(decoded.ticks[0]))
     if task.start is not None or task.stop is not None:
@@ -125,17 +128,16 @@ def _attempt(
     return Part(replace(decoded, stored=len(places)), first, places)
 
 
-class _Spool:
-    """Appends frames as JPEG to a file and remembers where each lies."""
+class Spool:
+    """Appends JPEGs to a file and remembers where each lies."""
 
-    def __init__(self, file: IO[bytes], quality: int, limit: int) -> None:
+    def __init__(self, file: IO[bytes], limit: int) -> None:
         self.places: list[Place] = []
-        self._file, self._quality, self._limit, self._end = file, quality, limit, 0
+        self._file, self._limit, self._end = file, limit, 0
 
-    def store(self, planes: Planes) -> None:
+    def store(self, data: bytes) -> None:
         if len(self.places) >= self._limit:
             raise Unusable("decode", "bad_times", f"its time stamps ask for more than {self._limit} frames")
-        data = simplejpeg.encode_jpeg_yuv_planes(*planes, quality=self._quality)
         self._file.write(data)
         self.places.append((self._end, len(data)))
         self._end += len(data)

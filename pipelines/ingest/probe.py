@@ -16,6 +16,7 @@ from pipelines import storage
 from pipelines.frames import CONTAINERS
 from pipelines.ingest.bars import bars_of
 from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.picture import Colour
 from pipelines.ingest.reject import Unusable
 from sstrack.clips.letterbox import Bars
 
@@ -34,6 +35,9 @@ _INDEXED = {"mp4", "matroska"}
 """Containers whose index makes jumping exact."""
 
 
+_PLANAR = {"yuv420p", "yuvj420p"}
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+
 _NO_BARS = Bars()
 
 
@@ -45,7 +49,9 @@ class Probe:
     turns decoded frames upright; `origin` is the file's second 0 in ticks of `time_base`, and
     `end` its last frame's end; `keyframes` are ticks at
     which decoding may begin, ascending, empty where the container has no index. `bars` of the upright frame are cut
-    off first; `width` and `height` are without them, `bar_share` is the part of the picture that they take.
+    off first; `width` and `height` are without them, `bar_share` is the part of the picture that they take. `pixels` is
+    the upright frame's width and height without bars in its own pixels, `planar` whether those are 8-bit YUV 4:2:0, and
+    `colour` what their numbers mean.
     """
 
     stream: int
@@ -62,6 +68,9 @@ class Probe:
     origin: int
     end: int
     keyframes: array
+    pixels: tuple[int, int]
+    planar: bool
+    colour: Colour
     bars: Bars = _NO_BARS
     bar_share: float = 0.0
 
@@ -98,13 +107,13 @@ def _read(container: av.container.InputContainer, config: IngestConfig) -> Probe
         raise Unusable("probe", "too_long", f"{seconds:.0f} s, the limit is {config.max_seconds:g} s")
     aspect = stream.sample_aspect_ratio or Fraction(1)
     width, height = (round(codec.width * aspect) if Fraction(1, 4) < aspect < 4 else codec.width), codec.height
-    rotation = round(scan.rotation / 90) % 4 * 90
+    rotation = 0 if scan.first is None else round(scan.first.rotation / 90) % 4 * 90
     if rotation % 180 == 90:
         width, height = height, width
     if min(width, height) < config.min_side:
         raise Unusable("probe", "too_small", f"{width}x{height}, the smallest usable side is {config.min_side}")
     across, down = (codec.height, codec.width) if rotation % 180 == 90 else (codec.width, codec.height)
-    bars = bars_of(container, stream, rotation, scan.keyframes) if config.crop_bars else _NO_BARS
+    bars = bars_of(container, stream, rotation, scan.first, scan.keyframes) if config.crop_bars else _NO_BARS
     left, kept = 1 - (bars.left + bars.right) / across, 1 - (bars.top + bars.bottom) / down
     width, height = round(width * left), round(height * kept)
     time_base = stream.time_base or Fraction(1, 1000)
@@ -126,6 +135,9 @@ def _read(container: av.container.InputContainer, config: IngestConfig) -> Probe
         origin=round(Fraction(container.start_time or 0, av.time_base) / time_base),
         end=scan.end,
         keyframes=scan.keyframes if _INDEXED & set(container.format.name.split(",")) else array("q"),
+        pixels=(across - bars.left - bars.right, down - bars.top - bars.bottom),
+        planar=codec.pix_fmt in _PLANAR,
+        colour=Colour(codec.colorspace, codec.color_range == _FULL_RANGE or codec.pix_fmt == "yuvj420p"),
         bars=bars,
         bar_share=1 - left * kept,
     )
@@ -141,7 +153,7 @@ def _pick(container: av.container.InputContainer) -> av.video.VideoStream:
 
 @dataclass(frozen=True)
 class _Scan:
-    rotation: int
+    first: av.VideoFrame | None
     packets: int
     edited_out: int
     last: float
@@ -150,9 +162,9 @@ class _Scan:
 
 
 def _scan(container: av.container.InputContainer, stream: av.video.VideoStream, most: int) -> _Scan:
-    """Rotation of the first frame in degrees, number of frames, how many of them are not to be shown, end of the last
-    one in seconds and in ticks, ticks of keyframes."""
-    rotation: int | None = None
+    """The first frame, number of frames, how many of them are not to be shown, end of the last one in seconds and in
+    ticks, ticks of keyframes."""
+    first: av.VideoFrame | None = None
     packets = edited_out = last = 0
     keyframes = array("q")
     try:
@@ -167,20 +179,20 @@ def _scan(container: av.container.InputContainer, stream: av.video.VideoStream, 
                 last = max(last, packet.pts + (packet.duration or 0))
                 if packet.is_keyframe:
                     keyframes.append(packet.pts)
-            if rotation is None:
-                rotation = _first_rotation(packet)
+            if first is None:
+                first = _first_frame(packet)
     except av.error.FFmpegError as error:
         log.debug("packets end early: %s", error)  # the decoder's count tells how much is lost
     length = (last - (stream.start_time or 0)) * float(stream.time_base or 0)
-    return _Scan(rotation or 0, packets, edited_out, length, last, keyframes)
+    return _Scan(first, packets, edited_out, length, last, keyframes)
 
 
-def _first_rotation(packet: av.Packet) -> int | None:
+def _first_frame(packet: av.Packet) -> av.VideoFrame | None:
     try:
         frames = packet.decode()
     except av.error.FFmpegError:
         return None
-    return next((frame.rotation for frame in frames if isinstance(frame, av.VideoFrame)), None)
+    return next((frame for frame in frames if isinstance(frame, av.VideoFrame)), None)
 
 
 def _seconds(container: av.container.InputContainer, stream: av.video.VideoStream) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipelines.ingest.scheduler import Running
+from pipelines.ingest.sources import printable
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ class IngestProgress:
         if self.rate is not None and self.eta_s is not None:
             parts.append(f"{self.rate:.1f}x real time, {_duration(self.eta_s)} to go")
         if self.slowest:
-            parts.append(f"longest running {self.slowest} ({self.slowest_stage}, {_duration(self.slowest_s)})")
+            parts.append(
+                f"longest running {printable(self.slowest)} ({self.slowest_stage}, {_duration(self.slowest_s)})"
+            )
         if self.cpu:
             stages = sorted(self.cpu.items(), key=lambda item: -item[1])[:4]
             parts.append("CPU " + ", ".join(f"{name} {spent:.0f} s" for name, spent in stages))

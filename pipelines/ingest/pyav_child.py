@@ -1,14 +1,11 @@
-"""The PyAV backend's process: decodes one open file and writes frames and what is known of each to pipes.
+"""The PyAV backend's work: decodes one open file and writes frames and what is known of each to pipes.
 
-Run by path, not imported: `python -I pyav_child.py TASK`, TASK being the JSON that `decode.py` builds. It needs `av`
-and nothing of ours, so that it starts in 50 ms. A child because a decoder may hang, crash or fill the memory.
+Runs in a process of its own, forked by `fork_server.py`, so it imports nothing of ours that takes long.
 
-Standard output gets the tiny frames, pipe `frames` the stored ones (after a header with the three row lengths), pipe
-`records` one line per packet in decoding order, `p TIME KEY ERRORS`, and one per frame, `f TIME PACKET CORRUPT`.
+Pipe `tiny` gets the tiny frames, pipe `frames` the JPEGs of the stored ones, each after its length, and pipe `records`
+one line per packet in decoding order, `p TIME KEY ERRORS`, and one per frame, `f TIME PACKET CORRUPT`.
 """
 
-import json
-import os
 import struct
 import sys
 from collections.abc import Iterator
@@ -20,19 +17,22 @@ import av.error
 import av.filter
 import av.logging
 import av.video
+import numpy as np
+
+from pipelines.ingest.picture import Colour, to_jpeg
 
 _MOST_STALLS = 20
 """Demuxing may fail this often in a row before the rest of a file is given up."""
 
 
-def main() -> None:
-    """Decode what the first argument describes."""
-    task = json.loads(sys.argv[1])
+def decode(task: dict[str, Any], video: int, tiny: int, records: int, frames: int) -> None:
+    """Do what `decode.pyav_order` describes with the descriptors of an opened video and of three pipes."""
     av.logging.set_level(av.logging.ERROR)
     with (
-        open(task["records"], "w", buffering=1 << 16) as records,  # noqa: PTH123 - descriptors, not paths
-        open(task["frames"], "wb", buffering=0) as frames,  # noqa: PTH123
-        av.open(task["url"], mode="r", options=task["options"]) as container,
+        open(records, "w", buffering=1 << 16) as lines,
+        open(tiny, "wb", buffering=1 << 16) as small,
+        open(frames, "wb", buffering=0) as stored,
+        av.open(f"file:/dev/fd/{video}", mode="r", options=task["options"]) as container,
     ):
         assert isinstance(container, av.container.InputContainer)
         stream = container.streams[task["stream"]]
@@ -41,7 +41,7 @@ def main() -> None:
         stream.codec_context.options = {"max_pixels": str(task["max_pixels"])}
         if task["seek"] is not None:
             container.seek(task["seek"], stream=stream)
-        _decode(container, stream, task, _Outputs(task, sys.stdout.buffer, frames), records)
+        _decode(container, stream, task, _Outputs(task, small, stored), lines)
 
 
 def _decode(
@@ -131,7 +131,7 @@ class _Outputs:
     def __init__(self, task: dict[str, Any], tiny, stored) -> None:
         self._task, self._tiny, self._stored = task, tiny, stored
         self._shape: tuple[Any, ...] | None = None
-        self._head = False
+        self._colour = Colour(*task["given_colour"])
 
     def push(self, frame: av.VideoFrame) -> None:
         shape = (frame.width, frame.height, frame.format.name, frame.color_range, frame.colorspace)
@@ -182,11 +182,12 @@ class _Outputs:
             plane = frame.planes[0]
             self._tiny.write(_rows(plane, plane.width))
         for frame in _ready(self._ends[1]):
-            if not self._head:
-                _write(self._stored, struct.pack("<3i", *(plane.line_size for plane in frame.planes)))
-                self._head = True
-            for plane in frame.planes:
-                _write(self._stored, memoryview(plane)[: plane.line_size * plane.height])
+            y, u, v = (
+                np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+                for plane in frame.planes
+            )
+            data = to_jpeg((y, u, v), self._task["size"], self._colour, self._task["quality"])
+            _write(self._stored, struct.pack("<I", len(data)) + data)
 
 
 def _ready(end) -> Iterator[av.VideoFrame]:
@@ -206,11 +207,3 @@ def _write(file, data) -> None:
     data = memoryview(data)
     while data:
         data = data[file.write(data) :]
-
-
-if __name__ == "__main__":
-    try:
-        main()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os._exit(1)  # nobody reads any more

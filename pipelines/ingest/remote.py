@@ -57,16 +57,7 @@ def fetch(uri: str, size: int, folder: Path, limit: int) -> tuple[Path, str, int
     Raises Unusable for an object of more than `limit` bytes and one that is gone, Transient where the store fails,
     SSTrackError where the disk is too small for it. Nothing is left in `folder` then.
     """
-    if size > limit:
-        raise Unusable("fetch", "file_too_large", f"{size} bytes; a fetched copy may have {limit}")
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-    if free < size + _SPARE:
-        raise SSTrackError(
-            f"no space left to fetch {uri}: {size} bytes, {free} free in {folder}: free some space and run the same "
-            "command again; what is finished is kept."
-        )
+    require_room(folder, size, uri, limit)
     copy = folder / ("fetched" + PurePosixPath(uri).suffix[:16])
     try:
         storage.download(uri, copy)
@@ -78,3 +69,20 @@ def fetch(uri: str, size: int, folder: Path, limit: int) -> tuple[Path, str, int
         raise Transient(str(error)) from error
     with copy.open("rb") as file:
         return copy, hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+
+
+def require_room(folder: Path, size: int, uri: str, limit: int) -> None:
+    """Make `folder` for a copy of `size` bytes.
+
+    Raises Unusable for more than `limit` bytes, SSTrackError where the disk is too small for it.
+    """
+    if size > limit:
+        raise Unusable("fetch", "file_too_large", f"{size} bytes; a fetched copy may have {limit}")
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    if free < size + _SPARE:
+        raise SSTrackError(
+            f"no space left to fetch {uri}: {size} bytes, {free} free in {folder}: free some space and run the same "
+            "command again; what is finished is kept."
+        )

@@ -23,7 +23,7 @@ from pipelines.ingest.publish import publish, tables_of
 from pipelines.ingest.quarantine import Crashes, quarantined
 from pipelines.ingest.reject import Reject
 from pipelines.ingest.report import IngestReport, report_on
-from pipelines.ingest.sources import Discovery, discover
+from pipelines.ingest.sources import Discovery, discover, printable
 from pipelines.ingest.workspace import Workspace
 from pipelines.settings import absolute, settings
 
@@ -67,6 +67,7 @@ def ingest(
     another ingest; UsageError for a source or layout that is none.
     """
     dataset = absolute(dataset)
+    storage.is_local(dataset)  # refuses a scheme that is none of ours before anything is read
     discovery = discover(sources, layout)
     storage.require_conditions(storage.join(dataset, "HEAD"))
     with writing(dataset, "ingest"):
@@ -185,6 +186,11 @@ def _nothing_usable(packs: Sequence[Pack], extra: Sequence[Reject]) -> str:
     rejects = [*(reject for pack in packs for reject in pack.rejects), *extra]
     counts = Counter(reject.reason for reject in rejects)
     reasons = ", ".join(f"{reason} ({count})" for reason, count in sorted(counts.items()))
-    examples = "; ".join(f"{reject.source_uri}: {reject.detail}" for reject in rejects[:3])
+    examples = "; ".join(f"{printable(reject.source_uri)}: {reject.detail}" for reject in rejects[:3])
+    hint = ""
+    if any(reject.source_uri.endswith(".txt") for reject in rejects):
+        hint = " A text file that lists videos is named with an @ before it: @names.txt."
     count = len(packs) + len(extra)
-    return f"no usable clip in {count} source(s): {reasons}. {examples}. Nothing was published; give other videos."
+    return (
+        f"no usable clip in {count} source(s): {reasons}. {examples}. Nothing was published; give other videos.{hint}"
+    )

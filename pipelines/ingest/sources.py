@@ -1,7 +1,6 @@
 """Which videos an ingest reads: named files, folders, patterns, s3:// objects and prefixes, lists of them. Names and
 versions only; no byte of a video is read here."""
 
-import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,8 +10,11 @@ from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.ingest import remote
 from pipelines.ingest.labelled.find import Member, describe, find_members
+from pipelines.ingest.labelled.store import find_stored
 from pipelines.ingest.lists import BadRow, is_list, read_list
 from pipelines.local_files import explained
+from pipelines.s3 import Object
+from pipelines.settings import settings
 
 VIDEO_EXTENSIONS = frozenset(
     f".{name}"
@@ -84,11 +86,15 @@ def discover(sources: Sequence[str], layout: str = "") -> Discovery:
     discovery = Discovery()
     named: dict[str, Found] = {}
     for source in sources:
+        if not source.removeprefix("@").strip():
+            raise UsageError("an empty source was given; name video files, folders, s3:// prefixes or lists of them.")
         finds = _from_set if layout else _from_list if is_list(source) else _from_place
         for found in finds(source, layout, discovery):
             named.setdefault(found.label, found)
     if not named and not discovery.bad:
         place = ", ".join(sources)
+        if all(map(is_list, sources)):
+            raise SSTrackError(f"{place} names no video; write one path or s3:// URI a line.")
         if layout:
             raise SSTrackError(f"no {layout} sequence in {place}; expected {describe(layout)}.")
         raise SSTrackError(
@@ -101,7 +107,7 @@ def discover(sources: Sequence[str], layout: str = "") -> Discovery:
 
 def _from_place(source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
     if "://" in source and not source.startswith("file://"):
-        yield from _from_store(source)
+        yield from _from_store(source, discovery)
         return
     path = storage.local_path(source).expanduser().absolute()
     with explained(path, "read"):
@@ -112,27 +118,51 @@ def _from_place(source: str, layout: str, discovery: Discovery) -> Iterator[Foun
         elif path.exists():
             raise SSTrackError(f"{label(path)} is neither a file nor a folder; name a video file or a folder of them.")
         elif _PATTERN & set(str(path)):
-            for match in map(Path, glob.iglob(str(path), recursive=True)):  # noqa: PTH207 - the pattern may be absolute
+            for match in _matching(path):
                 if match.is_dir():
                     yield from _from_folder(match, discovery)
-                elif _wanted(match.name) and match.is_file():
-                    yield local_file(match)
+                elif _wanted(match.name):
+                    yield from _file(match, discovery)
         else:
             raise SSTrackError(f"there is no file or folder {label(path)}; check the path.")
 
 
+def _matching(pattern: Path) -> Iterator[Path]:
+    """What a pattern names. `**` does not enter links to folders, which may lead round in a circle."""
+    parts = pattern.parts
+    first = next(number for number, part in enumerate(parts) if _PATTERN & set(part))
+    rest = [part if part == "**" else part.replace("**", "*") for part in parts[first:]]
+    yield from Path(*parts[:first]).glob("/".join(rest))
+
+
 def _from_folder(path: Path, discovery: Discovery) -> Iterator[Found]:
-    for place, _, names in os.walk(path):
+    def unreadable(error: OSError) -> None:
+        name = label(str(error.filename))
+        discovery.bad.append(BadRow("", name, "unreadable", f"the folder cannot be read: {error.strerror}"))
+
+    for place, _, names in os.walk(path, onerror=unreadable):
         for name in names:
-            file = Path(place) / name
-            if _wanted(name) and file.is_file():
-                yield local_file(file)
+            if _wanted(name):
+                yield from _file(Path(place) / name, discovery)
     yield from _sequences(path, "", discovery)
+
+
+def _file(path: Path, discovery: Discovery) -> Iterator[Found]:
+    """A file with a video's name that was come across; a pipe or socket is none, and a link may lead nowhere."""
+    try:
+        if path.is_file():
+            yield local_file(path)
+        elif path.is_symlink() and not path.exists():
+            discovery.bad.append(BadRow("", label(path), "missing", "it is a link that leads nowhere"))
+    except OSError as error:
+        discovery.bad.append(BadRow("", label(path), "unreadable", f"it cannot be read: {error.strerror}"))
 
 
 def _from_set(source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
     if "://" in source and not source.startswith("file://"):
-        raise UsageError(f"{source}: labelled sets are read from local folders; copy it to one and name that.")
+        remote.require_scheme(source)
+        yield from _stored(storage.list_objects(source), source, layout, discovery)
+        return
     path = storage.local_path(source).expanduser().absolute()
     if not path.exists():
         raise SSTrackError(f"there is no file or folder {label(path)}; check the path.")
@@ -142,16 +172,27 @@ def _from_set(source: str, layout: str, discovery: Discovery) -> Iterator[Found]
 
 def _sequences(path: Path, layout: str, discovery: Discovery) -> Iterator[Found]:
     for member in find_members(path, layout):
-        name = label(f"{member.path}#{member.name}" if member.name else member.path)
-        if member.evaluation:
-            detail = "a test split: it has one box per film, and trackers are judged on it"
-            discovery.bad.append(BadRow("", name, "evaluation_split", detail))
-            continue
-        version, size = member.version()
-        yield Found(str(member.path), version, size, member=member)
+        if not _is_for_evaluation(str(member.path), member, discovery):
+            version, size = member.version()
+            yield Found(str(member.path), version, size, member=member)
 
 
-def _from_store(source: str) -> Iterator[Found]:
+def _stored(objects: Sequence[Object], source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
+    for stored in find_stored(objects, source, layout, settings().work / "scratch"):
+        if not _is_for_evaluation(stored.uri, stored.member, discovery):
+            yield Found(stored.uri, stored.version, stored.bytes, member=stored.member)
+
+
+def _is_for_evaluation(place: str, member: Member, discovery: Discovery) -> bool:
+    """Whether a sequence must not be trained on, which becomes a row."""
+    if member.evaluation:
+        detail = "a test split: it has one box per film, and trackers are judged on it"
+        name = label(f"{place}#{member.name}" if member.name else place)
+        discovery.bad.append(BadRow("", name, "evaluation_split", detail))
+    return member.evaluation
+
+
+def _from_store(source: str, discovery: Discovery) -> Iterator[Found]:
     remote.require_scheme(source)
     pattern = bool(_PATTERN & set(source))
     objects = remote.matching(source) if pattern else remote.under(source)
@@ -160,6 +201,8 @@ def _from_store(source: str) -> Iterator[Found]:
     for each in objects:
         if each.uri == source or _wanted(PurePosixPath(each.uri).name):
             yield Found(each.uri, remote.version(each), each.size)
+    if not pattern:
+        yield from _stored(objects, source, "", discovery)
 
 
 def _wanted(name: str) -> bool:
@@ -201,6 +244,11 @@ def _from_list(source: str, layout: str, discovery: Discovery) -> Iterator[Found
 def label(path: str | Path) -> str:
     """A path as valid UTF-8, for tables and messages; bytes that are none are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def printable(text: str) -> str:
+    """A name for a message: line breaks and other control characters, which names may hold, are escaped."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def holds_videos(folder: str) -> bool:

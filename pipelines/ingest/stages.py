@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
+from pipelines.ingest import decoders
+
 
 class Tell(Protocol):
     """Told when a stage begins: its name, seconds of video (bytes in stages that only read), and which source it is
@@ -27,12 +29,12 @@ class Stages:
     def run(self, name: str, amount: float, source_id: str) -> Iterator[None]:
         if self._tell is not None:
             self._tell(name, amount, source_id)
-        begun = _cpu_seconds()
+        begun = cpu_seconds()
         self._inner.append(0.0)
         try:
             yield
         finally:
-            spent = _cpu_seconds() - begun
+            spent = cpu_seconds() - begun
             self.cpu[name] = self.cpu.get(name, 0.0) + spent - self._inner.pop()
             self._inner[-1] += spent
 
@@ -63,6 +65,7 @@ def stage(name: str, amount: float = 0.0, source_id: str = "") -> Iterator[None]
         yield
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
+    """CPU seconds of this process, of children that have ended, and of decoders."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + ended.ru_utime + ended.ru_stime
+    return time.process_time() + ended.ru_utime + ended.ru_stime + decoders.cpu_seconds()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.ingest.task import TINY_H, TINY_W
-from sstrack.clips.blends import REACH, blend_spans, blending
+from sstrack.clips.blends import REACH, blend_spans, blending, show_one_picture
 from sstrack.clips.luma import LumaTrack
 
 FRAME_BYTES = TINY_H * TINY_W
@@ -55,7 +55,11 @@ class TinyFrames:
             start, end = max(0, first - REACH), min(self.count, first + _CHUNK + REACH)
             stop = min(self.count, first + _CHUNK)
             mask[first:stop] = blending(self._read(start, end - start), level)[first - start : stop - start]
-        return blend_spans(mask)
+        return [span for span in blend_spans(mask) if not self._same_around(*span)]
+
+    def _same_around(self, first: int, last: int) -> bool:
+        before, after = max(0, first - REACH // 2), min(self.count - 1, last + REACH // 2)
+        return show_one_picture(self._read(before, 1)[0], self._read(after, 1)[0])
 
     def _read(self, first: int, count: int) -> NDArray[np.uint8]:
         self._file.seek(first * FRAME_BYTES)

@@ -9,6 +9,10 @@ _MISFIT = 0.2
 """Mean distance from the straight line between the two pictures, relative to their difference. Motion misses it."""
 _LARGEST_STEP, _BACKSTEP = 0.45, 0.05
 """Shares of the way that one frame may go forwards and back; a cut goes all of it in one."""
+_SAME = 0.9
+"""Correlation from which on two frames show one picture, in another light or clearer air. Ends of a blend have less."""
+_FADED = 0.5
+"""Share of its contrast that a picture loses in a fade, and hardly ever while the light on it changes."""
 
 
 def blending(frames_NHW: NDArray[np.uint8], level: float) -> NDArray[np.bool_]:
@@ -44,3 +48,12 @@ def blend_spans(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     groups = np.split(middles, np.flatnonzero(np.diff(middles) > REACH) + 1)
     half = REACH // 2
     return [(int(group[0]) - half, int(group[-1]) + half) for group in groups]
+
+
+def show_one_picture(one_HW: NDArray[np.uint8], other_HW: NDArray[np.uint8]) -> bool:
+    """Whether two tiny frames show the same but for its light: what lies between them is no change of shot."""
+    one, other = (frame.reshape(-1).astype(np.float64) for frame in (one_HW, other_HW))
+    least, most = sorted((one.std(), other.std()))
+    if least <= _FADED * most:
+        return False
+    return float(np.corrcoef(one, other)[0, 1]) > _SAME

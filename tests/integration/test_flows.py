@@ -1,10 +1,12 @@
 """Our flows on a real Prefect server, with real video and a tiny training."""
 
 import asyncio
+import base64
 from pathlib import Path
 from typing import Any
 
 import pytest
+import simplejpeg
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
 from prefect.exceptions import ParameterTypeError
@@ -112,6 +114,14 @@ def test_videos_of_the_inbox_are_published_with_an_event_and_a_report(
     assert isinstance(report, dict)
     assert report["published"]
     assert emitted == [(str(work / "dataset"), report["manifest"], report["clips"])]
-    assert report["manifest"] in artifacts("ingest-report")[-1].data
+    [shown] = [each.data for each in artifacts("ingest-report") if report["manifest"] in each.data]
+    page = work / "reports" / f"ingest-{report['manifest'][:16]}.html"
+    counts = f"| 1 | 1 | {report['clips']} | {report['clips']} |"
+    for part in (counts, "| stage | dropped because |", "| sharpness | `", "](data:image/jpeg;base64,", str(page)):
+        assert part in shown
+    picture = base64.b64decode(shown.partition("base64,")[2].partition(")")[0])
+    assert len(picture) < 300_000
+    assert simplejpeg.decode_jpeg(picture).std() > 20
+    assert "data:image/png;base64," in page.read_text()
     assert "nothing new" in (run(ingest_videos.ingest_videos, workers=1).message or "")
     assert len(emitted) == 1

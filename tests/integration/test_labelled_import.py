@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import fsspec
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.refilter import refilter
 from pipelines.ingest.run import ingest
 from sstrack.clips.clip import Clip
+from tests.s3 import S3Server
 
 SMALL = IngestConfig(fps=10, long_side=96, min_frames=3, max_frames=10)
 
@@ -120,6 +122,46 @@ def test_every_layout_gives_the_true_boxes_at_our_size_and_rate(layout: str, nam
     [source] = read_sources(out, load_manifest(out)).to_pylist()
     assert (source["container"], source["frames_decoded"]) == (layout, 30)
     assert not ingest([str(tmp_path / "set")], out, SMALL).published
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_sets_in_a_store_give_what_the_same_local_folders_give(
+    named: bool, s3_server: S3Server, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = fsspec.filesystem("s3", use_listings_cache=False)
+    prefix = s3_server.url("sets", str(named))
+    for layout, (write, _, _) in SETS.items():
+        write(tmp_path / "sets" / layout, 12)
+    for path in (tmp_path / "sets").rglob("*"):
+        if path.is_file():
+            store.put_file(str(path), f"{prefix}/{path.relative_to(tmp_path / 'sets')}")
+    sets = [(layout, layout) for layout in SETS] if named else [("", "")]
+    for layout, folder in sets:
+        local, remote = str(tmp_path / f"local{layout}"), str(tmp_path / f"remote{layout}")
+        ingest([str(tmp_path / "sets" / folder)], local, SMALL, layout=layout)
+        ingest([f"{prefix}/{folder}"], remote, SMALL, layout=layout)
+        ours, theirs = load_manifest(remote), load_manifest(local)
+        assert ours.data_digest == theirs.data_digest and ours.shards == theirs.shards
+        assert all(row["source_uri"].startswith("s3://") for row in read_sources(remote, ours).to_pylist())
+        with monkeypatch.context() as without:
+            without.setattr("pipelines.ingest.job.fetch", None)  # what has not changed is not fetched again
+            assert not ingest([f"{prefix}/{folder}/"], remote, SMALL, layout=layout).published
+    assert not any(path.is_file() for path in work.rglob("*"))
+
+
+def test_a_changed_or_broken_set_in_a_store_is_noticed(s3_server: S3Server, work: Path, tmp_path: Path) -> None:
+    store = fsspec.filesystem("s3", use_listings_cache=False)
+    prefix, out = s3_server.url("changing"), str(tmp_path / "dataset")
+    lasot(tmp_path / "set", 30)
+    store.put(str(tmp_path / "set"), prefix, recursive=True)
+    ingest([prefix], out, SMALL)
+    frame = f"{prefix}/dog/dog-1/img/00000010.jpg"
+    whole = store.cat_file(frame)
+    store.pipe_file(frame, whole[: len(whole) // 2])
+    report = ingest([prefix], out, SMALL)
+    assert report.published and report.sources_new == 1 and report.rejects["bad_frame"] == 1
+    with pytest.raises(SSTrackError, match=r"no otb sequence in .*expected"):
+        ingest([prefix], out, SMALL, layout="otb")
 
 
 def test_real_otb_and_uav_sequences_keep_their_boxes(shared: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pipelines.errors import SSTrackError
 from pipelines.ingest.labelled.sequence import Labelled, labelled
 from pipelines.ingest.reject import Unusable
 
-_MOST_BYTES = 2 << 30
+MOST_BYTES = 2 << 30
 _MOST_OTHERS = 4
 _IMAGE_FOLDERS = ("", "images", "frames", "JPEGImages", "img")
 
@@ -50,8 +50,8 @@ def _has(path: Path, keys: tuple[bytes, ...]) -> bool:
 
 def targets(path: Path) -> Iterator[Target]:
     """All targets of a COCO file. Raises SSTrackError where it is none."""
-    if path.stat().st_size > _MOST_BYTES:
-        raise SSTrackError(f"{path} is above {_MOST_BYTES} bytes; split it.")
+    if path.stat().st_size > MOST_BYTES:
+        raise SSTrackError(f"{path} is above {MOST_BYTES} bytes; split it.")
     try:
         body = json.loads(path.read_bytes())
         images = {image["id"]: image for image in body["images"]}
@@ -102,8 +102,8 @@ def _box(annotation: dict[str, Any]) -> tuple[float, ...]:
 
 def read_target(path: Path, target: Target) -> Labelled:
     """A target with its files. Raises Unusable where a name leads out of the set or no file is there."""
-    root = path.parent.parent if path.parent.name.lower() in ("annotations", "annotation") else path.parent
-    bases = [root / name for name in (*_IMAGE_FOLDERS, *_named_after(path))]
+    root = set_root(path)
+    bases = [root / name for name in image_folders(path)]
     frames: list[Path | None] = []
     for name in target.files:
         found = next((base / name for base in bases if (base / name).is_file()), None)
@@ -117,7 +117,13 @@ def read_target(path: Path, target: Target) -> Labelled:
     return labelled(frames, rows, np.ones(len(rows), bool), target.fps, [], others, target.still)
 
 
-def _named_after(path: Path) -> tuple[str, ...]:
-    """Image folders that a file's name points to: instances_train2017.json has train2017/ or images/train2017/."""
+def set_root(path: Path) -> Path:
+    """The folder that a COCO file's images lie below."""
+    return path.parent.parent if path.parent.name.lower() in ("annotations", "annotation") else path.parent
+
+
+def image_folders(path: Path) -> tuple[str, ...]:
+    """Where images may lie below the root; a file's name points there too: instances_train2017.json has train2017/ or
+    images/train2017/."""
     split = path.stem.rpartition("_")[2]
-    return split, f"images/{split}", path.stem
+    return (*_IMAGE_FOLDERS, split, f"images/{split}", path.stem)

@@ -37,14 +37,15 @@ class Member:
         """What tells this sequence from an earlier one at the same place, and its bytes."""
         return _fingerprint(self._files())
 
+    def places(self) -> tuple[Path, ...]:
+        """Files and folders that it is read from; of a COCO file the file alone."""
+        if self.layout == TRACKINGNET.name:
+            return self.path / "anno" / f"{self.name}.txt", self.path / "frames" / self.name
+        return (self.path,)
+
     def _files(self) -> Iterator[Path]:
-        if self.target is not None:
-            yield self.path
-        elif self.layout == TRACKINGNET.name:
-            yield self.path / "anno" / f"{self.name}.txt"
-            yield from _below(self.path / "frames" / self.name)
-        else:
-            yield from _below(self.path)
+        for place in self.places():
+            yield from _below(place) if place.is_dir() else [place] if place.is_file() else ()
 
 
 def find_members(folder: Path, layout: str) -> Iterator[Member]:
@@ -60,7 +61,7 @@ def find_members(folder: Path, layout: str) -> Iterator[Member]:
             yield from _members(found, here)
         if layout in ("", "coco"):
             for name in sorted(files):
-                if name.endswith(".json") and _may_be_coco(here, name, layout) and coco.is_coco(here / name):
+                if name.endswith(".json") and may_be_coco(here, name, layout) and coco.is_coco(here / name):
                     yield from (Member("coco", here / name, each.name, each) for each in coco.targets(here / name))
         if found is not None or len(here.relative_to(folder).parts) >= _DEEPEST:
             folders.clear()
@@ -78,7 +79,7 @@ def _members(layout: Layout, folder: Path) -> Iterator[Member]:
         yield Member(layout.name, path, name, evaluation=is_evaluation(layout.name, folder))
 
 
-def _may_be_coco(folder: Path, name: str, layout: str) -> bool:
+def may_be_coco(folder: Path, name: str, layout: str) -> bool:
     """Without a named layout only files in a folder `annotations` are looked into."""
     return layout == "coco" or folder.name.lower() == "annotations"
 
@@ -91,6 +92,6 @@ def _below(folder: Path) -> Iterator[Path]:
 def _fingerprint(files: Iterable[Path]) -> tuple[str, int]:
     count, size, newest = 0, 0, 0
     for path in files:
-        state = path.stat()
+        state = path.stat() if path.exists() else path.lstat()  # a link may lead nowhere: that frame is missing
         count, size, newest = count + 1, size + state.st_size, max(newest, state.st_mtime_ns)
     return f"{count}-{size}-{newest}", size

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sstrack.clips.blends import REACH, blend_spans, blending
+from sstrack.clips.blends import REACH, blend_spans, blending, show_one_picture
 
 
 def picture(seed: int) -> np.ndarray:
@@ -38,3 +38,12 @@ def test_motion_is_no_blend() -> None:
 def test_too_few_frames_hold_none() -> None:
     assert not blending(film(12)[: 2 * REACH], level=10).any()
     assert blend_spans(np.zeros(5, bool)) == []
+
+
+def test_a_change_of_light_leaves_one_picture_and_a_fade_does_not() -> None:
+    lit = picture(1)
+    assert show_one_picture(lit.astype(np.uint8), (0.7 * lit + 60).astype(np.uint8))
+    for share in (0.0, 0.3):
+        assert not show_one_picture(lit.astype(np.uint8), (share * lit).astype(np.uint8))
+    assert not show_one_picture(lit.astype(np.uint8), picture(2).astype(np.uint8))
+    assert not show_one_picture(np.zeros((27, 48), np.uint8), np.full((27, 48), 255, np.uint8))
