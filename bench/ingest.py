@@ -4,7 +4,7 @@
 
 Rows: bare `ffmpeg` to null (the limit); shots and frames; all verdicts and hashes; seed boxes; PySceneDetect and then
 ffmpeg, two passes, for the same cuts and pictures. Then two processes against one, and the largest memory of a worker
-with its decoder. `--soak` ingests 1,000 videos in one process and prints how its memory goes.
+with its decoder. `--soak` ingests 1,000 short videos with one worker and prints how its memory goes.
 """
 
 import argparse
@@ -18,12 +18,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
+import psutil
+
 from pipelines.ingest import clip_job
 from pipelines.ingest.clip_job import process_source
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.ffmpeg_command import binary
 from pipelines.ingest.judge import Judgement
 from pipelines.ingest.probe import probe
+from pipelines.ingest.progress import IngestProgress
+from pipelines.ingest.run import ingest as ingest_all
 from pipelines.ingest.sources import Source
 from pipelines.ingest.stages import cpu_seconds
 from pipelines.ingest.workspace import Workspace
@@ -107,17 +111,52 @@ def wall(processes: int, paths: Sequence[Path]) -> float:
         return time.perf_counter() - began
 
 
-def resident_mib() -> float:
-    """Memory of this process now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+def many_videos(folder: Path, paths: Sequence[Path], count: int) -> None:
+    """`count` short videos in `folder`: the starts of `paths`, small, each with bytes of its own at its end."""
+    starts = []
+    for path in paths:
+        start = folder.parent / f"{path.stem}.mp4"
+        command = [
+            binary(),
+            "-nostdin",
+            "-v",
+            "error",
+            "-y",
+            "-i",
+            str(path),
+            "-t",
+            "2.5",
+            "-vf",
+            "scale=192:-2",
+            "-an",
+        ]
+        subprocess.run([*command, str(start)], check=True)
+        starts.append(start.read_bytes())
+    for number in range(count):
+        free = (16).to_bytes(4, "big") + b"free" + number.to_bytes(8, "big")
+        (folder / f"{number:04}.mp4").write_bytes(starts[number % len(starts)] + free)
 
 
 def soak(paths: Sequence[Path], count: int = 1000) -> None:
-    """Ingest `count` videos and print memory as it goes."""
-    for number in range(count):
-        without_seeds(paths[number % len(paths)])
-        if number % 100 == 99:
-            print(f"after {number + 1:4} videos: {resident_mib():.0f} MiB")
+    """Ingest `count` videos with one watched worker and print its memory, and its parent's, as it goes."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "videos"
+        folder.mkdir()
+        many_videos(folder, paths, count)
+
+        def show(at: IngestProgress) -> None:
+            if at.done in (10, 100, 250, 500, 750, count):
+                parent = psutil.Process()
+                below = sum(each.memory_info().rss for each in parent.children(recursive=True)) / 2**20
+                print(
+                    f"{at.done:5} videos: workers {below:4.0f} MiB, parent {parent.memory_info().rss / 2**20:4.0f} MiB"
+                )
+
+        began = time.perf_counter()
+        report = ingest_all(
+            [str(folder)], f"{place}/dataset", IngestConfig(dedup=False, long_side=192), workers=1, progress=show
+        )
+        print(f"{report.sources_new} videos, {report.clips} clips in {time.perf_counter() - began:.0f} s")
 
 
 def main() -> None:

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 INGEST_REPORT = "ingest-report"
 EVAL_LEADERBOARD = "eval-leaderboard"
 PROMOTION_DECISION = "promotion-decision"
+MLFLOW_RUN = "mlflow-run"
 _PICTURES = 12
 
 
@@ -30,6 +31,18 @@ def ingest_report(dataset: str, report: Mapping[str, Any], reports: Path) -> Non
     )
     text = markdown(funnel, draw_thumbnail(dataset, _PICTURES))
     create_markdown_artifact(key=INGEST_REPORT, description=f"Dataset {dataset}", markdown=f"{text}\n{done}")
+
+
+def mlflow_run(uri: str, run_id: str, page: str | None) -> None:
+    """Where the training that this flow run asked for is recorded: a link where MLflow is a server."""
+    if page is not None:
+        create_link_artifact(page, link_text=f"MLflow run {run_id}", key=MLFLOW_RUN)
+        return
+    create_markdown_artifact(
+        key=MLFLOW_RUN,
+        description=f"MLflow run {run_id}",
+        markdown=f"MLflow run `{run_id}` in `{uri}`. `mlflow ui --backend-store-uri {uri}` shows it.",
+    )
 
 
 def leaderboard_row(model: str, metrics: Mapping[str, float]) -> dict[str, Any]:

@@ -91,6 +91,12 @@ def train(
         list[str] | None,
         typer.Option("--option", help="How it runs: parallel=fsdp, keep=5, timeout_s=60.", metavar="K=V"),
     ] = None,
+    view_every: Annotated[
+        int | None, typer.Option(min=0, help="Steps between pictures in <run>/views; default ten, 0 for none.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Steps to profile into <run>/profile, 20-25 say.", metavar="A-B")
+    ] = None,
     options: Set = None,
     as_json: Json = False,
 ) -> None:
@@ -102,9 +108,11 @@ def train(
     if place(cluster or here.cluster).kind != "job":  # a job has no processes here, and Ctrl-C has to reach it
         fork_supervised()
     from flows.tables import key_value_table
+    from flows.training_progress import on_terminal
     from pipelines.registry.record import train_and_record
 
-    with reporting(as_json) as report, progress_bar("train", "steps") as update:
+    watching = {name: value for name, value in (("view_every", view_every), ("profile", profile)) if value is not None}
+    with reporting(as_json) as report, on_terminal() as show:
         result = train_and_record(
             here.mlflow_uri,
             [absolute(dataset) for dataset in datasets],
@@ -113,9 +121,9 @@ def train(
             absolute(out) if out else here.runs,
             weights=weights or (),
             workers=workers,
-            options=parse_settings(run_options or []),
+            options={**parse_settings(run_options or []), **watching},
             cluster=cluster or here.cluster,
-            progress=update,
+            progress=show,
         )
         report(result, lambda console: console.print(key_value_table(result["run_key"], result)))
 

@@ -3,11 +3,13 @@
 from typing import Any
 
 from prefect import flow, task
+from prefect.runtime import flow_run
 
+from flows import artifacts
 from flows.hooks import stop_submitted_job
 from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, Cluster, Mixture, Overrides, RecipeName, TrainWorkers
-from flows.progress import ProgressLines
+from flows.training_progress import Artifact
 from pipelines.settings import settings
 from pipelines.training.options import TrainOptions
 
@@ -65,9 +67,9 @@ def train_model(
     """Train or find, then record; the result as a dictionary with the MLflow run's id."""
     from pipelines.registry.record import train_and_record
 
-    lines = ProgressLines("train", "steps")
+    uri = settings().mlflow_uri
     return train_and_record(
-        settings().mlflow_uri,
+        uri,
         list(datasets),
         recipe,
         overrides,
@@ -77,5 +79,13 @@ def train_model(
         workers=workers,
         options=options,
         cluster=cluster,
-        progress=lines.update,
+        progress=Artifact(),
+        tags=_this_run(),
+        opened=lambda run_id, page: artifacts.mlflow_run(uri, run_id, page),
     )
+
+
+def _this_run() -> dict[str, str]:
+    """The flow run that asks for the training, as tags of the MLflow run: its id, and its page where there is a UI."""
+    found = {"prefect.flow_run_id": flow_run.id, "prefect.flow_run_url": flow_run.ui_url}
+    return {name: str(value) for name, value in found.items() if value}

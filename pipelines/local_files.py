@@ -122,13 +122,13 @@ def _draft_name(path: Path) -> Path:
 
 def _write_beside(path: Path, data: bytes) -> Path:
     draft = _draft_name(path)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+        with explained(path), draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
     except BaseException:
         draft.unlink(missing_ok=True)
         raise

@@ -1,8 +1,10 @@
 """One MLflow run per training, found again by its run key."""
 
+import tempfile
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
 
+from pipelines import storage
 from pipelines.errors import SSTrackError
 
 if TYPE_CHECKING:
@@ -39,8 +42,18 @@ def experiment_id(client: MlflowClient, uri: str) -> str:
     return client.create_experiment(EXPERIMENT, artifact_location=location)
 
 
+@dataclass(frozen=True)
+class DatasetUse:
+    """One dataset of a training."""
+
+    uri: str
+    manifest: str
+    weight: float = 1.0
+    """Its share of a mixture, in any unit."""
+
+
 class TrainingRun:
-    """The one run of a run key: parameters once, metrics in batches, the dataset as its input."""
+    """The one run of a run key: parameters once, metrics in batches, the datasets as its inputs."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self._client = client
@@ -61,6 +74,13 @@ class TrainingRun:
         created = client.create_run(experiment, run_name=run_key, tags={RUN_KEY: run_key})
         return cls(client, created.info.run_id)
 
+    def url(self, uri: str) -> str | None:
+        """The run's page, where `uri` is a server's."""
+        if not uri.startswith(("http://", "https://")):
+            return None
+        experiment = self._client.get_run(self.run_id).info.experiment_id
+        return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{self.run_id}"
+
     @property
     def tags(self) -> dict[str, str]:
         """Tags of the run as they are now."""
@@ -77,53 +97,86 @@ class TrainingRun:
         for start in range(0, len(new), _PARAMS_PER_CALL):
             self._client.log_batch(self.run_id, params=new[start : start + _PARAMS_PER_CALL])
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Queue numbers of one step; they are sent when a batch is full, and by `flush`."""
-        now = int(time.time() * 1000)
-        self._pending += [Metric(name, float(value), now, step) for name, value in metrics.items()]
+    def log_metrics(self, metrics: Mapping[str, float], step: int, at: float | None = None) -> None:
+        """Queue numbers of one step, measured `at` (seconds since 1970, default now); they are sent when a batch is
+        full, and by `flush`."""
+        milliseconds = int((time.time() if at is None else at) * 1000)
+        self._pending += [Metric(name, float(value), milliseconds, step) for name, value in metrics.items()]
         if len(self._pending) >= _METRICS_PER_CALL:
             self.flush()
 
     def flush(self) -> None:
-        """Send what is queued, but for steps that are there already: MLflow would keep both."""
-        for name in {metric.key for metric in self._pending} - set(self._logged):
-            history = self._client.get_metric_history(self.run_id, name)
-            self._logged[name] = {metric.step for metric in history}
-        new = [metric for metric in self._pending if metric.step not in self._logged[metric.key]]
-        for start in range(0, len(new), _METRICS_PER_CALL):
-            self._client.log_batch(self.run_id, metrics=new[start : start + _METRICS_PER_CALL])
+        """Send what is queued, but for steps that are there already: MLflow would keep both.
+
+        After a failure all of it stays queued, and what did arrive is found by its steps the next time.
+        """
+        try:
+            for name in {metric.key for metric in self._pending} - set(self._logged):
+                history = self._client.get_metric_history(self.run_id, name)
+                self._logged[name] = {metric.step for metric in history}
+            waiting = {(metric.key, metric.step): metric for metric in reversed(self._pending)}  # the first of each
+            new = [metric for (key, step), metric in reversed(waiting.items()) if step not in self._logged[key]]
+            for start in range(0, len(new), _METRICS_PER_CALL):
+                self._client.log_batch(self.run_id, metrics=new[start : start + _METRICS_PER_CALL])
+        except BaseException:
+            self._logged = {}
+            raise
         for metric in new:
             self._logged[metric.key].add(metric.step)
         self._pending = []
 
-    def log_dataset(self, uri: str, manifest: str) -> None:
-        """Name the dataset the run is trained on; logging the same manifest again changes nothing."""
-        from mlflow.data.dataset_source_registry import resolve_dataset_source
-        from mlflow.data.meta_dataset import MetaDataset
-
-        with warnings.catch_warnings():
-            # A path is a local artifact to MLflow in two ways that are the same one.
-            warnings.filterwarnings(
-                "ignore", message="The specified dataset source can be interpreted in multiple ways"
-            )
-            source = resolve_dataset_source(uri)
-        # MLflow keeps 36 characters of a digest; the whole one is in the tag.
-        described = MetaDataset(source, name="sstrack-dataset", digest=manifest[:36]).to_dict()
-        entity = DatasetEntity(**{name: described[name] for name in ("name", "digest", "source_type", "source")})
+    def log_datasets(self, uses: Sequence[DatasetUse]) -> None:
+        """Name the datasets the run is trained on; logging the same manifests again changes nothing."""
         inputs = self._client.get_run(self.run_id).inputs
         known = {given.dataset.digest for given in inputs.dataset_inputs} if inputs else set()
-        if entity.digest not in known:
-            self._client.log_inputs(self.run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
-        self.set_tags({"sstrack.manifest": manifest})
+        new = [use for use in uses if use.manifest[:36] not in known]
+        if new:
+            self._client.log_inputs(self.run_id, [_input(use) for use in new])
+
+    def log_files(self, folder: str, name: str) -> None:
+        """Keep the files of `<folder>/<name>`, local or s3://, as artifacts under `name`, but for those that are."""
+        there = {Path(info.path).name for info in self._client.list_artifacts(self.run_id, name)}
+        for uri in storage.list_files(storage.join(folder, name)):
+            if (file := uri.rpartition("/")[2]) in there or file.startswith("."):
+                continue
+            with tempfile.TemporaryDirectory() as scratch:
+                local = storage.local_path(uri) if storage.is_local(uri) else Path(scratch) / file
+                if not storage.is_local(uri):
+                    storage.download(uri, local)
+                self._client.log_artifact(self.run_id, str(local), name)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags, replacing those of the same name."""
         self._client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
 
-    def finish(self) -> None:
-        """Send what is queued and mark the run finished."""
+    def drop_tag(self, name: str) -> None:
+        """Remove a tag if it is there."""
+        if name in self.tags:
+            self._client.delete_tag(self.run_id, name)
+
+    def begin(self) -> None:
+        """Mark the run as running, again where it ended before."""
+        self._client.update_run(self.run_id, status=RunStatus.to_string(RunStatus.RUNNING))
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """Send what is queued and mark the run `FINISHED`, `FAILED` or `KILLED`."""
         self.flush()
-        self._client.set_terminated(self.run_id, RunStatus.to_string(RunStatus.FINISHED))
+        self._client.set_terminated(self.run_id, status)
+
+
+def _input(use: DatasetUse) -> DatasetInput:
+    from mlflow.data.dataset_source_registry import resolve_dataset_source
+    from mlflow.data.meta_dataset import MetaDataset
+
+    with warnings.catch_warnings():
+        # A path is a local artifact to MLflow in two ways that are the same one.
+        warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted in multiple ways")
+        source = resolve_dataset_source(use.uri)
+    # MLflow keeps 36 characters of a digest; the whole one is in the tag.
+    described = MetaDataset(source, name="sstrack-dataset", digest=use.manifest[:36]).to_dict()
+    entity = DatasetEntity(**{name: described[name] for name in ("name", "digest", "source_type", "source")})
+    tags = [InputTag("mlflow.data.context", "training"), InputTag("sstrack.weight", f"{use.weight:g}")]
+    return DatasetInput(entity, tags)
 
 
 def find_runs(client: MlflowClient, experiment: str, run_key: str) -> "list[Run]":

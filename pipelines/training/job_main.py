@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from pipelines.errors import SSTrackError, UsageError
@@ -23,9 +24,14 @@ def main(request: str) -> int:
         logging.getLogger(name).addHandler(_Lines())
     from pipelines.registry.record import train_and_record
 
+    def opened(run_id: str, url: str | None) -> None:
+        say({"opened": [run_id, url]})
+
     asked = json.loads(request)
     try:
-        result = train_and_record(**asked["call"], cluster="auto", expected_key=asked["key"], progress=_Progress())
+        result = train_and_record(
+            **asked["call"], cluster="auto", expected_key=asked["key"], progress=_Progress(), opened=opened
+        )
     except SSTrackError as error:
         say({"error": str(error), "usage": isinstance(error, UsageError)})
         return 1
@@ -51,10 +57,10 @@ class _Progress:
     def __init__(self) -> None:
         self._next = 0.0
 
-    def __call__(self, done: int, total: int, note: str) -> None:
-        if done == total or time.monotonic() >= self._next:
+    def __call__(self, row: Mapping[str, float], total: int) -> None:
+        if row["step"] >= total or time.monotonic() >= self._next:
             self._next = time.monotonic() + _EVERY_SECONDS
-            say({"progress": [done, total, note]})
+            say({"progress": [row, total]})
 
 
 if __name__ == "__main__":

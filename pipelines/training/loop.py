@@ -28,6 +28,7 @@ from pipelines.training.ranks import arithmetic, mean_over_ranks, merge_running_
 from pipelines.training.stall import RollCall
 from pipelines.training.state import load_whole, restore, snapshot, whole
 from pipelines.training.validation import LOSS, Standing, Validation
+from pipelines.training.watch import Watch, plan_watch
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.models.weights import WeightsReport, load_initial_weights
 from sstrack.objectives.base import ClipBatch
@@ -115,6 +116,10 @@ class _Rank:
             compile_network(self.net)
         self.train_step = TrainStep(self.net, build_objective(recipe.net, recipe.objective), recipe.optim.precision)
         self.model = in_step(self.train_step, device) if world > 1 else self.train_step
+        self.watch: Watch | None = None
+        if rank == 0 or sharded:
+            plan = plan_watch(recipe.optim.steps, job.options.view_every, job.options.profile)
+            self.watch = Watch(job.folder, plan, self.train_step, self.standing.step, keeps=rank == 0)
         self.batches: Iterator[ClipBatch] = iter(())
         self.seen: dict[str, list[Tensor]] = {}
         self.waited = 0.0
@@ -129,6 +134,8 @@ class _Rank:
         self.batches = self.loader.groups([(step, group) for step in steps for group in self.mine])
         clock, began = time.perf_counter(), standing.step
         self.train_step.train()
+        if self.watch is not None:
+            self.watch.begin()
         for step in steps:
             rate = self._step(step)
             done = standing.step = step + 1
@@ -159,6 +166,8 @@ class _Rank:
         return self._finish()
 
     def close(self) -> None:
+        if self.watch is not None:
+            self.watch.close()
         self.checkpoints.close()
         self.loader.close()
         if self.validation is not None:
@@ -206,6 +215,8 @@ class _Rank:
                     f"{self.standing.skipped} steps had no finite gradient, more than "
                     f"optim.max_skipped={optim.max_skipped}; lower optim.lr ({optim.lr}) and start a new run"
                 )
+        if self.watch is not None:
+            self.watch.step(step + 1, batch, self._generator(step, group).initial_seed(), progress)
         return rate
 
     def _probe(self) -> None:

@@ -49,6 +49,10 @@ class TrainOptions(BaseModel):
     """Newest checkpoints that stay, beside the best one."""
     max_failures: int = Field(default=3, ge=0, le=1000)
     """How often workers are started again after some of them were lost, before the training fails."""
+    view_every: int | None = Field(default=None, ge=0)
+    """Steps between pictures of what the network sees and finds; by default there are ten, 0 for none."""
+    profile: Annotated[str, BeforeValidator(lambda given: str(given) if isinstance(given, int) else given)] = ""
+    """First and last step to profile, `20-25` say; empty for none."""
     timeout_s: int = Field(default=600, ge=5, le=86_400)
     """Seconds that workers wait for one of them before the attempt ends and says which one is missing."""
 

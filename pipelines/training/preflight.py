@@ -12,6 +12,7 @@ from pipelines.dataset.samples import require_groups, require_labels
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.training.job import TrainJob
 from pipelines.training.options import ends
+from pipelines.training.watch import plan_watch
 from sstrack.recipes import Recipe
 
 _GIB = 2**30
@@ -21,6 +22,7 @@ _SPARE = 0.9
 
 def require_workable(job: TrainJob) -> None:
     """Raise UsageError or SSTrackError for a training that its workers, data, disk or folder cannot do."""
+    plan_watch(job.recipe.optim.steps, job.options.view_every, job.options.profile)
     require_workers(job)
     require_data(job)
     require_disk(job)

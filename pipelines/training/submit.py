@@ -19,13 +19,17 @@ from pipelines.training.launch import open_datasets, resolve_recipe
 
 log = logging.getLogger(__name__)
 
+Progress = Callable[[Mapping[str, float], int], None]
+"""Called with a row of metrics and the number of all steps."""
+
 
 def train_as_job(
     cluster: str,
     key: str,
     call: Mapping[str, Any],
     places: Mapping[str, str],
-    progress: Callable[[int, int, str], None],
+    progress: Progress,
+    opened: Callable[[str, str | None], None] | None = None,
 ) -> dict[str, Any]:
     """Attach to the job of a run key, or submit its next attempt, and wait for it.
 
@@ -37,7 +41,8 @@ def train_as_job(
         key: the run key, which names the job.
         call: what `train_and_record` gets there; JSON types.
         places: what each path or URI in it is for.
-        progress: called with steps done, all steps, a note.
+        progress: called with rows of metrics and the number of all steps.
+        opened: called with id and address of the MLflow run, once the job has told them.
 
     Returns:
         What `train_and_record` returned there.
@@ -63,7 +68,7 @@ def train_as_job(
         log.info("submitted job %s to %s", attempt.id, server.address)
     else:
         log.info("attached to job %s at %s, which is %s", attempt.id, server.address, attempt.status.lower())
-    said = _Said(progress)
+    said = _Said(progress, opened)
     try:
         attempt = server.follow(attempt, said.line, settings().start_seconds)
     except BaseException as ending:
@@ -104,8 +109,8 @@ def _address(cluster: str) -> str:
 class _Said:
     """What a job's log said so far."""
 
-    def __init__(self, progress: Callable[[int, int, str], None]) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, opened: Callable[[str, str | None], None] | None) -> None:
+        self._progress, self._opened = progress, opened
         self._others: deque[str] = deque(maxlen=10)
         self._ending: dict[str, Any] = {}
 
@@ -118,6 +123,9 @@ class _Said:
         said = json.loads(line.removeprefix(MARK))
         if "progress" in said:
             self._progress(*said["progress"])
+        elif "opened" in said:
+            if self._opened is not None:
+                self._opened(*said["opened"])
         elif "log" in said:
             log.info("job: %s", said["log"])
         else:

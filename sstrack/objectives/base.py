@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sstrack.models.tracker_net import NetOutput
+from sstrack.objectives.losses import Localisation
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,24 @@ class Network(Protocol):
     ) -> NetOutput: ...
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What an objective did with a group, for whoever wants to see it."""
+
+    frames: Tensor
+    """`[B, 3, H, W]` first frames as the objective saw them, pasted targets in them."""
+    boxes: Tensor
+    """`[B, 4]` xywh pixels: where each target starts."""
+    sizes: Tensor
+    """`[B, 2]` (width, height) of the true pictures."""
+    found: list[Localisation]
+    """The searches that the loss is taken in: the last calls of the network, in their order. A target that is not known
+    is NaN."""
+    masks: list[Tensor]
+    """For each of `found` the cells `[B, S, S]` whose tokens are pooled for the contrastive term; empty where there is
+    none."""
+
+
 class Objective(Protocol):
     """Loss and named metrics (detached scalars) of one group. Owns no state but its configuration.
 
@@ -56,9 +75,13 @@ class Objective(Protocol):
         self, net: Network, batch: ClipBatch, generator: torch.Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]: ...
 
+    def shown(self, net: Network, batch: ClipBatch, generator: torch.Generator, progress: float) -> Shown:
+        """The searches behind the loss that a generator of the same seed gives."""
+        ...
+
 
 @runtime_checkable
-class WideObjective(Protocol):
+class WideObjective(Objective, Protocol):
     """An objective that can push targets of other groups away too."""
 
     def __call__(

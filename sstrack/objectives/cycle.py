@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 
 from sstrack.boxes import clip_to_frame, iou
 from sstrack.crops import crop, from_region, square_region
-from sstrack.objectives.base import ClipBatch, Network, mean_where
+from sstrack.objectives.base import ClipBatch, Network, Shown, mean_where
 from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.losses import Localisation, localise
 from sstrack.objectives.schedule import scheduled
@@ -36,20 +36,13 @@ class Cycle:
     def __call__(
         self, net: Network, batch: ClipBatch, generator: Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        net_config, config = self.net_config, self.config
-        net = scheduled(net, progress, config)
-        frames = batch.frames.float()
-        tracked, query = self._track(net, frames, batch)
+        config, frames = self.config, batch.frames.float()
+        tracked, found = self._both_ways(net, frames, batch, generator, progress)
         start = self._pictures(frames[:, 0], batch.seeds)
         alike = torch.stack(
             [F.cosine_similarity(start, self._pictures(frames[:, t + 1], box)) for t, box in enumerate(tracked)]
         )
         counts = _above_lowest(alike, config.similarity_drop)
-        found: list[Localisation] = []
-        for t, box in enumerate(tracked):
-            template = template_crops(frames[:, t + 1], box, net_config, config, generator)
-            view, target = search_view(frames[:, 0], batch.seeds, net_config, config, generator)
-            found.append(localise(net(template[:, None], view, query).maps, target, config))
         loss = torch.stack([f.total(config, count) for f, count in zip(found, counts.float(), strict=True)]).sum()
         metrics = {name: torch.stack([f.metrics()[name] for f in found]).mean() for name in ("giou", "l1", "focal")}
         truth = batch.boxes[:, 1:].transpose(0, 1)
@@ -57,6 +50,25 @@ class Cycle:
         metrics["backward_iou"] = torch.stack([f.iou for f in found]).mean()
         metrics["similarity"] = alike.mean()
         return loss, {**metrics, "loss": loss.detach()}
+
+    def shown(self, net: Network, batch: ClipBatch, generator: Generator, progress: float) -> Shown:
+        """The local searches forward come first, then those of the first frame, which close the cycles."""
+        found = self._both_ways(net, batch.frames.float(), batch, generator, progress)[1]
+        return Shown(batch.frames[:, 0], batch.seeds, batch.sizes, found, [])
+
+    def _both_ways(
+        self, net: Network, frames: Tensor, batch: ClipBatch, generator: Generator, progress: float
+    ) -> tuple[list[Tensor], list[Localisation]]:
+        """Boxes `[B, 4]` (pixels) in each later frame, and the target found from each of them in the first frame."""
+        net_config, config = self.net_config, self.config
+        net = scheduled(net, progress, config)
+        tracked, query = self._track(net, frames, batch)
+        found: list[Localisation] = []
+        for t, box in enumerate(tracked):
+            template = template_crops(frames[:, t + 1], box, net_config, config, generator)
+            view, target = search_view(frames[:, 0], batch.seeds, net_config, config, generator)
+            found.append(localise(net(template[:, None], view, query).maps, target, config))
+        return tracked, found
 
     @torch.no_grad()
     def _track(self, net: Network, frames: Tensor, batch: ClipBatch) -> tuple[list[Tensor], Tensor | None]:

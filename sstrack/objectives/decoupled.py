@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
+from torch.profiler import record_function
 
 from sstrack.boxes import clip_to_frame, iou
 from sstrack.crops import crop, from_region, whole_frame_region
-from sstrack.objectives.base import ClipBatch, Network, mean_where
+from sstrack.objectives.base import ClipBatch, Network, Shown, mean_where
 from sstrack.objectives.changes import uniform
 from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.contrastive import box_mask, instance_contrast, masked_mean
@@ -72,7 +73,7 @@ class Decoupled:
             counted: `[B]` bool, samples that count; all by default.
         """
         config = self.config
-        memory, views, metrics = self._both_ways(net, batch, generator, progress)
+        _, memory, views, metrics = self._both_ways(net, batch, generator, progress)
         weights = memory.weights if counted is None else memory.weights * counted
         loss = torch.stack([found.total(config, weights) for found in views.found]).sum()
         for name in ("giou", "l1", "focal"):
@@ -93,18 +94,30 @@ class Decoupled:
 
         A generator of the same seed gives the features that the group's own loss compares.
         """
-        return self._both_ways(net, batch, generator, progress)[1].features.flatten(0, 1)
+        return self._both_ways(net, batch, generator, progress)[2].features.flatten(0, 1)
+
+    def shown(self, net: Network, batch: ClipBatch, generator: Generator, progress: float) -> Shown:
+        """Forward searches of whole frames come first, then the views, which are what is found."""
+        clips, _, views, _ = self._both_ways(net, batch, generator, progress)
+        side = self.net_config.search_size // self.net_config.patch
+        masks = [box_mask(found.boxes, side, self.config.contrast_mask)[0] for found in views.found]
+        contrasts = self.config.views > 1 and self.config.contrastive_weight > 0
+        return Shown(clips.frames[:, 0], clips.boxes[:, 0], clips.sizes, views.found, masks if contrasts else [])
 
     def _both_ways(
         self, net: Network, batch: ClipBatch, generator: Generator, progress: float
-    ) -> tuple[Memory, BackwardViews, dict[str, Tensor]]:
+    ) -> tuple[PastedClips, Memory, BackwardViews, dict[str, Tensor]]:
         config = self.config
         net = scheduled(net, progress, config)
         teach = teaching_share(progress, config)
         share = config.paste_share + (1 - config.paste_share) * teach
-        clips = copy_paste(batch, share, self.net_config.template_size, config, generator)
-        memory, metrics = track_forward(net, clips, self.net_config, config, generator, teach)
-        return memory, track_backward(net, clips, memory, self.net_config, config, generator), metrics
+        with record_function("copy-paste"):
+            clips = copy_paste(batch, share, self.net_config.template_size, config, generator)
+        with record_function("forward tracking"):
+            memory, metrics = track_forward(net, clips, self.net_config, config, generator, teach)
+        with record_function("backward tracking"):
+            views = track_backward(net, clips, memory, self.net_config, config, generator)
+        return clips, memory, views, metrics
 
 
 def decoupled(net_config: NetConfig, config: ObjectiveConfig) -> Decoupled:

@@ -12,13 +12,15 @@ from sstrack.objectives.config import ObjectiveConfig
 
 @dataclass(frozen=True)
 class Localisation:
-    """Loss terms per sample `[B]`, unweighted, the predicted boxes `[B, 4]`, normalised xywh, and their IoU `[B]`."""
+    """Loss terms per sample `[B]`, unweighted, the predicted boxes `[B, 4]`, normalised xywh, their IoU `[B]`, and the
+    target boxes `[B, 4]` they were compared with."""
 
     giou: Tensor
     l1: Tensor
     focal: Tensor
     boxes: Tensor
     iou: Tensor
+    target: Tensor
 
     def total(self, config: ObjectiveConfig, weights: Tensor | None = None) -> Tensor:
         """The published sum, 2 · GIoU + 5 · L1 + 1 · focal with default weights, as a mean over samples (scalar).
@@ -50,7 +52,7 @@ def localise(maps: HeadMaps, target: Tensor, config: ObjectiveConfig) -> Localis
     l1 = (xywh_to_xyxy(boxes) - inside).abs().mean(-1)
     predicted = maps.box_at(best).detach()
     overlap = iou_giou(predicted, xyxy_to_xywh(inside))[0].detach()
-    return Localisation(giou, l1, focal_loss(maps.score, gaussian_map(target, side)), predicted, overlap)
+    return Localisation(giou, l1, focal_loss(maps.score, gaussian_map(target, side)), predicted, overlap, target)
 
 
 def _full_precision(maps: HeadMaps) -> HeadMaps:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from sstrack.objectives.base import ClipBatch, Network
+from sstrack.objectives.base import ClipBatch, Network, Shown
 from sstrack.objectives.config import ObjectiveConfig
-from sstrack.objectives.losses import localise
+from sstrack.objectives.losses import Localisation, localise
 from sstrack.objectives.schedule import scheduled
 from sstrack.objectives.views import search_view, template_crops
 from sstrack.recipes import NetConfig
@@ -28,6 +28,18 @@ class SingleFrame:
     def __call__(
         self, net: Network, batch: ClipBatch, generator: Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        found = self._find(net, batch, generator, progress)
+        loss = torch.stack([f.total(self.config) for f in found]).sum()
+        metrics = {name: torch.stack([f.metrics()[name] for f in found]).mean() for name in ("giou", "l1", "focal")}
+        metrics["search_iou"] = torch.stack([f.iou for f in found]).mean()
+        return loss, {**metrics, "loss": loss.detach()}
+
+    def shown(self, net: Network, batch: ClipBatch, generator: Generator, progress: float) -> Shown:
+        found = self._find(net, batch, generator, progress)
+        return Shown(batch.frames[:, 0], batch.seeds, batch.sizes, found, [])
+
+    def _find(self, net: Network, batch: ClipBatch, generator: Generator, progress: float) -> list[Localisation]:
+        """The target in each view of the first frame."""
         net = scheduled(net, progress, self.config)
         frame = batch.frames[:, 0].float()
         template = template_crops(frame, batch.seeds, self.net_config, self.config, generator)[:, None]
@@ -35,10 +47,7 @@ class SingleFrame:
         for _ in range(self.config.views):
             view, target = search_view(frame, batch.seeds, self.net_config, self.config, generator)
             found.append(localise(net(template, view).maps, target, self.config))
-        loss = torch.stack([f.total(self.config) for f in found]).sum()
-        metrics = {name: torch.stack([f.metrics()[name] for f in found]).mean() for name in ("giou", "l1", "focal")}
-        metrics["search_iou"] = torch.stack([f.iou for f in found]).mean()
-        return loss, {**metrics, "loss": loss.detach()}
+        return found
 
 
 def single_frame(net_config: NetConfig, config: ObjectiveConfig) -> SingleFrame:

@@ -5,12 +5,12 @@ the templates of the frames before as memory, and its label is the answer. Frame
 without any may be trained by the decoupled objective instead, for datasets that are labelled in part.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
 
-from sstrack.objectives.base import ClipBatch, Network, mean_where
+from sstrack.objectives.base import ClipBatch, Network, Shown, mean_where
 from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.decoupled import Decoupled
 from sstrack.objectives.losses import Localisation, localise
@@ -44,6 +44,15 @@ class Supervised:
         metrics["loss"] = loss.detach()
         return loss, metrics
 
+    def shown(self, net: Network, batch: ClipBatch, generator: Generator, progress: float) -> Shown:
+        """The searches of later frames; those without a label have no target."""
+        boxes = torch.cat((batch.seeds[:, None], batch.boxes[:, 1:]), dim=1)
+        now = scheduled(net, progress, self.config)
+        found = search_later(now, batch.frames.float(), boxes, self.net_config, self.config, generator)
+        known = boxes[:, 1:].isfinite().all(-1).T[..., None]
+        found = [replace(f, target=torch.where(k, f.target, torch.nan)) for f, k in zip(found, known, strict=True)]
+        return Shown(batch.frames[:, 0], batch.seeds, batch.sizes, found, [])
+
 
 def supervised(net_config: NetConfig, config: ObjectiveConfig) -> Supervised:
     """The objective for one network configuration."""
@@ -61,9 +70,24 @@ def supervise(
 
     Returns: the loss, summed over later frames and averaged over samples, and metrics (`search_iou` with them).
     """
+    found = search_later(net, frames, boxes, net_config, config, generator)
+    known = boxes[:, 1:].isfinite().all(-1).T
+    loss = torch.stack([f.total(config, counts.float()) for f, counts in zip(found, known, strict=True)]).sum()
+    metrics = {
+        name: mean_where(torch.stack([getattr(f, name).detach() for f in found]), known)
+        for name in ("giou", "l1", "focal")
+    }
+    metrics["search_iou"] = mean_where(torch.stack([f.iou for f in found]), known)
+    return loss, {**metrics, "loss": loss.detach()}
+
+
+def search_later(
+    net: Network, frames: Tensor, boxes: Tensor, net_config: NetConfig, config: ObjectiveConfig, generator: Generator
+) -> list[Localisation]:
+    """Search each later frame around the target's box there, or around the first one where it has none; arguments as
+    of `supervise`."""
     memory = [template_crops(frames[:, 0], boxes[:, 0], net_config, config, generator)]
     query: Tensor | None = None
-    terms: list[Tensor] = []
     found: list[Localisation] = []
     is_known = boxes.isfinite().all(-1)
     for t in range(1, frames.shape[1]):
@@ -72,14 +96,6 @@ def supervise(
         output = net(torch.stack(memory, dim=1), view, query)
         query = output.query.detach() if config.carry_query else None
         found.append(localise(output.maps, target, config))
-        terms.append(found[-1].total(config, is_known[:, t].float()))
         later = template_crops(frames[:, t], box, net_config, config, generator)
         memory.append(torch.where(is_known[:, t, None, None, None], later, memory[0]))
-    known = is_known[:, 1:].T
-    metrics = {
-        name: mean_where(torch.stack([getattr(f, name).detach() for f in found]), known)
-        for name in ("giou", "l1", "focal")
-    }
-    metrics["search_iou"] = mean_where(torch.stack([f.iou for f in found]), known)
-    loss = torch.stack(terms).sum()
-    return loss, {**metrics, "loss": loss.detach()}
+    return found

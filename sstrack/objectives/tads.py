@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 from torch import Generator, Tensor
 
-from sstrack.objectives.base import ClipBatch, Network
+from sstrack.objectives.base import ClipBatch, Network, Shown
 from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.copy_paste import copy_paste
 from sstrack.objectives.schedule import scheduled
-from sstrack.objectives.supervised import supervise
+from sstrack.objectives.supervised import search_later, supervise
 from sstrack.recipes import NetConfig
 
 TRANSFORMS = "rotate:0.5,shear:0.3,brightness:0.5,colour:0.3,motion_blur:0.2,occlusion:0.2"
@@ -34,6 +34,12 @@ class Tads:
         clips = copy_paste(batch, 1.0, self.net_config.template_size, self.config, generator)
         net = scheduled(net, progress, self.config)
         return supervise(net, clips.frames, clips.boxes, self.net_config, self.config, generator)
+
+    def shown(self, net: Network, batch: ClipBatch, generator: Generator, progress: float) -> Shown:
+        clips = copy_paste(batch, 1.0, self.net_config.template_size, self.config, generator)
+        net = scheduled(net, progress, self.config)
+        found = search_later(net, clips.frames, clips.boxes, self.net_config, self.config, generator)
+        return Shown(clips.frames[:, 0], clips.boxes[:, 0], clips.sizes, found, [])
 
 
 def tads(net_config: NetConfig, config: ObjectiveConfig) -> Tads:

@@ -89,7 +89,7 @@ def test_a_stopped_job_frees_the_cluster_and_the_next_one_goes_on_for_two_caller
         results.append(
             train_and_record(
                 mlflow_uri, [str(real_dataset)], "tiny_cpu", SMALL, str(runs),
-                progress=lambda done, total, note: steps.append(done), **how,
+                progress=lambda row, total: steps.append(int(row["step"])), **how,
             )
         )  # fmt: skip
 

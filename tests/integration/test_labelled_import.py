@@ -14,6 +14,7 @@ import pytest
 from pipelines.dataset.manifest import load_manifest, read_clips, read_rejects, read_sources
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.labelled.coco import targets
 from pipelines.ingest.refilter import refilter
 from pipelines.ingest.run import ingest
 from sstrack.clips.clip import Clip
@@ -231,6 +232,26 @@ def test_pictures_of_a_coco_file_are_clips_of_two_equal_frames_with_all_boxes_as
     [clip] = clips(out)
     assert clip.boxes == ((25, 20, 20, 15),) * 2
     assert [seed.box for seed in clip.seed_boxes] == [(25, 20, 20, 15), (2, 3, 10, 5)]
+
+
+def test_a_coco_file_is_never_in_memory_whole(tmp_path: Path) -> None:
+    import tracemalloc
+
+    path = tmp_path / "annotations" / "instances_val.json"
+    path.parent.mkdir()
+    notes = [{"id": n, "image_id": n % 500, "bbox": [1, 2, 3 + n, 4], "segmentation": [[n + 0.25] * 300]}
+             for n in range(4000)]  # fmt: skip
+    images = [{"id": number, "file_name": f"{number:012d}.jpg"} for number in range(500)]
+    path.write_text(json.dumps({"images": images, "annotations": notes}))
+    tracemalloc.start()
+    found = list(targets(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found) == 500 and found[0].boxes[0] == (1, 2, 3503, 4)
+    assert peak < path.stat().st_size / 2
+    path.write_text(path.read_text()[:-100])
+    with pytest.raises(SSTrackError, match="no COCO file of objects"):
+        list(targets(path))
 
 
 def test_what_is_for_evaluation_only_is_left_out(tmp_path: Path) -> None:

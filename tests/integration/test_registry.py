@@ -13,7 +13,7 @@ from pipelines.evaluation.models import resolve_model
 from pipelines.registry.decide import register_and_decide, rival_of
 from pipelines.registry.package import save_pyfunc
 from pipelines.registry.promote import champion, find, versions
-from pipelines.registry.runs import EXPERIMENT, TrainingRun, registry_client
+from pipelines.registry.runs import EXPERIMENT, DatasetUse, TrainingRun, registry_client
 from sstrack.gates import GateConfig
 from sstrack.models.package_files import package_digest
 from tests.factories import write_package, write_sequences
@@ -26,13 +26,12 @@ def test_a_run_key_has_one_run_however_often_it_is_recorded(mlflow_uri: str):
     assert first.run_id == again.run_id
     for run in (first, again):
         run.log_params({"optim.steps": 3})
-        run.log_dataset("/data/set", "a" * 64)
+        run.log_datasets([DatasetUse("/data/set", "a" * 64)])
         for step in range(1200):
             run.log_metrics({"loss": 1 / (step + 1)}, step)
         run.finish()
     data = client.get_run(first.run_id)
     assert data.data.params == {"optim.steps": "3"}
-    assert data.data.tags["sstrack.manifest"] == "a" * 64
     assert data.inputs is not None
     assert [given.dataset.digest for given in data.inputs.dataset_inputs] == ["a" * 36]
     assert len(client.get_metric_history(first.run_id, "loss")) == 1200

@@ -1,12 +1,12 @@
 """COCO files: pictures with boxes, and films where the file has `videos` (one target per track)."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ijson
 import numpy as np
 
 from pipelines.errors import SSTrackError
@@ -14,6 +14,7 @@ from pipelines.ingest.labelled.sequence import Labelled, labelled
 from pipelines.ingest.reject import Unusable
 
 MOST_BYTES = 2 << 30
+_PIECE = 1 << 16
 _MOST_OTHERS = 4
 _IMAGE_FOLDERS = ("", "images", "frames", "JPEGImages", "img")
 
@@ -48,50 +49,75 @@ def _has(path: Path, keys: tuple[bytes, ...]) -> bool:
     return not missing
 
 
+@dataclass(frozen=True)
+class _Image:
+    """What is kept of an image of the file."""
+
+    file_name: str
+    video: Any
+    place: float
+    """Its number in its film."""
+
+
+_Boxes = dict[Any, list[tuple[Any, tuple[float, ...]]]]
+"""Image -> (track, box) of each of its annotations that has a box."""
+
+
 def targets(path: Path) -> Iterator[Target]:
-    """All targets of a COCO file. Raises SSTrackError where it is none."""
+    """All targets of a COCO file. It is read an item at a time, as its polygons take ten times the file's size in
+    memory. Raises SSTrackError where it is none."""
     if path.stat().st_size > MOST_BYTES:
         raise SSTrackError(f"{path} is above {MOST_BYTES} bytes; split it.")
     try:
-        body = json.loads(path.read_bytes())
-        images = {image["id"]: image for image in body["images"]}
-        by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-        for annotation in body["annotations"]:
-            if annotation["image_id"] in images and not annotation.get("iscrowd") and _box(annotation):
-                by_image[annotation["image_id"]].append(annotation)
-        yield from _tracks(body, images, by_image) if body.get("videos") else _stills(images, by_image)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        films = list(_items(path, "videos"))
+        images = {
+            each["id"]: _Image(
+                str(each["file_name"]),
+                each["video_id"] if films else None,
+                each.get("frame_id", each.get("frame_index", 0)),
+            )
+            for each in _items(path, "images")
+        }
+        boxes: _Boxes = defaultdict(list)
+        for each in _items(path, "annotations"):
+            if each["image_id"] in images and not each.get("iscrowd") and (box := _box(each)):
+                boxes[each["image_id"]].append((each.get("track_id", each.get("instance_id")), box))
+        yield from _tracks(films, images, boxes) if films else _stills(images, boxes)
+    except (KeyError, TypeError, AttributeError, ValueError, ijson.JSONError) as error:
         raise SSTrackError(
             f"{path} is no COCO file of objects ({type(error).__name__}: {error}); it needs `images` with id and "
             "file_name, and `annotations` with image_id and bbox."
         ) from error
 
 
-def _stills(images: dict[Any, dict[str, Any]], by_image: dict[Any, list[dict[str, Any]]]) -> Iterator[Target]:
-    for key, annotations in by_image.items():
-        boxes = sorted((_box(each) for each in annotations), key=lambda box: (-box[2] * box[3], box))
-        yield Target(str(key), (images[key]["file_name"],), (boxes[0],), tuple(boxes[1 : 1 + _MOST_OTHERS]), True, 1.0)
+def _items(path: Path, name: str) -> Iterator[dict[str, Any]]:
+    """The objects of the list `name` at the top of a JSON file, one after the other."""
+    with path.open("rb") as file:
+        yield from ijson.items(file, f"{name}.item", use_float=True, buf_size=_PIECE)
 
 
-def _tracks(
-    body: dict[str, Any], images: dict[Any, dict[str, Any]], by_image: dict[Any, list[dict[str, Any]]]
-) -> Iterator[Target]:
-    films: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for image in images.values():
-        films[image["video_id"]].append(image)
-    for video in body["videos"]:
-        frames = sorted(films[video["id"]], key=lambda image: image.get("frame_id", image.get("frame_index", 0)))
+def _stills(images: dict[Any, _Image], boxes: _Boxes) -> Iterator[Target]:
+    for key, found in boxes.items():
+        ranked = sorted((box for _, box in found), key=lambda box: (-box[2] * box[3], box))
+        yield Target(str(key), (images[key].file_name,), (ranked[0],), tuple(ranked[1 : 1 + _MOST_OTHERS]), True, 1.0)
+
+
+def _tracks(films: list[dict[str, Any]], images: dict[Any, _Image], boxes: _Boxes) -> Iterator[Target]:
+    shown: dict[Any, list[Any]] = defaultdict(list)
+    for key, image in images.items():
+        shown[image.video].append(key)
+    for film in films:
+        frames = sorted(shown[film["id"]], key=lambda key: images[key].place)
         tracks: dict[Any, dict[Any, tuple[float, ...]]] = defaultdict(dict)
-        for image in frames:
-            for annotation in by_image.get(image["id"], ()):
-                track = annotation.get("track_id", annotation.get("instance_id"))
+        for key in frames:
+            for track, box in boxes.get(key, ()):
                 if track is not None:
-                    tracks[track][image["id"]] = _box(annotation)
-        files = tuple(image["file_name"] for image in frames)
-        for track, boxes in sorted(tracks.items(), key=lambda item: str(item[0])):
-            name = f"{video.get('name', video['id'])}/{track}"
-            row = tuple(boxes.get(image["id"]) for image in frames)
-            yield Target(name, files, row, (), False, float(video.get("fps") or 30.0))
+                    tracks[track][key] = box
+        files = tuple(images[key].file_name for key in frames)
+        for track, known in sorted(tracks.items(), key=lambda item: str(item[0])):
+            name = f"{film.get('name', film['id'])}/{track}"
+            row = tuple(known.get(key) for key in frames)
+            yield Target(name, files, row, (), False, float(film.get("fps") or 30.0))
 
 
 def _box(annotation: dict[str, Any]) -> tuple[float, ...]:

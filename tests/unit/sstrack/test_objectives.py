@@ -7,6 +7,7 @@ from torch import Generator, nn
 from sstrack import crops
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.objectives.base import ClipBatch
+from sstrack.objectives.pictures import KNOWN, training_picture
 from sstrack.objectives.registry import OBJECTIVES, build_objective, parse_changes
 from sstrack.recipes import Recipe, recipe
 from tests.unit.sstrack.moving_squares import squares
@@ -152,3 +153,42 @@ def test_wrong_names_and_values_say_what_is_near(field: str, value: object, word
 def test_changes_are_read_with_and_without_chances() -> None:
     assert parse_changes(" flip, motion_blur:0.25 ,") == (("flip", 0.5), ("motion_blur", 0.25))
     assert parse_changes("") == ()
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_what_is_shown_is_what_the_loss_is_taken_from(name: str) -> None:
+    built = small(name)
+    net, batch = net_of(built), squares(labelled=True)
+    metrics = run(built, net, batch)[1]
+    shown = build_objective(built.net, built.objective).shown(net, batch, Generator().manual_seed(3), 0.7)
+    overlap = torch.stack([found.iou for found in shown.found]).mean()
+    # 1e-6: a mean may be taken as a sum over a count.
+    assert float(overlap) == pytest.approx(
+        float(metrics["search_iou" if "search_iou" in metrics else "backward_iou"]), abs=1e-6
+    )
+    assert all(mask.shape == (4, net.cells, net.cells) and mask.sum() >= 4 for mask in shown.masks)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_picture_has_a_row_per_sample_and_shows_where_the_target_starts(name: str) -> None:
+    built = small(name)
+    picture = training_picture(
+        net_of(built), build_objective(built.net, built.objective), squares(), Generator().manual_seed(3), 0.7, 3, 64
+    )
+    assert picture.pixels.shape == (3 * 64, len(picture.columns) * 64, 3)
+    assert picture.columns[0] == "first frame" and {"template 1", "search 1", "score"} <= set(picture.columns)
+    assert [len(notes) for notes in picture.notes] == [len(picture.columns)] * 3
+    if name not in ("decoupled", "tads"):  # the others paste other targets in
+        # 100 pixels become 64: the box 20, 10, 24, 20 has its corner at 13, 6.
+        assert (picture.pixels[6, 13:28, :] == KNOWN).all() and (picture.pixels[6:19, 13, :] == KNOWN).all()
+
+
+def test_a_target_without_a_label_is_not_drawn() -> None:
+    built = small("supervised")
+    objective = build_objective(built.net, built.objective)
+    batch = squares(labelled=False)
+    shown = objective.shown(net_of(built), batch, Generator().manual_seed(3), 0.7)
+    assert all(found.target.isnan().all() for found in shown.found)
+    picture = training_picture(net_of(built), objective, batch, Generator().manual_seed(3), 0.7, 2, 64)
+    column = picture.columns.index("search 1") * 64
+    assert not (picture.pixels[:, column : column + 64] == KNOWN).all(-1).any()

@@ -1,0 +1,59 @@
+"""How a training shows its progress: a bar on a terminal, lines elsewhere, artifacts in the Prefect UI."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import cast
+from uuid import UUID
+
+from flows.console import progress_bar
+from flows.progress import ProgressLines
+
+Show = Callable[[Mapping[str, float], int], None]
+"""Called with a row of metrics, `step` in it, and the number of all steps."""
+
+
+def in_words(row: Mapping[str, float]) -> str:
+    """What of a row a person wants to see while waiting: loss, overlap, speed, and whether data keeps it waiting."""
+    words = [f"loss {row['loss']:.2f}"]
+    overlap = "backward" if "backward_iou" in row else "search"
+    for name, text in ((f"{overlap}_iou", f"{overlap} IoU"), (f"validation_{overlap}_iou", "validation IoU")):
+        if math.isfinite(row.get(name, math.nan)):
+            words.append(f"{text} {row[name]:.2f}")
+    if "samples_per_s" in row:
+        words.append(f"{row['samples_per_s']:.1f} samples/s")
+    if "data_wait" in row:
+        words.append(f"{row['data_wait']:.0%} waiting for data")
+    if row.get("skipped"):
+        words.append(f"{row['skipped']:.0f} steps skipped")
+    return ", ".join(words)
+
+
+@contextmanager
+def on_terminal() -> Iterator[Show]:
+    """Yield what to call with each row: it moves a bar on a terminal and writes lines elsewhere."""
+    with progress_bar("train", "steps") as update:
+        yield lambda row, steps: update(int(row["step"]), steps, in_words(row))
+
+
+class Artifact:
+    """A progress artifact of the running task, moved at most once in `every` seconds, and log lines beside it."""
+
+    def __init__(self, every: float = 5.0) -> None:
+        from prefect.artifacts import create_progress_artifact
+
+        made = create_progress_artifact(0.0, key="train-progress", description="starting")
+        self._id = cast(UUID, made)  # a coroutine only where it is awaited
+        self._every, self._last = every, -math.inf
+        self._lines = ProgressLines("train", "steps")
+
+    def __call__(self, row: Mapping[str, float], steps: int) -> None:
+        from prefect.artifacts import update_progress_artifact
+
+        done = int(row["step"])
+        self._lines.update(done, steps, in_words(row))
+        now = time.monotonic()
+        if now - self._last >= self._every or done == steps:
+            self._last = now
+            update_progress_artifact(self._id, 100 * done / steps, description=f"step {done}: {in_words(row)}")
