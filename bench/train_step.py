@@ -43,6 +43,8 @@ class Clock:
     """Time by part, on the device where there is one: pairs of events that are read after the last step."""
 
     cuda: bool
+    now: Callable[[], float] = time.perf_counter
+    """What is read where there is no device; `time.process_time` counts the CPU time of all threads."""
     marks: dict[str, list[tuple[torch.cuda.Event, torch.cuda.Event]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -55,9 +57,9 @@ class Clock:
             last.record()
             self.marks.setdefault(name, []).append((first, last))
         else:
-            started = time.perf_counter()
+            started = self.now()
             yield
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+            self.seconds[name] = self.seconds.get(name, 0.0) + self.now() - started
 
     def read(self) -> dict[str, float]:
         """Seconds by part."""
@@ -124,11 +126,11 @@ def giga_macs_per_sample(config: Recipe) -> float:
     return later * forward(1) + 3 * config.objective.views * forward(later)
 
 
-def matmul_flops(device: torch.device, dtype: torch.dtype) -> float:
+def matmul_flops(device: torch.device, dtype: torch.dtype, now: Callable[[], float] = time.perf_counter) -> float:
     """FLOP/s of a large square matrix product on this device."""
     n = 8192 if device.type == "cuda" else 1024
     a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
-    clock = Clock(device.type == "cuda")
+    clock = Clock(device.type == "cuda", now)
     for _ in range(3):
         torch.matmul(a, b)
     with clock.part("matmul"):

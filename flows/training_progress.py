@@ -1,5 +1,6 @@
 """How a training shows its progress: a bar on a terminal, lines elsewhere, artifacts in the Prefect UI."""
 
+import contextvars
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -38,22 +39,31 @@ def on_terminal() -> Iterator[Show]:
 
 
 class Artifact:
-    """A progress artifact of the running task, moved at most once in `every` seconds, and log lines beside it."""
+    """A progress artifact of the running task, moved at most once in `every` seconds, and log lines beside it. A
+    training that is found done has none. Make it in the task; it may be called from another thread."""
 
     def __init__(self, every: float = 5.0) -> None:
-        from prefect.artifacts import create_progress_artifact
-
-        made = create_progress_artifact(0.0, key="train-progress", description="starting")
-        self._id = cast(UUID, made)  # a coroutine only where it is awaited
+        self._id: UUID | None = None
         self._every, self._last = every, -math.inf
         self._lines = ProgressLines("train", "steps")
+        # Rows of Ray's workers come in a thread, which by itself belongs to no run: its lines would go nowhere.
+        self._task = contextvars.copy_context()
 
     def __call__(self, row: Mapping[str, float], steps: int) -> None:
-        from prefect.artifacts import update_progress_artifact
+        self._task.run(self._show, row, steps)
+
+    def _show(self, row: Mapping[str, float], steps: int) -> None:
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
         done = int(row["step"])
         self._lines.update(done, steps, in_words(row))
         now = time.monotonic()
-        if now - self._last >= self._every or done == steps:
-            self._last = now
-            update_progress_artifact(self._id, 100 * done / steps, description=f"step {done}: {in_words(row)}")
+        if now - self._last < self._every and done < steps:
+            return
+        self._last = now
+        percent, words = 100 * done / steps, f"step {done}: {in_words(row)}"
+        if self._id is None:
+            made = create_progress_artifact(percent, key="train-progress", description=words)
+            self._id = cast(UUID, made)  # a coroutine only where it is awaited
+        else:
+            update_progress_artifact(self._id, percent, description=words)

@@ -140,10 +140,11 @@ def processors(least: int, gpu: bool | None, seconds: float) -> bool:
             if found >= least:
                 return takes_gpu
             if time.monotonic() >= until:
-                waited = f", also after {seconds:.0f} s" if seconds else ""
+                waited = f" after {seconds:.0f} s" if seconds else ""
                 raise SSTrackError(
-                    f"{least} workers need a {what} each, and the cluster has {found} ({cpus} CPUs, {gpus} GPUs in "
-                    f"all){waited}; use --workers {max(found, 1)}, or a cluster with more"
+                    f"{least} workers need a {what} each, and the cluster has {found}{waited} ({cpus} CPUs, {gpus} "
+                    f"GPUs in all); use --workers {max(found, 1)}, a cluster with more, or --option wait_s=600 for one "
+                    "that grows"
                 )
             if not asked:
                 asked = True

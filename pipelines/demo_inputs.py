@@ -141,7 +141,7 @@ def training_scene(number: int) -> "Scene":
         occluders=number % 2,
         camera_speed=(0.0, 1.0, 2.0)[number % 3],
     )
-    return render_scene(_photos(TRAINING_PHOTOS), 1000 + number, config)
+    return render_scene(photos(TRAINING_PHOTOS), 1000 + number, config)
 
 
 def _write_video(folder: Path, number: int) -> None:
@@ -156,7 +156,7 @@ def _write_sequence(root: Path, number: int) -> None:
     from sstrack.synthetic import SceneConfig, render_scene
 
     config = SceneConfig(frames=50, objects=3 + number % 3, occluders=number % 2, camera_speed=float(number % 3))
-    scene = render_scene(_photos(HELD_OUT_PHOTOS), 900_000 + number, config)
+    scene = render_scene(photos(HELD_OUT_PHOTOS), 900_000 + number, config)
     folder = root / f"scene_{number:03d}"
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory(dir=root) as scratch:
@@ -196,14 +196,15 @@ def _decode(path: Path) -> list[NDArray[np.uint8]]:
 
 
 @cache
-def _photos(names: tuple[str, ...]) -> list[NDArray[np.uint8]]:
-    photos: list[NDArray[np.uint8]] = []
+def photos(names: tuple[str, ...]) -> list[NDArray[np.uint8]]:
+    """Those of scikit-image's photographs, [H, W, 3] RGB, long side 512 at most. Raises as `prepare`."""
+    read: list[NDArray[np.uint8]] = []
     for path in _package_files("skimage", "data", names):
         with Image.open(path) as image:
             picture = image.convert("RGB")
             picture.thumbnail((_LONG_SIDE, _LONG_SIDE))
-            photos.append(np.array(picture, dtype=np.uint8))
-    return photos
+            read.append(np.array(picture, dtype=np.uint8))
+    return read
 
 
 def _package_files(package: str, folder: str, names: tuple[str, ...]) -> list[str]:

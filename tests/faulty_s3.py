@@ -1,4 +1,4 @@
-"""An HTTP proxy before an S3 server that spoils answers to GET: errors, delays, short and wrong bytes, broken lines."""
+"""An HTTP proxy before an S3 server that spoils requests: errors, delays, short and wrong bytes, broken lines."""
 
 import http.client
 import socket
@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 
 class FaultyProxy(ThreadingHTTPServer):
-    """Spoils the next `times` answers to GETs of keys that end in `.tar` with `fault`."""
+    """Spoils the next `times` requests by `command` for keys that end in `suffix` with `fault`."""
 
     daemon_threads = True
-    fault, times = "", 0
+    fault, times, command, suffix = "", 0, "GET", ".tar"
 
     def __init__(self, upstream: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -28,13 +28,13 @@ class FaultyProxy(ThreadingHTTPServer):
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def spoil(self, fault: str, times: int) -> None:
+    def spoil(self, fault: str, times: int, command: str = "GET", suffix: str = ".tar") -> None:
         with self.lock:
-            self.fault, self.times = fault, times
+            self.fault, self.times, self.command, self.suffix = fault, times, command, suffix
 
-    def take_fault(self, path: str) -> str:
+    def take_fault(self, command: str, path: str) -> str:
         with self.lock:
-            if self.times <= 0 or not urlsplit(path).path.endswith(".tar"):
+            if self.times <= 0 or command != self.command or not urlsplit(path).path.endswith(self.suffix):
                 return ""
             self.times -= 1
             self.seen[self.fault] += 1
@@ -46,7 +46,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def _forward(self) -> None:
-        fault = self.server.take_fault(self.path) if self.command == "GET" else ""
+        fault = self.server.take_fault(self.command, self.path)
         if fault.isdigit():
             self.send_response(int(fault))
             self.send_header("Content-Length", "0")

@@ -1,66 +1,86 @@
-"""Train one recipe with 1, 2, … processes from one already loaded interpreter, and leave each run in its folder.
+"""Trainings with 1, 2, … processes from one already loaded interpreter, each left in its folder.
 
-    python -m tests.rank_runs DATASET OUT RECIPE_JSON OPTIONS_JSON WORLD...
+    python -m tests.rank_runs DATASET RECIPE_JSON RUN_JSON...
+
+A run is {"folder", "world", "options", "signal"}; with "signal": [rank, step, number] that rank sends itself the signal
+when it reports that step. What each rank said is in `rank<r>.txt`. Runs of one folder go on from each other.
 
 Forking saves each rank the import of torch; nothing has computed yet when it forks, so no thread is lost by it.
 """
 
 import json
 import os
+import signal
 import sys
+import traceback
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.manifest import load_manifest
+from pipelines.training.fit import finish
 from pipelines.training.job import TrainJob
 from pipelines.training.loop import train_rank
 from pipelines.training.options import TrainOptions
-from sstrack.models.package import save_package
-from sstrack.recipes import from_dict
+from sstrack.recipes import Recipe, from_dict
 
 
-def train_as(rank: int, world: int, job: TrainJob) -> None:
+def train_as(rank: int, world: int, job: TrainJob, fate: list[int] | None, meet: Path) -> None:
     """One rank of one run."""
     if world > 1:
         patience = timedelta(seconds=job.options.timeout_s)
-        dist.init_process_group(
-            "gloo", init_method=f"file://{job.folder}/meet", rank=rank, world_size=world, timeout=patience
-        )
-    net, _ = train_rank(job, rank, world, torch.device("cpu"), lambda step, row: None)
+        dist.init_process_group("gloo", init_method=f"file://{meet}", rank=rank, world_size=world, timeout=patience)
+
+    def report(step: int, row: dict[str, float]) -> None:
+        if fate is not None and fate[:2] == [rank, step]:
+            os.kill(os.getpid(), fate[2])
+
+    net, step = train_rank(job, rank, world, torch.device("cpu"), report)
     if rank == 0:
-        save_package(Path(job.folder) / "package", net, job.recipe, {})
+        finish(job, net, step)
     if world > 1:
         dist.destroy_process_group()
 
 
-def main(dataset: str, out: str, recipe_json: str, options_json: str, *worlds: str) -> None:
+def run(dataset: str, recipe: Recipe, asked: dict[str, Any], number: int) -> None:
+    folder = Path(asked["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    data = Dataset(dataset, load_manifest(dataset).digest, held_out=recipe.validation.share)
+    job = TrainJob((data,), recipe, str(folder), "ranks", options=TrainOptions(**asked.get("options", {})))
+    ranks: dict[int, int] = {}
+    for rank in range(asked["world"]):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                train_as(rank, asked["world"], job, asked.get("signal"), folder / f"meet{number}")
+                code = 0
+            except Exception:  # noqa: BLE001  (whatever it is, it is what the test reads)
+                (folder / f"rank{rank}.txt").write_text(traceback.format_exc())
+            finally:
+                os._exit(code)
+        ranks[pid] = rank
+    fate = asked.get("signal")
+    failed = []
+    while ranks:
+        pid, status = os.wait()
+        rank = ranks.pop(pid)
+        failed += [rank] if status else []
+        if fate and len(ranks) == 1 and fate[2] == signal.SIGSTOP:
+            os.kill(next(iter(ranks)), signal.SIGKILL)  # the frozen one; it would wait for ever
+    if failed and not fate:
+        sys.exit(f"{folder}: ranks {failed} failed: {(folder / f'rank{failed[0]}.txt').read_text()}")
+
+
+def main(dataset: str, recipe_json: str, *runs: str) -> None:
     torch.set_num_threads(1)
     recipe = from_dict(json.loads(recipe_json))
-    manifest = load_manifest(dataset).digest
-    options = TrainOptions(**json.loads(options_json))
-    for world in map(int, worlds):
-        folder = Path(out) / f"world{world}"
-        folder.mkdir(parents=True)
-        job = TrainJob((Dataset(dataset, manifest),), recipe, str(folder), "ranks", options=options)
-        ranks: list[int] = []
-        for rank in range(world):
-            pid = os.fork()
-            if pid == 0:
-                code = 1
-                try:
-                    train_as(rank, world, job)
-                    code = 0
-                finally:
-                    sys.stderr.flush()
-                    os._exit(code)
-            ranks.append(pid)
-        failed = [pid for pid in ranks if os.waitpid(pid, 0)[1] != 0]
-        if failed:
-            sys.exit(f"{len(failed)} of {world} ranks failed")
+    for number, each in enumerate(runs):
+        run(dataset, recipe, json.loads(each), number)
 
 
 if __name__ == "__main__":

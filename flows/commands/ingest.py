@@ -97,7 +97,7 @@ def _problem(at: "ErrorDetails") -> str:
     if at["type"] != "extra_forbidden":
         return f"{name}: {at['msg']}" if name else at["msg"]
     known = sorted(IngestConfig.model_fields)
-    near = get_close_matches(name, known, 3)
+    near = get_close_matches(name, known, 3, cutoff=0.5)
     return f"{name}: there is no such setting; " + (
         f"you probably meant {' or '.join(near)}" if near else f"known are {', '.join(known)}"
     )

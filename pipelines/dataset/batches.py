@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from pipelines.dataset.drawing import Drawn
 from pipelines.errors import SSTrackError
 from sstrack.objectives.base import ClipBatch
+
+Result = TypeVar("Result")
 
 
 class Loader(Protocol):
@@ -28,13 +30,7 @@ def gather(frames: NDArray[np.uint8], futures: list[Future[Drawn]], patience_s: 
 
     Raises SSTrackError where one of them takes longer than `patience_s`, and whatever they raise.
     """
-    try:
-        drawn = [future.result(patience_s) for future in futures]
-    except FutureTimeout:
-        raise SSTrackError(
-            f"no batch came within {patience_s:.0f} s from {dataset}: the storage does not answer; check it and run "
-            "the same command again, which goes on from the last checkpoint."
-        ) from None
+    drawn = [wait_for(future, patience_s, dataset) for future in futures]
     return ClipBatch(
         frames=torch.from_numpy(frames).permute(0, 1, 4, 2, 3),
         sizes=torch.tensor([each.size for each in drawn], dtype=torch.float32),
@@ -42,3 +38,14 @@ def gather(frames: NDArray[np.uint8], futures: list[Future[Drawn]], patience_s: 
         clip_ids=tuple(each.clip_id for each in drawn),
         boxes=torch.from_numpy(np.stack([each.boxes for each in drawn])),
     )
+
+
+def wait_for(future: Future[Result], patience_s: float, dataset: str) -> Result:
+    """What a thread makes of a dataset. Raises SSTrackError where that takes longer than `patience_s`."""
+    try:
+        return future.result(patience_s)
+    except FutureTimeout:
+        raise SSTrackError(
+            f"no batch came within {patience_s:.0f} s from {dataset}: the storage does not answer; check it and run "
+            "the same command again, which goes on from the last checkpoint."
+        ) from None

@@ -10,15 +10,17 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipelines import storage
 from pipelines.dataset.tars import shard_uri
+from pipelines.dataset.threads import Threads
 from pipelines.errors import SSTrackError
 
 _ATTEMPTS = 4
+_WAIT_S = 0.05
 
 
 class ShardCache:
@@ -31,14 +33,14 @@ class ShardCache:
         self.fetched = 0
         """Shards that this object fetched itself."""
         self._ahead: dict[str, Future[None]] = {}
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Threads | None = None
         self._lock = threading.Lock()
 
     def open(self, dataset: str, shard: str) -> int:
         """A descriptor of a local copy of the shard named by its sha256, fetched if need be. The caller closes it.
 
         A full cache may remove the copy's name at any time; what is open stays readable. Raises SSTrackError where it
-        cannot be fetched whole in several attempts.
+        cannot be fetched whole in several attempts, or is larger than the whole cache may be.
         """
         final = self.folder / f"{shard}.tar"
         with self._locked(shard):
@@ -46,8 +48,9 @@ class ShardCache:
                 try:
                     descriptor = os.open(final, os.O_RDONLY)
                 except FileNotFoundError:
-                    self._make_room(storage.size(shard_uri(dataset, shard)))
-                    self._fetch(shard_uri(dataset, shard), shard, final)
+                    uri = shard_uri(dataset, shard)
+                    self._reserve(uri, shard, storage.size(uri))
+                    self._fetch(uri, shard, final)
                 else:
                     # The kernel's own stamp is too coarse to tell two uses in a row apart.
                     now = time.time_ns()
@@ -59,23 +62,23 @@ class ShardCache:
         with self._lock:
             self._ahead = {shard: future for shard, future in self._ahead.items() if not future.done()}
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(2, thread_name_prefix="shard-ahead")
+                self._pool = Threads(2, "shard-ahead")
             for shard in shards:
                 if shard not in self._ahead and not (self.folder / f"{shard}.tar").exists():
                     self._ahead[shard] = self._pool.submit(self._bring, dataset, shard)
 
     def close(self) -> None:
-        """Stop reading ahead; what is being fetched is finished first."""
+        """Stop reading ahead; what is being fetched is finished first, unless that takes long."""
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
-            pool.shutdown(cancel_futures=True)
+            pool.close()
 
     def _bring(self, dataset: str, shard: str) -> None:
         os.close(self.open(dataset, shard))
 
     def _fetch(self, uri: str, shard: str, final: Path) -> None:
-        draft = self.folder / f".{shard}.draft"
+        draft = self._draft(shard)
         try:
             for attempt in range(1, _ATTEMPTS + 1):
                 storage.download(uri, draft)
@@ -92,20 +95,43 @@ class ShardCache:
             "restore the shard from a copy, `sstrack dataset verify` says what else is wrong."
         )
 
-    def _make_room(self, wanted: int) -> None:
-        """Remove what killed processes left half fetched, then whole shards, the longest unused first."""
+    def _reserve(self, uri: str, shard: str, wanted: int) -> None:
+        """Have room for a shard whose lock we hold, waiting for others' fetches where they take up all of it."""
+        if wanted > self.limit:
+            raise SSTrackError(
+                f"{uri} has {wanted} bytes and the whole cache may have {self.limit}; raise SSTRACK_CACHE_BYTES."
+            )
+        while not self._make_room(shard, wanted):
+            time.sleep(_WAIT_S)
+
+    def _make_room(self, shard: str, wanted: int) -> bool:
+        """Whether there is room now. Removes what killed processes left half fetched, then whole shards, the longest
+        unused first, and lays down an empty draft of the shard's size, which others count from then on."""
         with self._locked("evict"):
-            for draft in self.folder.glob(".*"):
-                with self._locked(draft.name.strip(".")[:64], wait=False) as idle:
-                    if idle:
+            total = wanted
+            for draft in self.folder.glob(".*.draft*"):
+                name = draft.name.strip(".")[:64]
+                with self._locked(name, wait=False) as idle:
+                    if idle or name == shard:
                         draft.unlink(missing_ok=True)
+                    elif draft == self._draft(name):
+                        with suppress(FileNotFoundError):  # it became a shard this moment, or failed
+                            total += draft.stat().st_size
+            if total > self.limit:
+                return False
             shards = [(path.stat(), path) for path in self.folder.glob("*.tar")]
-            total = sum(status.st_size for status, _ in shards) + wanted
+            total += sum(status.st_size for status, _ in shards)
             for status, path in sorted(shards, key=lambda each: each[0].st_mtime_ns):
                 if total <= self.limit:
-                    return
+                    break
                 path.unlink()
                 total -= status.st_size
+            with storage.explained(self.folder), self._draft(shard).open("wb") as file:
+                file.truncate(wanted)
+            return True
+
+    def _draft(self, shard: str) -> Path:
+        return self.folder / f".{shard}.draft"
 
     @contextmanager
     def _locked(self, name: str, wait: bool = True) -> Iterator[bool]:

@@ -59,7 +59,7 @@ def export(
         by_shard.setdefault(row["shard"], []).append(row)
     with tempfile.TemporaryDirectory(prefix="sstrack-export-") as scratch:
         for shard, members in by_shard.items():
-            wanted = [row for row in members if not (out / f"{row['clip_id']}.json").exists()]
+            wanted = [row for row in members if not _is_there(out, row["clip_id"], kind)]
             if wanted:
                 with TarReader(dataset, shard, Path(scratch)) as tar:
                     for row in wanted:
@@ -71,8 +71,17 @@ def export(
     return {"out": str(out), "clips": len(rows), "written": written}
 
 
+def _final(out: Path, clip_id: str, kind: Kind) -> Path:
+    return out / (f"{clip_id}.mp4" if kind == "mp4" else clip_id)
+
+
+def _is_there(out: Path, clip_id: str, kind: Kind) -> bool:
+    """Whether a clip was exported in this form; the other form may lie beside it with the same JSON."""
+    return (out / f"{clip_id}.json").exists() and _final(out, clip_id, kind).exists()
+
+
 def _write(out: Path, clip_id: str, sample: Sample, fps: float, kind: Kind) -> None:
-    final = out / (f"{clip_id}.mp4" if kind == "mp4" else clip_id)
+    final = _final(out, clip_id, kind)
     draft = out / f".{clip_id}.{os.getpid()}.tmp"
     pictures = {part: data for part, data in sample.items() if part != "json"}
     with storage.explained(final):

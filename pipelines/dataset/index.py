@@ -32,7 +32,7 @@ def load_index(dataset: str, shard: str) -> dict[str, ClipSpan]:
     uri = storage.join(dataset, "shards", f"{shard}.idx")
     try:
         return parse_index(storage.read_bytes(uri))
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError) as error:  # the last two: a header that is JSON of another kind
         raise SSTrackError(f"{uri} is damaged ({error}); restore it from a copy.") from error
 
 

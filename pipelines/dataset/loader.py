@@ -6,7 +6,7 @@ Only the frames a sample needs are read and decoded. Group g of step s holds the
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import numpy as np
 import torch
@@ -18,10 +18,11 @@ from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.drawing import Drawn
 from pipelines.dataset.mixture import Mixture
 from pipelines.dataset.order import seed_words
-from pipelines.dataset.part import Part
+from pipelines.dataset.part import Part, require_room
 from pipelines.dataset.reader import DamagedFrame
 from pipelines.dataset.samples import UnusableSample
 from pipelines.dataset.substitute import ATTEMPTS, Replacements
+from pipelines.dataset.threads import Threads
 from pipelines.errors import SSTrackError
 from pipelines.settings import settings
 from sstrack.objectives.base import ClipBatch
@@ -42,6 +43,13 @@ class ClipLoader:
         self.config, self.seed, self._patience_s = config, seed, patience_s
         self.replaced = Replacements()
         self._parts = [Part(each, config, seed) for each in datasets]
+        for each, part in zip(datasets, self._parts, strict=True):
+            if len(datasets) > 1 and not len(part):
+                raise SSTrackError(
+                    f"{each.uri} has no clip with a seed box for {each.use}, so it can give nothing to a mixture; "
+                    "leave it out, or ingest more video into it."
+                )
+        require_room({part.dataset: part.cache_bytes for part in self._parts})
         found, wanted = len(self), config.groups * config.group_size
         if found < wanted:
             raise SSTrackError(
@@ -56,7 +64,7 @@ class ClipLoader:
         height, width = (max(part.canvas[side] for part in self._parts) for side in (0, 1))
         shape = (config.group_size, 1 + config.n_search, height, width, 3)
         self._canvases = Canvases(shape, pinned=torch.cuda.is_available())
-        self._pool = ThreadPoolExecutor(settings().loader_threads, thread_name_prefix="loader")
+        self._pool = Threads(settings().loader_threads, "loader")
 
     def __len__(self) -> int:
         """Clips that serve as samples."""
@@ -88,8 +96,8 @@ class ClipLoader:
                     future.cancel()
 
     def close(self) -> None:
-        """Stop the threads; a group that is being made is dropped."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Stop the threads; a group that is being made is dropped, a read that never ends is left behind."""
+        self._pool.close()
         for part in self._parts:
             part.close()
 

@@ -1,18 +1,20 @@
 """Which way of reading a training takes, and which one to recommend for a dataset."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from pipelines.dataset.batches import Loader
 from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.manifest import Manifest
 from pipelines.errors import SSTrackError
 from pipelines.settings import settings
 from sstrack.recipes import DataConfig
 
+if TYPE_CHECKING:  # it imports torch, which commands that only ask for `recommended_mode` do without
+    from pipelines.dataset.batches import Loader
 
-def open_loader(datasets: Sequence[Dataset], config: DataConfig, seed: int) -> Loader:
+
+def open_loader(datasets: Sequence[Dataset], config: DataConfig, seed: int) -> "Loader":
     """The loader that `config.reading` names. Raises as it does, and SSTrackError for a mixture to be streamed."""
-    # Only here: `recommended_mode` is asked by commands that need no torch.
     if config.reading == "random":
         from pipelines.dataset.loader import ClipLoader
 

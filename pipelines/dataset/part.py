@@ -1,6 +1,6 @@
 """One dataset of a mixture: its clips in their order, and how one of them becomes a sample on a canvas."""
 
-from functools import partial
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -48,8 +48,9 @@ class Part:
         )
         here = settings()
         self._cache = ShardCache(Path(here.cache), here.cache_bytes) if remote else None
-        if remote:
-            _require_room(dataset, sorted(shard.bytes for shard in described.shards), here.cache_bytes)
+        largest_first = sorted((shard.bytes for shard in described.shards), reverse=True)
+        self.cache_bytes = sum(largest_first[: 2 * WINDOW]) if remote else 0
+        """Room that the window in use and the one that is read ahead may take on the disk."""
         self._window: list[int] = []
         self.reader = ShardReader(
             dataset, {shard.sha256: shard.bytes for shard in described.shards}, self._fetch if remote else None
@@ -91,10 +92,10 @@ class Part:
         Raises UnusableSample or DamagedFrame where this clip cannot serve, SSTrackError where its shard cannot.
         """
         row = self._rows[clip]
-        place = (row["shard"], row["clip_id"], row["frames"])
+        clip_file = self.reader.clip(row["shard"], row["clip_id"], row["frames"])
         rng = np.random.default_rng(seed_words("frames", self.data_digest, self._seed, sample))
-        record = self.reader.record(*place) if needs_record(row, self._config) else None
-        return paint(choose(row, record, self._config, rng), partial(self.reader.frame, *place), canvas)
+        record = clip_file.record() if needs_record(row, self._config) else None
+        return paint(choose(row, record, self._config, rng), clip_file.frame, canvas)
 
     def close(self) -> None:
         if self._cache is not None:
@@ -105,11 +106,12 @@ class Part:
         return self._cache.open(self.dataset, shard)
 
 
-def _require_room(dataset: str, sizes: list[int], limit: int) -> None:
-    """Raise SSTrackError for a cache smaller than the window in use and the one that is read ahead."""
-    wanted = sum(sizes[-2 * WINDOW :])
-    if wanted > limit:
+def require_room(wanted: Mapping[str, int]) -> None:
+    """Raise SSTrackError for a cache smaller than these datasets take of it together: dataset -> bytes."""
+    limit, total = settings().cache_bytes, sum(wanted.values())
+    if total > limit:
         raise SSTrackError(
-            f"{dataset} needs {wanted / 2**30:.1f} GiB of cache, its {2 * WINDOW} largest shards, and "
-            f"SSTRACK_CACHE_BYTES allows {limit / 2**30:.1f}; raise it, or train with --set data.reading=streaming"
+            f"{', '.join(dataset for dataset, size in wanted.items() if size)}: {total / 2**30:.1f} GiB of cache are "
+            f"needed, for the {2 * WINDOW} largest shards of each, and SSTRACK_CACHE_BYTES allows "
+            f"{limit / 2**30:.1f}; raise it, or train with --set data.reading=streaming"
         )

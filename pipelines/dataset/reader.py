@@ -10,7 +10,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from re import compile as pattern
 
 import numpy as np
@@ -35,20 +35,68 @@ class _Open:
     descriptor: int
     size: int
     spans: Mapping[str, ClipSpan]
+    sound: set[str] = field(default_factory=set)
+    """Clips whose span was looked at."""
 
     def __del__(self) -> None:
         # Closed when the last reader lets go, so that no thread reads from a number that means another file by then.
         os.close(self.descriptor)
 
 
+@dataclass(frozen=True)
+class OpenClip:
+    """One clip in an open shard. Bytes that are not where the index says raise DamagedFrame."""
+
+    dataset: str
+    clip_id: str
+    span: ClipSpan
+    tar: _Open
+    count: Callable[[int], None]
+
+    def frame(self, number: int) -> bytes:
+        """The JPEG of one frame."""
+        offset, size = int(self.span.offsets[number]), int(self.span.sizes[number])
+        if number:
+            return self._bytes(offset, size, f"frame {number} of clip {self.clip_id}")
+        return self._member(offset, size, f"{self.clip_id}.0000.jpg")
+
+    def record(self) -> Clip:
+        """The clip's own record, which lies behind its last frame."""
+        end = int(self.span.offsets[-1]) + int(self.span.sizes[-1])
+        start = end + -end % _HEADER + _HEADER
+        header = os.pread(self.tar.descriptor, _HEADER, start - _HEADER)
+        try:
+            size = int(header[124:135] or b"-1", 8)
+            if not 0 < size <= _LARGEST_RECORD:
+                raise ValueError(f"{size} bytes")
+            return Clip.from_dict(json.loads(self._member(start, size, f"{self.clip_id}.json")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedFrame(f"{self.dataset}: the record of clip {self.clip_id} is damaged ({error})") from error
+
+    def _member(self, offset: int, size: int, name: str) -> bytes:
+        data = self._bytes(offset - _HEADER, size + _HEADER, name)
+        if data[:100].rstrip(b"\0") != name.encode():
+            raise DamagedFrame(f"{self.dataset}: {name} does not lie where its shard's index says")
+        return data[_HEADER:]
+
+    def _bytes(self, offset: int, size: int, what: str) -> bytes:
+        data = os.pread(self.tar.descriptor, size, offset) if offset >= 0 else b""
+        self.count(len(data))
+        if len(data) != size:
+            raise DamagedFrame(f"{self.dataset}: {what} does not lie where its shard's index says")
+        return data
+
+
 class ShardReader:
-    """Frames of one dataset's shards, for many threads at once."""
+    """Clips of one dataset's shards, for many threads at once."""
 
     def __init__(
         self, dataset: str, sizes: Mapping[str, int], fetch: Callable[[str], int] | None = None, most_open: int = 64
     ) -> None:
-        """`sizes`: bytes of each shard, from the manifest. `fetch` opens a local copy of a shard."""
+        """`sizes`: bytes of each shard, from the manifest. `fetch` opens a local copy of a shard, which may lose its
+        name at any time."""
         self.dataset, self._sizes, self._most_open = dataset, sizes, most_open
+        self._copies = fetch is not None
         self._fetch = fetch or self._open_local
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._lock = threading.Lock()
@@ -56,56 +104,25 @@ class ShardReader:
         self.bytes_read = 0
         """Bytes read from tars so far."""
 
-    def frame(self, shard: str, clip_id: str, frames: int, number: int) -> bytes:
-        """The JPEG of one frame. `frames` is the clip's length by the clips table.
+    def clip(self, shard: str, clip_id: str, frames: int) -> OpenClip:
+        """A clip of `frames` frames by the clips table.
 
-        Raises DamagedFrame where the tar holds something else there, SSTrackError where the index does not hold the
-        clip, the tar is not of the manifest's size, or either cannot be read.
+        Raises SSTrackError where the index does not hold the clip, the tar is not of the manifest's size, or either
+        cannot be read.
         """
         tar = self._shard(shard)
-        span = self._span(tar, shard, clip_id, frames)
-        offset, size = int(span.offsets[number]), int(span.sizes[number])
-        if number:
-            return self._bytes(tar, offset, size, f"frame {number} of clip {clip_id}")
-        return self._member(tar, offset, size, f"{clip_id}.0000.jpg")
-
-    def record(self, shard: str, clip_id: str, frames: int) -> Clip:
-        """The clip's own record, which lies behind its last frame. Raises as `frame` does."""
-        tar = self._shard(shard)
-        span = self._span(tar, shard, clip_id, frames)
-        end = int(span.offsets[-1]) + int(span.sizes[-1])
-        start = end + -end % _HEADER + _HEADER
-        header = os.pread(tar.descriptor, _HEADER, start - _HEADER)
-        try:
-            size = int(header[124:135] or b"-1", 8)
-            if not 0 < size <= _LARGEST_RECORD:
-                raise ValueError(f"{size} bytes")
-            return Clip.from_dict(json.loads(self._member(tar, start, size, f"{clip_id}.json")))
-        except (ValueError, KeyError, TypeError) as error:
-            raise DamagedFrame(f"the record of clip {clip_id} in shard {shard[:12]} is damaged ({error})") from error
-
-    def _member(self, tar: _Open, offset: int, size: int, name: str) -> bytes:
-        data = self._bytes(tar, offset - _HEADER, size + _HEADER, name)
-        if data[:100].rstrip(b"\0") != name.encode():
-            raise DamagedFrame(f"{self.dataset}: {name} does not lie where its shard's index says")
-        return data[_HEADER:]
-
-    def _bytes(self, tar: _Open, offset: int, size: int, what: str) -> bytes:
-        data = os.pread(tar.descriptor, size, offset) if offset >= 0 else b""
-        with self._lock:
-            self.bytes_read += len(data)
-        if len(data) != size:
-            raise DamagedFrame(f"{self.dataset}: {what} does not lie where its shard's index says")
-        return data
-
-    def _span(self, tar: _Open, shard: str, clip_id: str, frames: int) -> ClipSpan:
         span = tar.spans.get(clip_id)
-        if span is None or len(span.sizes) != frames or not _follow_each_other(span):
+        if span is None or len(span.sizes) != frames or not (clip_id in tar.sound or _follow_each_other(span)):
             raise SSTrackError(
                 f"{self.dataset}: the index of shard {shard[:12]} does not hold the {frames} frames of clip {clip_id}; "
                 "write the index anew with `sstrack dataset rebuild-index`, or restore it from a copy."
             )
-        return span
+        tar.sound.add(clip_id)
+        return OpenClip(self.dataset, clip_id, span, tar, self._count)
+
+    def _count(self, size: int) -> None:
+        with self._lock:
+            self.bytes_read += size
 
     def _shard(self, shard: str) -> _Open:
         with self._lock:
@@ -123,7 +140,14 @@ class ShardReader:
                 self._opening.pop(shard, None)
                 while len(self._open) > self._most_open:
                     self._open.popitem(last=False)
+                if self._copies:
+                    self._drop_nameless()
             return opened
+
+    def _drop_nameless(self) -> None:
+        """Let go of copies that the cache has removed: while they are open, the disk still holds them."""
+        for shard in [name for name, tar in self._open.items() if os.fstat(tar.descriptor).st_nlink == 0]:
+            del self._open[shard]
 
     def _open_shard(self, shard: str) -> _Open:
         if shard not in self._sizes or not _NAME.fullmatch(shard):

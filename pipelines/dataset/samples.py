@@ -65,7 +65,7 @@ def choose_frames(
     for attempt in range(attempts):
         near = shown[(shown > first) & (shown <= first + max_gap + 5 * attempt)]
         if len(near):
-            return [first, *sorted(rng.choice(near, n_search).tolist())]
+            return [first, *sorted(near[rng.integers(0, len(near), n_search)].tolist())]
     raise UnusableSample("no visible frame within the gap")
 
 

@@ -11,7 +11,7 @@ import os
 import tarfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from pipelines import storage
-from pipelines.dataset.batches import gather
+from pipelines.dataset.batches import gather, wait_for
 from pipelines.dataset.cache import ShardCache
 from pipelines.dataset.canvas import Canvases
 from pipelines.dataset.dataset import Dataset
@@ -34,11 +34,15 @@ from pipelines.dataset.reader import DamagedFrame
 from pipelines.dataset.samples import UnusableSample, require_groups, sample_clips
 from pipelines.dataset.substitute import Replacements
 from pipelines.dataset.tars import shard_uri
+from pipelines.dataset.threads import Threads
 from pipelines.errors import SSTrackError
 from pipelines.settings import settings
 from sstrack.clips.clip import Clip
 from sstrack.objectives.base import ClipBatch
 from sstrack.recipes import DataConfig
+
+_AT_HAND = 3
+"""Shards of a stream that are on disk or on their way: the one in use and those after it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class StreamLoader:
     """Groups of samples of one dataset, read shard after shard."""
 
     def __init__(self, dataset: Dataset, config: DataConfig, seed: int, patience_s: float = 1800) -> None:
-        """Raises SSTrackError for a missing or damaged manifest, or fewer clips than the global batch holds."""
+        """Raises SSTrackError for a missing or damaged manifest, fewer clips than the global batch holds, or a cache
+        smaller than a shard."""
         require_groups(dataset.uri, dataset.manifest, config.group_size, config.groups, dataset.held_out)
         described = load_manifest(dataset.uri, dataset.manifest)
         self.dataset, self.config, self.seed, self._patience_s = dataset.uri, config, seed, patience_s
@@ -69,13 +74,21 @@ class StreamLoader:
         here = settings()
         remote = not storage.is_local(dataset.uri)
         self._cache = ShardCache(Path(here.cache), here.cache_bytes) if remote else None
+        largest = max(shard.bytes for shard in described.shards)
+        if remote and largest > here.cache_bytes:
+            raise SSTrackError(
+                f"{dataset.uri} has a shard of {largest / 2**20:.1f} MiB, and SSTRACK_CACHE_BYTES allows a cache of "
+                f"{here.cache_bytes / 2**20:.1f}; raise it."
+            )
+        # All groups' streams share the cache: shards read further ahead than it holds would push each other out.
+        self._at_hand = min(max(here.cache_bytes // (largest * config.groups), 1), _AT_HAND)
         height, width = (max(row[side] for row in rows) for side in ("height", "width"))
         if config.canvas_width:
             height, width = config.canvas_height, config.canvas_width
         shape = (config.group_size, 1 + config.n_search, height, width, 3)
         self._canvases = Canvases(shape, pinned=torch.cuda.is_available())
-        self._pool = ThreadPoolExecutor(here.loader_threads, thread_name_prefix="loader")
-        self._blocks = ThreadPoolExecutor(2, thread_name_prefix="stream")
+        self._pool = Threads(here.loader_threads, "loader")
+        self._blocks = Threads(2, "stream")
 
     def __len__(self) -> int:
         """Clips that serve as samples."""
@@ -105,7 +118,7 @@ class StreamLoader:
     def close(self) -> None:
         """Stop the threads."""
         for pool in (self._blocks, self._pool):
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.close()
         if self._cache is not None:
             self._cache.close()
 
@@ -135,7 +148,7 @@ class StreamLoader:
         visits = self._visits(group, block * self.config.stream_shuffle)
         ahead = self._blocks.submit(self._block, group, block, visits)
         while True:
-            ready = ahead.result(self._patience_s)
+            ready = wait_for(ahead, self._patience_s, self.dataset)
             block += 1
             ahead = self._blocks.submit(self._block, group, block, visits)
             for place in range(skip, len(ready)):
@@ -195,7 +208,9 @@ class StreamLoader:
             skip = position - (int(ends[start - 1]) if start else 0)
             for place in range(start, len(shards)):
                 if self._cache is not None:
-                    self._cache.read_ahead(self.dataset, [self._shards[s] for s in shards[place : place + 3]])
+                    self._cache.read_ahead(
+                        self.dataset, [self._shards[s] for s in shards[place : place + self._at_hand]]
+                    )
                 for sample in self._clips(self._shards[shards[place]], skip):
                     yield visit, sample
                     visit += 1

@@ -112,9 +112,13 @@ def follow(
     if not boxes:
         raise SSTrackError("no target given; give the box of at least one")
     where = pick_device(device)
-    net, recipe = load_package(resolve_model(model), where)
-    config = tracking_config(recipe.tracking, options or {})
-    tracker = Tracker(net, config, compiled=fast, graphed=fast and where != "cpu")
+    package = resolve_model(model)
+    try:
+        net, recipe = load_package(package, where)
+        config = tracking_config(recipe.tracking, options or {})
+        tracker = Tracker(net, config, compiled=fast, graphed=fast and where != "cpu")
+    except ValueError as error:
+        raise SSTrackError(str(error)) from error
     places = [out] if len(boxes) == 1 else [out.with_suffix(f".{n}{out.suffix}") for n in range(1, len(boxes) + 1)]
     trails: deque[tuple[Box, ...]] = deque(maxlen=_TRAIL)
     done, seconds, interrupted = 0, 0.0, False

@@ -14,10 +14,16 @@ from sstrack.objectives.step import TrainStep
 
 
 def shard(net: TrackerNet, device: torch.device) -> None:
-    """Spread parameters over all ranks in place (FSDP2), each block by itself, so that one at a time is whole."""
+    """Spread parameters over all ranks in place (FSDP2), each block by itself, so that one at a time is whole.
+
+    Blocks that eliminate candidates are not called as modules, which is when a block's shards are put together: those
+    belong to the rest of the network.
+    """
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
-    for block in net.backbone.blocks:
-        fully_shard(cast(nn.Module, block), mesh=mesh)
+    called_in_parts = net.backbone.eliminate_at if net.config.keep_ratio < 1 else ()
+    for position, block in enumerate(net.backbone.blocks):
+        if position not in called_in_parts:
+            fully_shard(cast(nn.Module, block), mesh=mesh)
     fully_shard(net, mesh=mesh)
 
 

@@ -36,15 +36,18 @@ def train_on_ray(job: TrainJob, cluster: str, progress: Progress | None) -> None
     # Of the driver: the controller runs on its machine. Workers keep nothing in it, their state is in the run's folder.
     scratch = Path(tempfile.mkdtemp(prefix="sstrack-ray-"))
     _set_patience(job.options.timeout_s)
+    if cluster == "local" and not torch.cuda.is_available():
+        require_memory(job.recipe, torch.device("cpu"), ends(job.workers)[0])
     least, most = ends(job.workers)
+    # A private cluster is this machine: more workers than it has cores would only take turns.
+    cores = max(least, min(most, os.cpu_count() or 1))
     try:
-        with joined(cluster, cpus=most), _following(scratch / _ROWS, progress):
-            if cluster == "local":
-                use_gpu = processors(least, torch.cuda.is_available(), 0)
-            else:
+        with joined(cluster, cpus=cores), _following(scratch / _ROWS, progress):
+            wanted = torch.cuda.is_available() if cluster == "local" else settings().worker_gpu
+            if cluster != "local":
                 places = {"run": job.folder, **{f"dataset {n}": each.uri for n, each in enumerate(job.datasets, 1)}}
                 require_reachable(places, machines())
-                use_gpu = processors(least, settings().worker_gpu, settings().start_seconds)
+            use_gpu = processors(least, wanted, job.options.wait_s)
             trainer = TorchTrainer(
                 _ray_worker,
                 train_loop_config=job.as_dict(),

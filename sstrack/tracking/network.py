@@ -1,9 +1,11 @@
 """The network as a tracker calls it, frame after frame: eager, compiled, or replayed as CUDA graphs.
 
-At batch 1 a GPU spends longer on being told what to do than on doing it: a step of `b256` is some 400 small kernels. A
-graph replays all of them with one call.
+At batch 1 a step is hundreds of small kernels, and launching them one by one takes the host longer than running them
+takes the GPU. A graph replays all of them with one call.
 """
 
+import os
+import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -33,13 +35,18 @@ def forward_of(
         compiled: through `torch.compile`, which takes a minute for the first frames; needs a C++ compiler on a CPU.
         graphed: captured as CUDA graphs; both may be asked for.
 
-    Raises ValueError if `graphed` is asked for without a CUDA device.
+    Raises ValueError if `graphed` is asked for without a CUDA device, or `compiled` on a CPU without a C++ compiler.
     """
     device = net.mean.device.type
     if graphed and device != "cuda":
         raise ValueError(
             f"graphed=True: CUDA graphs need the network on a CUDA device, and this one is on {device}; leave it out "
             "here, or use compiled=True"
+        )
+    if compiled and device == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", ""), "g++", "clang++"))):
+        raise ValueError(
+            "compiled=True: torch.compile needs a C++ compiler on a CPU, and there is no g++ or clang++; install one, "
+            "name it in CXX, or leave the option out"
         )
     lowered = _with_bfloat16_weights(net) if precision == "bfloat16" else net
     call = torch.compile(lowered) if compiled else lowered

@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
+from tests.dataset_factory import make_dataset
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +17,11 @@ def real_dataset(real_videos: Path, tmp_path_factory: pytest.TempPathFactory) ->
     sources = [str(real_videos / name) for name in names]
     ingest(sources, str(folder), IngestConfig(long_side=256, max_frames=30), workers=2)
     return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """24 clips of drawn pictures, for trainings whose losses are compared and not what they learn."""
+    folder = tmp_path_factory.mktemp("drawn")
+    make_dataset(str(folder / "dataset"), folder, shards=3, clips=8)
+    return str(folder / "dataset")

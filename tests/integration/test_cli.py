@@ -46,7 +46,8 @@ def test_wrong_input_gives_a_sentence_and_the_right_exit_code(tmp_path: Path, wo
     cases = (
         (("ingest", "nowhere", "--out", "set"), 1, "nowhere"),
         (("ingest", "x", "--out", "set", "--set", "fps=-1"), 2, "fps"),
-        (("ingest", "x", "--out", "set", "--set", "speed=1"), 2, "speed"),
+        (("ingest", "x", "--out", "set", "--set", "blur=1"), 2, "you probably meant blur_level"),
+        (("ingest", "x", "--out", ""), 2, "an empty path"),
         (("track", "x", "--box", "1,2,3"), 2, "--box"),
         (("train", "set", "--recipe", "tiny_cpuu"), 2, "tiny_cpu"),
         (("evaluate", "--root", "x", "--benchmark", "foldr"), 2, "did you mean 'folder'"),

@@ -13,8 +13,11 @@ from pipelines.errors import SSTrackError
 from pipelines.frames import read_clip
 from pipelines.tracking.export import export_model
 from sstrack.crops import crop, square_region
-from sstrack.models.package import load_package
-from tests.factories import write_package
+from sstrack.models.export import INPUTS
+from sstrack.models.package import load_package, save_package
+from sstrack.models.tracker_net import TrackerNet
+from sstrack.recipes import Recipe, recipe, recipe_names
+from tests.factories import TINY, write_package
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +40,10 @@ def test_onnx_runtime_agrees_with_the_model_on_real_frames(package: Path, real_v
     done = CliRunner().invoke(app, ["export", "--model", str(package), "--out", str(tmp_path / "step.onnx")])
     assert done.exit_code == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["step.onnx"]
-    net, recipe = load_package(package)
+    net, config = load_package(package)
     session = onnxruntime.InferenceSession(str(tmp_path / "step.onnx"), providers=["CPUExecutionProvider"])
     for batch in (1, 4):
-        inputs = real_inputs(package, real_videos / "nasa_13013.mp4", batch, 1 + recipe.tracking.memory)
+        inputs = real_inputs(package, real_videos / "nasa_13013.mp4", batch, 1 + config.tracking.memory)
         with torch.inference_mode():
             output = net(*inputs)
         names = ("templates", "search", "query")
@@ -49,6 +52,52 @@ def test_onnx_runtime_agrees_with_the_model_on_real_frames(package: Path, real_v
             (output.maps.score, output.maps.offset, output.maps.size, output.query), found, strict=True
         ):
             np.testing.assert_allclose(ours.numpy(), np.asarray(theirs), atol=1e-3)
+
+
+def outputs(path: Path, inputs: tuple[torch.Tensor, ...]) -> list[np.ndarray]:
+    """What an exported file gives."""
+    if path.suffix == ".onnx":
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        return [
+            np.asarray(value)
+            for value in session.run(None, {name: value.numpy() for name, value in zip(INPUTS, inputs, strict=True)})
+        ]
+    with path.open("rb") as file, torch.inference_mode():
+        return [value.numpy() for value in torch.export.load(file).module()(*inputs)]
+
+
+def exported_agrees(recipe_: Recipe, video: Path, folder: Path, *, fixed: bool) -> None:
+    """Both formats, on crops of a real frame and with the query of the frame before, all templates in use."""
+    torch.manual_seed(0)
+    package = save_package(folder / "package", TrackerNet(recipe_.net), recipe_, {"step": 0})
+    net, _ = load_package(package)
+    for name in ("step.onnx", "step.pt2"):
+        done = export_model(
+            str(package), folder / name, "onnx" if name.endswith("onnx") else "torch", batch=2 if fixed else None
+        )
+        assert done.templates == 1 + recipe_.tracking.memory and done.difference <= 1e-3
+        for batch in (2,) if fixed else (1, 3):
+            templates, search, query = real_inputs(package, video, batch, done.templates)
+            with torch.inference_mode():
+                query = net(templates, search, query).query
+                output = net(templates, search, query)
+            expected = (output.maps.score, output.maps.offset, output.maps.size, output.query)
+            for ours, theirs in zip(expected, outputs(folder / name, (templates, search, query)), strict=True):
+                np.testing.assert_allclose(theirs, ours.numpy(), atol=1e-3)
+        (folder / name).unlink()
+
+
+def test_candidate_elimination_survives_an_export(real_videos: Path, tmp_path: Path) -> None:
+    changes = {**TINY, "net.depth": 4, "net.keep_ratio": 0.7}
+    exported_agrees(recipe("tiny_cpu", changes), real_videos / "nasa_13013.mp4", tmp_path, fixed=False)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("fixed", [False, True])
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_exports_in_both_formats(name: str, fixed: bool, real_videos: Path, tmp_path: Path) -> None:
+    exported_agrees(recipe(name), real_videos / "nasa_13013.mp4", tmp_path, fixed=fixed)
 
 
 def test_a_fixed_batch_loads_with_torch_alone(package: Path, real_videos: Path, tmp_path: Path) -> None:

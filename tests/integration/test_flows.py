@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -71,6 +72,7 @@ def test_the_whole_way_and_again_does_nothing_twice(real_dataset: Path, work: Pa
     """Ingest was done by the fixture; here training, evaluation, registry, gate and alias run as flows."""
     from flows.retrain_tracker import retrain_tracker
     from pipelines.registry.promote import versions
+    from pipelines.registry.runs import registry_client
     from sstrack.gates import GateConfig
 
     root = write_sequences(tmp_path / "root", {"one": 4, "two": 4})
@@ -97,6 +99,33 @@ def test_the_whole_way_and_again_does_nothing_twice(real_dataset: Path, work: Pa
     assert len(versions(mlflow_uri, "sstrack")) == 1
     assert artifacts("promotion-decision")
     assert artifacts("eval-leaderboard")
+    run_id = data["training"]["run_id"]
+    assert registry_client(mlflow_uri).get_run(run_id).data.tags["prefect.flow_run_id"]
+    assert any(run_id in str(each.data) for each in artifacts("mlflow-run"))
+    shown = [each for each in artifacts("train-progress") if "step 3: loss" in (each.description or "")]
+    assert [float(each.data) for each in shown] == [100]  # none from the run that was found
+
+
+def test_progress_of_a_training_belongs_to_its_task_whatever_thread_it_comes_in():
+    from prefect import flow, task
+
+    from flows.training_progress import Artifact
+
+    @task
+    def train() -> None:
+        show = Artifact(every=0)
+        for step in (1, 2):
+            thread = Thread(target=show, args=({"step": step, "loss": 1.0}, 2))
+            thread.start()
+            thread.join()
+
+    @flow
+    def whole() -> None:
+        train()
+
+    assert run(whole).is_completed()
+    (made,) = [each for each in artifacts("train-progress") if "step 2:" in each.description]
+    assert made.data == 100 and "loss 1.00" in made.description and made.task_run_id
 
 
 def test_videos_of_the_inbox_are_published_with_an_event_and_a_report(

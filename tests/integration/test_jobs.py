@@ -137,7 +137,7 @@ def test_a_cluster_that_is_too_small_is_told_with_what_it_has(server: JobServer)
     script = "from pipelines.cluster import joined, processors\nwith joined('auto', 1): processors(3, None, 1)"
     lines: list[str] = []
     assert server.follow(server.submit("small", 1, [sys.executable, "-c", script]), lines.append, 60).status == "FAILED"
-    assert "3 workers need a CPU each, and the cluster has 1 (1 CPUs, 0 GPUs in all), also after 1 s" in lines[-1]
+    assert "3 workers need a CPU each, and the cluster has 1 after 1 s (1 CPUs, 0 GPUs in all)" in lines[-1]
 
 
 def test_an_error_of_ours_there_is_the_same_error_here(

@@ -4,7 +4,9 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ from pipelines import storage
 from pipelines.dataset.cache import ShardCache
 from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.loader import ClipLoader
-from pipelines.dataset.manifest import Manifest
+from pipelines.dataset.manifest import Manifest, read_clips
+from pipelines.dataset.part import require_room
+from pipelines.dataset.reader import ShardReader
 from pipelines.errors import SSTrackError
 from sstrack.recipes import DataConfig
 from tests.dataset_factory import make_dataset
@@ -98,6 +102,72 @@ def test_processes_share_one_fetch(remote: tuple[str, Manifest], tmp_path: Path)
     )
     children = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) for _ in range(2)]
     assert sorted(int(child.communicate()[0]) for child in children) == [0, 1]
+
+
+def test_fetches_at_the_same_time_keep_to_the_limit_together(
+    remote: tuple[str, Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, manifest = remote
+    limit = manifest.shards[0].bytes + manifest.shards[1].bytes
+    cache, most = ShardCache(tmp_path, limit), []
+    download = storage.download
+
+    def measured(uri: str, path: Path) -> None:
+        held = {name.name.strip(".")[:64]: name.stat().st_size for name in tmp_path.glob("*.tar")}
+        # what other threads hold may be renamed while we look: only our own is sure to stay
+        most.append(sum(held.values()) + path.stat().st_size)
+        download(uri, path)
+
+    monkeypatch.setattr(storage, "download", measured)
+    with ThreadPoolExecutor(6) as pool:
+        for descriptor in pool.map(lambda n: cache.open(uri, manifest.shards[n % 3].sha256), range(24)):
+            os.close(descriptor)
+    assert len(most) >= 3 and max(most) <= limit
+    assert sum(path.stat().st_size for path in tmp_path.glob("*.tar")) <= limit
+
+
+def test_copies_that_the_cache_removed_are_let_go(remote: tuple[str, Manifest], tmp_path: Path) -> None:
+    uri, manifest = remote
+    cache = ShardCache(tmp_path, max(shard.bytes for shard in manifest.shards))
+    sizes = {shard.sha256: shard.bytes for shard in manifest.shards}
+    reader = ShardReader(uri, sizes, lambda shard: cache.open(uri, shard))
+    for row in read_clips(uri, manifest).to_pylist():
+        reader.clip(row["shard"], row["clip_id"], row["frames"]).frame(0)
+        assert len(reader._open) == len(list(tmp_path.glob("*.tar"))) == 1
+
+
+def test_a_process_killed_in_mid_download_leaves_nothing_that_counts(
+    remote: tuple[str, Manifest], proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    uri, manifest = remote
+    proxy.spoil("slow", 1000)
+    script = (
+        "from pathlib import Path; from pipelines.dataset.cache import ShardCache\n"
+        f"ShardCache(Path({str(tmp_path)!r}), 1 << 30).open({uri!r}, {first_shard(manifest)!r})\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script])
+    while not list(tmp_path.glob(".*.tmp")):
+        assert child.poll() is None
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+    assert list(tmp_path.glob("*.tar")) == [] and list(tmp_path.glob(".*"))
+    proxy.spoil("", 0)
+    cache = ShardCache(tmp_path, 1 << 30)
+    for shard in manifest.shards[:2]:
+        os.close(cache.open(uri, shard.sha256))
+    assert list(tmp_path.glob(".*")) == []
+    assert hashlib.sha256((tmp_path / f"{first_shard(manifest)}.tar").read_bytes()).hexdigest() == first_shard(manifest)
+
+
+def test_a_shard_larger_than_the_cache_is_one_sentence(remote: tuple[str, Manifest], tmp_path: Path) -> None:
+    with pytest.raises(SSTrackError, match=r"bytes and the whole cache may have 1000; raise SSTRACK_CACHE_BYTES"):
+        ShardCache(tmp_path, 1000).open(remote[0], first_shard(remote[1]))
+
+
+def test_datasets_that_need_more_cache_together_than_there_is_are_refused() -> None:
+    with pytest.raises(SSTrackError, match=r"s3://a, s3://b: 100\.0 GiB of cache are needed.*64\.0; raise it"):
+        require_room({"s3://a": 50 << 30, "local": 0, "s3://b": 50 << 30})
 
 
 def test_a_shard_that_is_not_there_is_one_sentence(remote: tuple[str, Manifest], tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The loss does not depend on how groups are spread over ranks; initial weights arrive from files and stores."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,28 +37,73 @@ GROUPS = {
     "objective.template_use_every": 0,
     "data.groups": 3,
     "data.group_size": 2,
-    "optim.steps": 3,
+    "optim.steps": 4,
     "optim.warmup": 0,
     "optim.lr": 1e-4,
+    "optim.ema_decay": 0.9,
+    "validation.share": 0.2,
+    "validation.every": 2,
+    "validation.groups": 2,
+    "checkpoint_every": 2,
 }
 
 
-def test_one_two_and_three_ranks_train_alike(real_dataset: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.rank_runs", str(real_dataset), str(tmp_path)]
-    command += [json.dumps(as_dict(recipe("tiny_cpu", GROUPS))), "{}", "1", "2", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+def train_with(dataset: str, runs: list[dict[str, object]]) -> None:
+    wanted = json.dumps(as_dict(recipe("tiny_cpu", GROUPS)))
+    command = [sys.executable, "-m", "tests.rank_runs", dataset, wanted]
+    done = subprocess.run([*command, *map(json.dumps, runs)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = {world: read_metrics(tmp_path / f"world{world}")[-1] for world in (1, 2, 3)}
-    for world in (2, 3):
-        assert rows[world]["loss"] == pytest.approx(rows[1]["loss"], rel=1e-4)
-        assert rows[world]["contrastive"] == pytest.approx(rows[1]["contrastive"], rel=1e-4)
-    alone = load_file(tmp_path / "world1/package/weights.safetensors")
-    for world in (2, 3):
-        spread = load_file(tmp_path / f"world{world}/package/weights.safetensors")
-        assert spread.keys() == alone.keys()
-        # Running statistics follow the order in which a rank met its groups; the loss does not see them.
-        for name in (name for name in alone if "running" not in name and "tracked" not in name):
-            torch.testing.assert_close(spread[name], alone[name], atol=2e-4, rtol=1e-2, msg=f"{world} ranks: {name}")
+
+
+def last_row(folder: Path) -> dict[str, float]:
+    return read_metrics(folder)[-1]
+
+
+@pytest.fixture(scope="module")
+def trained(drawn_dataset: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same training by 1, 2 and 3 ranks, sharded over 3, and by 3, then 2, then 1 of which one was killed."""
+    out = tmp_path_factory.mktemp("ranks")
+    changing = str(out / "changing")
+    train_with(
+        drawn_dataset,
+        [
+            *({"folder": str(out / f"world{world}"), "world": world} for world in (1, 2, 3)),
+            {"folder": str(out / "sharded"), "world": 3, "options": {"parallel": "fsdp"}},
+            {"folder": changing, "world": 3, "signal": [1, 4, signal.SIGKILL], "options": {"timeout_s": 20}},
+            {"folder": changing, "world": 2},
+        ],
+    )
+    return out
+
+
+def test_one_two_three_and_sharded_ranks_train_alike(trained: Path) -> None:
+    alone = last_row(trained / "world1")
+    weights = load_file(trained / "world1/package/weights.safetensors")
+    assert alone["step"] == 4 and alone["validation_loss"] > 0
+    for other in ("world2", "world3", "sharded"):
+        row = last_row(trained / other)
+        for name in ("loss", "contrastive"):
+            assert row[name] == pytest.approx(alone[name], rel=1e-3), (other, name)
+        # What is evaluated sees running statistics, which follow the order in which a rank met its groups.
+        assert row["validation_loss"] == pytest.approx(alone["validation_loss"], rel=2e-2), other
+        spread = load_file(trained / other / "package/weights.safetensors")
+        assert spread.keys() == weights.keys()
+        for name in (name for name in weights if "running" not in name and "tracked" not in name):
+            torch.testing.assert_close(spread[name], weights[name], atol=2e-4, rtol=1e-2, msg=f"{other}: {name}")
+
+
+def test_a_rank_that_dies_is_named_and_fewer_go_on_where_the_checkpoint_was(trained: Path) -> None:
+    folder = trained / "changing"
+    said = (folder / "rank0.txt").read_text() + (folder / "rank2.txt").read_text()
+    assert re.search(r"rank \d of 3 lost the others in step .*rank 1 \(process \d+ on \S+\) is frozen", said), said
+    assert last_row(folder)["loss"] == pytest.approx(last_row(trained / "world1")["loss"], rel=1e-3)
+    assert [row["step"] for row in read_metrics(folder)] == [2, 4]
+
+
+def test_a_frozen_rank_is_named(drawn_dataset: str, tmp_path: Path) -> None:
+    frozen = {"folder": str(tmp_path), "world": 2, "signal": [1, 2, signal.SIGSTOP], "options": {"timeout_s": 6}}
+    train_with(drawn_dataset, [frozen])
+    assert re.search(r"rank 1 \(process \d+ on \S+\) is frozen or dead", (tmp_path / "rank0.txt").read_text())
 
 
 def test_weights_in_a_store_are_fetched_once_and_named_by_their_digest(s3_server: S3Server, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from pipelines.errors import SSTrackError
 from pipelines.frames import read_clip, read_image
 from pipelines.tracking.ahead import read_ahead
 from pipelines.tracking.follow import FollowedFrame, follow
@@ -133,8 +135,18 @@ def test_wrong_input_is_one_sentence_and_writes_nothing(
         (("root/one", "--box", BOX, "--device", "cuda:9"), 2, "CUDA devices here"),
         (("odd", "--box", BOX), 1, "2 frames were tracked, nothing is written"),
     ]
+    damaged = tmp_path / "damaged"
+    shutil.copytree(package, damaged)
+    (damaged / "weights.safetensors").write_bytes(b"no weights")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DISPLAY", "")
+    with pytest.raises(SSTrackError, match="does not hold the weights"):
+        follow(str(damaged), "root/one", [(10, 20, 24, 24)], tmp_path / "boxes.txt")
+    with monkeypatch.context() as without_compiler:
+        without_compiler.setenv("PATH", str(tmp_path))
+        without_compiler.delenv("CXX", raising=False)
+        with pytest.raises(SSTrackError, match="needs a C\\+\\+ compiler"):
+            follow(str(package), "root/one", [(10, 20, 24, 24)], tmp_path / "boxes.txt", fast=True)
     for words, code, text in cases:
         done = CliRunner().invoke(app, ["track", *words, "--model", str(package)])
         assert (done.exit_code, done.stderr.count("sstrack: ")) == (code, 1), (words, done.stderr)
@@ -227,6 +239,23 @@ def test_a_watcher_that_has_seen_enough_ends_the_tracking_and_keeps_it(tmp_path:
     )  # fmt: skip
     assert done.interrupted and done.frames == 4 == len(rows(tmp_path / "boxes.txt"))
     assert all(frame.shape == (96, 96, 3) for frame in seen)
+
+
+def test_the_page_on_tracking_shows_python_that_runs(
+    tmp_path: Path,
+    package: Path,
+    real_videos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/tracking.md").read_text()
+    (tmp_path / "package").symlink_to(package)
+    (tmp_path / "clip.mp4").symlink_to(real_videos / "clip_10s.mp4")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipelines.frames.read_clip", lambda path: itertools.islice(read_clip(path), 4))
+    code = page.split("```python\n")[1].split("```")[0]
+    exec(compile(code, "tracking.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 def test_reading_ahead_keeps_order_errors_and_threads() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from flows.console import exit_code, parse_box, parse_settings
 from flows.demo import demo_environment
+from flows.training_progress import in_words
 from pipelines.errors import GateRefused, SSTrackError, UsageError
 
 
@@ -27,6 +28,14 @@ def test_a_box_is_four_numbers_with_an_area():
     for wrong in ("1,2,3", "a,b,c,d", "1,2,0,4"):
         with pytest.raises(UsageError, match="--box"):
             parse_box(wrong)
+
+
+def test_a_row_of_training_metrics_becomes_what_a_person_waits_for():
+    row = {"step": 10, "loss": 3.214, "backward_iou": 0.414, "samples_per_s": 85.04, "data_wait": 0.034, "skipped": 0.0}
+    assert in_words(row) == "loss 3.21, backward IoU 0.41, 85.0 samples/s, 3% waiting for data"
+    measured = {"loss": 1.0, "search_iou": 0.5, "validation_search_iou": 0.25, "skipped": 2.0}
+    assert in_words(measured) == "loss 1.00, search IoU 0.50, validation IoU 0.25, 2 steps skipped"
+    assert in_words({"loss": 1.0, "backward_iou": float("nan")}) == "loss 1.00"
 
 
 def test_exit_codes_say_what_kind_of_failure_it_was():

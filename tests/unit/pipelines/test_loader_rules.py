@@ -6,17 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from pipelines.dataset import substitute
+from pipelines.dataset import modes, substitute
+from pipelines.dataset.commit import Tables, publish_child, read_tables
 from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import Manifest
 from pipelines.dataset.samples import UnusableSample, choose_frames
 from pipelines.errors import SSTrackError
+from sstrack.objectives.base import ClipBatch
 from sstrack.recipes import DataConfig
 from tests.dataset_factory import make_dataset
 
 CONFIG = DataConfig(group_size=2, groups=3, n_search=3)
+WORLDS = DataConfig(group_size=2, groups=8, n_search=1)
 
 
 def open_loader(folder: Path, manifest: Manifest, config: DataConfig = CONFIG, **more: float) -> ClipLoader:
@@ -95,23 +100,34 @@ def test_batches_that_are_held_stay_as_they_were_and_dropped_ones_give_their_mem
     assert place in {frames.data_ptr() for frames in kept}
 
 
-def test_worlds_of_eight_three_and_four_with_other_threads_see_the_same_batches(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    manifest = make_dataset(str(tmp_path), tmp_path / "s", shards=5, clips=7)
-    config = DataConfig(group_size=2, groups=8, n_search=1)
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, dict[tuple[int, int], ClipBatch]]:
+    """A dataset, and all groups of six steps as one process reads them."""
+    folder = tmp_path_factory.mktemp("worlds")
+    dataset = Dataset(str(folder), make_dataset(str(folder), folder / "s", shards=5, clips=7).digest)
     wanted = [(step, group) for step in range(6) for group in range(8)]
-    alone = dict(zip(wanted, open_loader(tmp_path, manifest, config).groups(wanted), strict=True))
-    for world, first, last, threads in ((8, 0, 2, "1"), (3, 2, 4, "4"), (4, 4, 6, "2")):
-        monkeypatch.setenv("SSTRACK_LOADER_THREADS", threads)
-        for rank in range(world):
-            loader = open_loader(tmp_path, manifest, config)
-            mine = [(step, group) for step in range(first, last) for group in range(rank, 8, world)]
+    return dataset, dict(zip(wanted, ClipLoader([dataset], WORLDS, 1).groups(wanted), strict=True))
+
+
+@settings(max_examples=12)
+@given(st.lists(st.tuples(st.integers(1, 8), st.integers(1, 4)), min_size=3, max_size=3))
+@example([(8, 1), (3, 4), (4, 2)])
+def test_worlds_that_change_in_mid_epoch_with_any_number_of_threads_see_the_same_groups(
+    worlds: tuple[Dataset, dict[tuple[int, int], ClipBatch]], plan: list[tuple[int, int]]
+) -> None:
+    dataset, alone = worlds
+    left = set(alone)
+    for part, (world, threads) in enumerate(plan):
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("SSTRACK_LOADER_THREADS", str(threads))
+            loaders = [ClipLoader([dataset], WORLDS, 1) for _ in range(world)]
+        for rank, loader in enumerate(loaders):
+            mine = [(step, group) for step in (2 * part, 2 * part + 1) for group in range(rank, 8, world)]
             for key, batch in zip(mine, loader.groups(mine), strict=True):
-                expected = alone.pop(key)
-                assert batch.clip_ids == expected.clip_ids and torch.equal(batch.frames, expected.frames)
+                left.remove(key)
+                assert batch.clip_ids == alone[key].clip_ids and torch.equal(batch.frames, alone[key].frames)
             loader.close()
-    assert not alone
+    assert not left
 
 
 def test_only_the_frames_of_a_sample_are_read(tmp_path: Path) -> None:
@@ -174,6 +190,39 @@ def test_a_damaged_index_is_one_sentence(tmp_path: Path) -> None:
     next((tmp_path / "shards").glob("*.idx")).write_bytes(b"SSTIDX1\nnothing")
     with pytest.raises(SSTrackError, match="is damaged"):
         open_loader(tmp_path, manifest).group(0, 0)
+    header = b'{"1": 2}'
+    next((tmp_path / "shards").glob("*.idx")).write_bytes(b"SSTIDX1\n" + len(header).to_bytes(8, "little") + header)
+    with pytest.raises(SSTrackError, match="is damaged"):
+        open_loader(tmp_path, manifest).group(0, 0)
+
+
+@pytest.mark.parametrize("reading", ["random", "streaming"])
+def test_a_missing_and_a_damaged_manifest_are_one_sentence_in_both_modes(tmp_path: Path, reading: str) -> None:
+    manifest = make_dataset(str(tmp_path), tmp_path / "s")
+    config = DataConfig(group_size=2, groups=3, reading=reading)  # type: ignore[arg-type]
+    file = tmp_path / "manifests" / f"{manifest.digest}.json"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(SSTrackError, match="is damaged"):
+        modes.open_loader([Dataset(str(tmp_path), manifest.digest)], config, 1)
+    file.unlink()
+    with pytest.raises(SSTrackError, match="has no manifest"):
+        modes.open_loader([Dataset(str(tmp_path), manifest.digest)], config, 1)
+
+
+def test_a_dataset_without_clips_is_refused_in_a_mixture(tmp_path: Path) -> None:
+    whole = make_dataset(str(tmp_path), tmp_path / "s")
+    tables = read_tables(str(tmp_path), whole)
+    none = publish_child(
+        str(tmp_path),
+        whole,
+        Tables(tables.clips.slice(0, 0), tables.rejects, tables.sources),
+        whole.shards,
+        {},
+        "c",
+        {},
+    )
+    with pytest.raises(SSTrackError, match="no clip with a seed box for training, so it can give nothing to a mixture"):
+        ClipLoader([Dataset(str(tmp_path), each.digest) for each in (whole, none)], CONFIG, 1)
 
 
 def test_a_foreign_manifest_is_refused(tmp_path: Path) -> None:

@@ -128,3 +128,18 @@ def test_learning_rates_follow_their_schedule() -> None:
     cosine = OptimConfig(steps=100, lr=1.0, warmup=10)
     rates = [learning_rate(i, cosine) for i in range(100)]
     assert rates[0] == pytest.approx(0.1, rel=0.01) and max(rates) == rates[9] and rates[-1] < 0.02
+
+
+def test_each_block_may_learn_slower_than_the_one_above_and_rates_follow_the_batch(small: Recipe) -> None:
+    optim = OptimConfig(backbone_lr=0.1, layer_decay=0.5, lr_scaling="linear", lr_batch=64, warmup=0, lr=1e-3)
+    net = TrackerNet(small.net)
+    optimizer = build_optimizer(net, optim, 128)
+    assert set_learning_rate(optimizer, 0, optim) == pytest.approx(2e-3)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    named = {name: rates[id(p)] / 2e-4 for name, p in net.named_parameters()}
+    depth = small.net.depth
+    assert named["backbone.norm.weight"] == pytest.approx(1)
+    assert named[f"backbone.blocks.{depth - 1}.mlp.fc1.weight"] == pytest.approx(0.5)
+    assert named["backbone.blocks.0.mlp.fc1.weight"] == pytest.approx(0.5**depth)
+    assert named["backbone.query"] == named["backbone.search_position"] == pytest.approx(0.5 ** (depth + 1))
+    assert named["head.score.0.weight"] == pytest.approx(10)
