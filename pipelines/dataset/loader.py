@@ -43,11 +43,11 @@ class ClipLoader:
         self.config, self.seed, self._patience_s = config, seed, patience_s
         self.replaced = Replacements()
         self._parts = [Part(each, config, seed) for each in datasets]
-        for part in self._parts:
-            if len(self._parts) > 1 and not len(part):
+        for each, part in zip(datasets, self._parts, strict=True):
+            if len(datasets) > 1 and not len(part):
                 raise SSTrackError(
-                    f"{part.dataset} has no clip with a seed box, so it can give nothing to a mixture; leave it out, "
-                    "or ingest more video into it."
+                    f"{each.uri} has no clip with a seed box for {each.use}, so it can give nothing to a mixture; "
+                    "leave it out, or ingest more video into it."
                 )
         require_room({part.dataset: part.cache_bytes for part in self._parts})
         found, wanted = len(self), config.groups * config.group_size

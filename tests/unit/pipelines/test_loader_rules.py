@@ -221,7 +221,7 @@ def test_a_dataset_without_clips_is_refused_in_a_mixture(tmp_path: Path) -> None
         "c",
         {},
     )
-    with pytest.raises(SSTrackError, match="no clip with a seed box, so it can give nothing to a mixture"):
+    with pytest.raises(SSTrackError, match="no clip with a seed box for training, so it can give nothing to a mixture"):
         ClipLoader([Dataset(str(tmp_path), each.digest) for each in (whole, none)], CONFIG, 1)
 
 
