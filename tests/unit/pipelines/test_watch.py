@@ -13,12 +13,16 @@ import torch
 from torch import nn
 
 from pipelines.errors import UsageError
+from pipelines.training.launch import open_datasets, train
+from pipelines.training.options import TrainOptions
 from pipelines.training.watch import Watch, WatchPlan, plan_watch
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.registry import build_objective
 from sstrack.objectives.step import TrainStep
 from sstrack.recipes import recipe
+from tests.dataset_factory import make_dataset
+from tests.factories import TINY
 from tests.unit.sstrack.moving_squares import squares
 
 SMALL = {"net.depth": 1, "net.width": 32, "net.heads": 2, "net.head_width": 16, "net.drop_path": 0.5}
@@ -111,3 +115,23 @@ def test_the_numbers_of_pictures_and_profiled_steps_are_bounded() -> None:
         plan_watch(320, 6)
     with pytest.raises(UsageError, match="try 1-20"):
         plan_watch(320, profile="1-100")
+
+
+def test_a_whole_run_ends_with_the_same_bytes_whether_watched_or_not(tmp_path: Path) -> None:
+    make_dataset(str(tmp_path / "dataset"), tmp_path)
+    tiny = recipe("tiny_cpu", {**TINY, "objective.template_use_every": 0})
+    weights = []
+    for name, options in (
+        ("plain", TrainOptions(view_every=0)),
+        ("watched", TrainOptions(view_every=1, profile="1-2")),
+    ):
+        done = train(open_datasets([str(tmp_path / "dataset")]), tiny, str(tmp_path / name), options=options)
+        weights.append((Path(done.package) / "weights.safetensors").read_bytes())
+        pictures = list(Path(done.package).parent.glob("views/*.jpg"))
+        assert len(pictures) == (3 if name == "watched" else 0)
+    assert weights[0] == weights[1]
+    with pytest.raises(UsageError, match="in rising order"):
+        train(
+            open_datasets([str(tmp_path / "dataset")]), tiny, str(tmp_path / "no"), options=TrainOptions(profile="3-2")
+        )
+    assert not (tmp_path / "no").exists()
