@@ -101,13 +101,16 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a recipe on a dataset or a mixture. The same command again resumes, or finds what is done."""
-    fork_supervised()
-    from flows.tables import key_value_table
-    from flows.training_progress import on_terminal
-    from pipelines.registry.record import train_and_record
+    from pipelines.place import place
     from pipelines.settings import absolute, settings
 
     here = settings()
+    if place(cluster or here.cluster).kind != "job":  # a job has no processes here, and Ctrl-C has to reach it
+        fork_supervised()
+    from flows.tables import key_value_table
+    from flows.training_progress import on_terminal
+    from pipelines.registry.record import train_and_record
+
     watching = {name: value for name, value in (("view_every", view_every), ("profile", profile)) if value is not None}
     with reporting(as_json) as report, on_terminal() as show:
         result = train_and_record(

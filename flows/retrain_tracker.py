@@ -13,6 +13,7 @@ from prefect.states import Completed
 
 from flows import artifacts
 from flows.evaluate_tracker import evaluate_tracker, measure_static
+from flows.hooks import stop_submitted_job
 from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, BenchmarkName, Cluster, Overrides, RecipeName, Workers
 from flows.train_tracker import train_tracker
@@ -23,7 +24,7 @@ from sstrack.gates import GateConfig
 log = logging.getLogger(__name__)
 
 
-@flow(name="retrain-tracker", validate_parameters=True)
+@flow(name="retrain-tracker", validate_parameters=True, on_cancellation=[stop_submitted_job])
 def retrain_tracker(
     dataset: AbsoluteUri | None = None,
     recipe: RecipeName = "tiny_cpu",

@@ -6,6 +6,7 @@ from prefect import flow, task
 from prefect.runtime import flow_run
 
 from flows import artifacts
+from flows.hooks import stop_submitted_job
 from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, Cluster, Mixture, Overrides, RecipeName, TrainWorkers
 from flows.training_progress import Artifact
@@ -13,7 +14,7 @@ from pipelines.settings import settings
 from pipelines.training.options import TrainOptions
 
 
-@flow(name="train-tracker", validate_parameters=True)
+@flow(name="train-tracker", validate_parameters=True, on_cancellation=[stop_submitted_job])
 def train_tracker(
     dataset: AbsoluteUri | None = None,
     recipe: RecipeName = "tiny_cpu",

@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Any
 
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.place import place
+
+log = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 100 * 1024 * 1024
 """Paths and small tables travel through the object store, never frames or weights. Ray refuses less than 75 MiB."""
@@ -104,6 +107,53 @@ def _listener(word: str) -> str:
             "its own."
         ) from error
     return address
+
+
+def machines() -> list[str]:
+    """Addresses of the machines of the cluster that is joined."""
+    import ray
+
+    return [node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]]
+
+
+def processors(least: int, gpu: bool | None, seconds: float) -> bool:
+    """Wait until the cluster has a processor for each of `least` workers; an autoscaler is asked for them.
+
+    Args:
+        least: workers.
+        gpu: whether each takes a GPU; None takes GPUs where the cluster has any.
+        seconds: how long to wait.
+
+    Returns whether they take GPUs. Raises SSTrackError with what was wanted and what is there; Ray itself would wait
+    without end.
+    """
+    import ray
+    from ray.autoscaler.sdk import request_resources
+
+    until, asked = time.monotonic() + seconds, False
+    try:
+        while True:
+            there = ray.cluster_resources()
+            gpus, cpus = int(there.get("GPU", 0)), int(there.get("CPU", 0))
+            takes_gpu = gpus > 0 if gpu is None else gpu
+            found, what = (gpus, "GPU") if takes_gpu else (cpus, "CPU")
+            if found >= least:
+                return takes_gpu
+            if time.monotonic() >= until:
+                waited = f" after {seconds:.0f} s" if seconds else ""
+                raise SSTrackError(
+                    f"{least} workers need a {what} each, and the cluster has {found}{waited} ({cpus} CPUs, {gpus} "
+                    f"GPUs in all); use --workers {max(found, 1)}, a cluster with more, or --option wait_s=600 for one "
+                    "that grows"
+                )
+            if not asked:
+                asked = True
+                log.info("waiting up to %.0f s for %d %ss, the cluster has %d", seconds, least, what, found)
+                request_resources(bundles=[{what: 1}] * least)
+            time.sleep(1)
+    finally:
+        if asked:  # the placement of the workers asks for itself
+            request_resources(bundles=[])
 
 
 def actor(kind: type, *arguments: Any) -> Any:

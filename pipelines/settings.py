@@ -61,8 +61,10 @@ class Settings(BaseSettings):
     shared_folders: bool = False
     """Whether every machine of the cluster sees this machine's folders under the same paths (NFS, say). Without it a
     cluster of other machines is given s3:// places only."""
+    worker_gpu: bool | None = None
+    """Whether training workers on a cluster that is joined take a GPU each; by default, where it has any just then."""
     start_seconds: float = Field(default=600.0, ge=1, le=86_400)
-    """How long work may wait for a cluster to have the processors it needs; an autoscaler takes minutes."""
+    """How long a submitted job may take to start."""
 
     @model_validator(mode="after")
     def _fill(self) -> "Settings":

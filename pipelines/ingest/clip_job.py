@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.confirm import confirmed
 from pipelines.ingest.damage import clean_parts, spans_of
 from pipelines.ingest.decode import stored_size
 from pipelines.ingest.judge import judge
@@ -54,7 +55,7 @@ def source_record(source: Source, config: IngestConfig) -> SourceRecord:
 
 def rejected_pack(record: SourceRecord, problem: Unusable) -> Pack:
     """The pack of a source that yields nothing."""
-    return Pack(record, (), (_reject(record, problem),))
+    return Pack(record, (), (record.reject(problem),))
 
 
 def make_pack(
@@ -83,7 +84,7 @@ def _losses(record: SourceRecord, video: Probe, timeline: Timeline, errors: str)
     said = f"; the decoder said: {errors}" if errors else ""
     if video.edited_out:
         detail = f"{video.edited_out} of {record.frames_expected} frames are cut off by the file's own edit list"
-        rejects.append(_reject(record, Unusable("decode", "edited_out", detail)))
+        rejects.append(record.reject(Unusable("decode", "edited_out", detail)))
     if record.frames_decoded + video.edited_out < record.frames_expected:
         detail = (
             f"{record.frames_decoded} of {record.frames_expected} frames could be decoded, "
@@ -91,11 +92,11 @@ def _losses(record: SourceRecord, video: Probe, timeline: Timeline, errors: str)
         )
         end = float(timeline.times[-1]) + 1 / float(video.fps)
         tail = (end, record.seconds) if end < record.seconds - 1 / float(video.fps) else (None, None)
-        rejects.append(_reject(record, Unusable("decode", "frames_lost", detail), *tail))
+        rejects.append(record.reject(Unusable("decode", "frames_lost", detail), *tail))
     for first, end in spans_of(timeline.damage):
         detail = f"{end - first} stored frames are damaged, or predicted from damaged ones, or lost{said}"
         problem = Unusable("decode", "corrupt", detail)
-        rejects.append(_reject(record, problem, timeline.seconds(first), timeline.seconds(end)))
+        rejects.append(record.reject(problem, timeline.seconds(first), timeline.seconds(end)))
     return rejects
 
 
@@ -125,7 +126,7 @@ def _cut(
             judged = judge(frames, taken, size, span_s, rows, tiny.shown_at(timeline.times), bars, config)
             if judged.reason:
                 problem = Unusable("quality", judged.reason, f"{end - first} frames, {judged.detail}")
-                rejects.append(_reject(source, problem, *span_s))
+                rejects.append(source.reject(problem, *span_s))
                 continue
             seeds = look_at(frames, taken, size, fps, config.seed_seconds, config.seed_score)
             clip = Clip(
@@ -154,8 +155,10 @@ def shot_changes(measures: NDArray[np.float32], tiny: TinyFrames, config: Ingest
     dark = (mean < config.black_level) & (spread < 2 * config.flat_level)
     ends = [edge for first, last in tiny.blends(config.cut_level) for edge in (first, last + 1)]
     blends = np.array(ends, np.int64).clip(0, len(measures) - 1)
-    cuts = np.concatenate([find_cuts(change, config.cut_level, config.cut_ratio), find_fades(dark), blends])
-    return np.unique(cuts)
+    cuts = find_cuts(change, config.cut_level, config.cut_ratio)
+    if config.confirm_cuts:
+        cuts = confirmed(cuts, change, tiny, config.cut_level)
+    return np.unique(np.concatenate([cuts, find_fades(dark), blends]))
 
 
 def _describe(record: SourceRecord, video: Probe) -> SourceRecord:
@@ -168,19 +171,4 @@ def _describe(record: SourceRecord, video: Probe) -> SourceRecord:
         fps=round(float(video.fps), 6),
         seconds=round(video.seconds, 6),
         frames_expected=video.packets,
-    )
-
-
-def _reject(
-    record: SourceRecord, problem: Unusable, start_s: float | None = None, end_s: float | None = None
-) -> Reject:
-    return Reject(
-        record.source_id,
-        record.source_uri,
-        problem.stage,
-        problem.reason,
-        problem.detail[:500],
-        record.config,
-        start_s if start_s is None else round(start_s, 6),
-        end_s if end_s is None else round(end_s, 6),
     )

@@ -34,6 +34,8 @@ class IngestConfig(RunLimits):
     """A cut changes the mean luma of pixels by at least this (0-255)."""
     cut_ratio: float = Field(default=2.5, ge=1, le=100)
     """A cut changes the picture by at least this many times what its neighbours in time do."""
+    confirm_cuts: bool = False
+    """Let TransNetV2 (extra `shots`) look at doubtful cuts, a second of CPU time each: those it does not see go."""
     score_only: bool = False
     """Keep all clips whatever their scores: verdicts are recorded, and `dataset refilter` can apply them later."""
     black_level: float = Field(default=20.0, ge=0, le=255)

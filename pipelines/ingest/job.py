@@ -33,6 +33,8 @@ class Setup:
     known: frozenset[str]
     split: bool = False
     """Several workers may share a long video."""
+    share: bool = False
+    """All workers are on one machine, so they can share the fetched copy of a remote one."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,13 @@ def run_job(setup: Setup, found: Found | SegmentJob, tell: Tell) -> Result | Spl
     """
     with recorded(tell) as stages:
         scratch = setup.space.scratch / f"fetch.{os.getpid()}"
-        if isinstance(found, SegmentJob):
-            return _run_segment(setup, found, stages.cpu)
         try:
-            return _run(setup, found, scratch, stages.cpu)
-        except Unusable as problem:
-            return Result("", found.bytes, problem=(problem.stage, problem.reason, problem.detail), cpu=stages.cpu)
+            if isinstance(found, SegmentJob):
+                return _run_segment(setup, found, scratch, stages.cpu)
+            try:
+                return _run(setup, found, scratch, stages.cpu)
+            except Unusable as problem:
+                return Result("", found.bytes, problem=(problem.stage, problem.reason, problem.detail), cpu=stages.cpu)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -97,15 +100,16 @@ def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Re
         with stage("read", found.bytes):
             source_id, size = _digest(path)
     else:
-        limit = int(min(setup.config.scratch_mib, setup.config.max_mib) * 2**20)
-        with stage("fetch", found.bytes):
-            path, source_id, size = remote.fetch(found.uri, found.bytes, scratch, limit)
+        path, source_id, size = _fetch(setup, found, scratch)
     if found.sha256 and found.sha256 != source_id:
         raise Unusable("read", "checksum", f"its bytes have sha256 {source_id}, the list promises {found.sha256}")
     if source_id in setup.known:
         return Result(source_id, size, cpu=cpu)
     with stage("probe", size, source_id):
-        if setup.split and storage.is_local(found.uri) and len(segments := _segments(path, setup.config)) > 1:
+        local = storage.is_local(found.uri)
+        if setup.split and (local or setup.share) and len(segments := _segments(path, setup.config)) > 1:
+            if not local:
+                path.replace(_shared_copy(setup, source_id))
             parts = tuple(SegmentJob(found, source_id, segments, segment) for segment in segments)
             return Split(parts, SegmentJob(found, source_id, segments, None))
         pack = process_source(Source(source_id, found.label, path, size), setup.config, setup.space)
@@ -120,16 +124,39 @@ def _segments(path: Path, config: IngestConfig) -> tuple[Segment, ...]:
         return (Segment(),)
 
 
-def _run_segment(setup: Setup, job: SegmentJob, cpu: dict[str, float]) -> Result:
+def _run_segment(setup: Setup, job: SegmentJob, scratch: Path, cpu: dict[str, float]) -> Result:
     found = job.found
-    source = Source(job.source_id, found.label, storage.local_path(found.uri), found.bytes)
+    local = storage.is_local(found.uri)
+    path = storage.local_path(found.uri) if local else _shared_copy(setup, job.source_id)
+    if not local and not path.exists():  # another run has cleared the folder
+        try:
+            copy, source_id, _ = _fetch(setup, found, scratch)
+        except Unusable as problem:
+            raise Transient(problem.detail) from problem
+        if source_id != job.source_id:
+            raise Transient("it changed while it was ingested")
+        copy.replace(path)
+    source = Source(job.source_id, found.label, path, found.bytes)
     with stage("probe", found.bytes, job.source_id):
-        if job.segment is None:
-            return Result(
-                job.source_id, found.bytes, join_segments(source, setup.config, setup.space, job.segments), cpu=cpu
-            )
-        process_segment(source, setup.config, setup.space, job.segment)
-    return Result(job.source_id, found.bytes, cpu=cpu)
+        if job.segment is not None:
+            process_segment(source, setup.config, setup.space, job.segment)
+            return Result(job.source_id, found.bytes, cpu=cpu)
+        pack = join_segments(source, setup.config, setup.space, job.segments)
+    if not local:
+        path.unlink(missing_ok=True)
+    return Result(job.source_id, found.bytes, pack, cpu=cpu)
+
+
+def _fetch(setup: Setup, found: Found, folder: Path) -> tuple[Path, str, int]:
+    """A copy of a remote source in `folder`, the hex sha256 of its bytes and their number."""
+    limit = int(min(setup.config.scratch_mib, setup.config.max_mib) * 2**20)
+    with stage("fetch", found.bytes):
+        return remote.fetch(found.uri, found.bytes, folder, limit)
+
+
+def _shared_copy(setup: Setup, source_id: str) -> Path:
+    """Where workers that share a remote video find it, until its parts are joined or the run ends."""
+    return setup.space.scratch / f"fetched.{source_id}"
 
 
 def _run_labelled(setup: Setup, found: Found, member: Member, scratch: Path, cpu: dict[str, float]) -> Result:

@@ -16,7 +16,7 @@ from pipelines import storage
 from pipelines.dataset.manifest import canonical_json, digest_of
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.reject import Reject
+from pipelines.ingest.reject import Reject, Unusable
 from pipelines.ingest.workspace import Workspace
 from sstrack.clips.clip import Clip
 
@@ -51,6 +51,19 @@ class SourceRecord:
     """All names that these bytes were seen under, sorted."""
     versions: tuple[str, ...] = ()
     """What each of them had as its version (an ETag, say) when it was read."""
+
+    def reject(self, problem: Unusable, start_s: float | None = None, end_s: float | None = None) -> Reject:
+        """The row that says why this source, or the span of it in seconds, was dropped."""
+        return Reject(
+            self.source_id,
+            self.source_uri,
+            problem.stage,
+            problem.reason,
+            problem.detail[:500],
+            self.config,
+            None if start_s is None else round(start_s, 6),
+            None if end_s is None else round(end_s, 6),
+        )
 
 
 @dataclass(frozen=True)

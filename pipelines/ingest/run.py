@@ -111,7 +111,8 @@ class _Run:
         ]
         gathered = Gathered()
         if new:
-            setup = Setup(self._config, self._space, frozenset(self._known), split=workers > 1)
+            known = frozenset(self._known)
+            setup = Setup(self._config, self._space, known, split=workers > 1, share=not cluster)
             gathered = collect(new, setup, self._names, self._crashes, workers, cluster, progress, pulse)
         gathered.known += len(discovery.found) - len(new)
         gathered.extra += [

@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 from pipelines import storage
 from pipelines.dataset.dataset import Dataset
 from pipelines.errors import SSTrackError
+from pipelines.place import place
 from pipelines.registry.live import LiveRecord
 from pipelines.registry.origin import origin_tags
 from pipelines.registry.runs import DatasetUse, TrainingRun, registry_client
@@ -18,6 +19,7 @@ from pipelines.training.job import data_digest, run_key
 from pipelines.training.launch import TrainResult, open_datasets, resolve_recipe, train
 from pipelines.training.metrics import read_metrics
 from pipelines.training.options import train_options
+from pipelines.training.submit import train_as_job
 from sstrack.recipes import Recipe, as_dict, without_paths
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ def train_and_record(
     workers: int | str | None = None,
     options: Mapping[str, Any] | None = None,
     cluster: str = "local",
+    expected_key: str = "",
     progress: Progress,
     tags: Mapping[str, str] | None = None,
     opened: Opened | None = None,
@@ -64,7 +67,8 @@ def train_and_record(
         workers: Ray Train workers, a number or a range; 0 for none; when None, `SSTRACK_WORKERS`, but at most one per
             group.
         options: fields of `TrainOptions`.
-        cluster: Ray to train on: "local", "auto" or "host:port".
+        cluster: Ray to train on: "local", "auto" or "host:port"; or "job", to have the same done there.
+        expected_key: the run key that somebody else found for the same; another one is refused.
         progress: called with each row of metrics and the number of all steps.
         tags: further tags of the MLflow run: whoever asked for the training, say.
         opened: called once the MLflow run is known, before the first step if MLflow answers.
@@ -84,6 +88,18 @@ def train_and_record(
     held = [replace(each, held_out=config.validation.share) for each in data]
     key = run_key(config, data_digest(held))
     folder = storage.join(runs, key)
+    if expected_key not in ("", key):
+        raise SSTrackError(
+            f"this is run {key} here and {expected_key} where it was asked for: the sstrack, the initial weights or "
+            "the dataset here are of another version"
+        )
+    if place(cluster).kind == "job" and not storage.exists(storage.join(folder, "result.json")):
+        call = {"uri": uri, "datasets": list(datasets), "recipe": recipe, "overrides": dict(overrides), "runs": runs}
+        call |= {"manifest": data[0].manifest if len(data) == 1 else None, "weights": list(weights)}
+        call |= {"workers": workers, "options": dict(options or {}), "tags": dict(tags or {})}
+        places = {"folder of runs": runs, "MLflow store": uri}
+        places |= {f"dataset {number}": each for number, each in enumerate(datasets, 1)}
+        return train_as_job(cluster, key, call, places, progress, opened)
     log.info("train: %s with %s workers", key, count)
     record = LiveRecord(
         uri, lambda: _open(uri, key, config, data, dict(tags or {})), lambda run: _send_files(run, folder)

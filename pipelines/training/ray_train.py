@@ -5,7 +5,6 @@ import os
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +15,10 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedErr
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from pipelines import storage
-from pipelines.cluster import joined
+from pipelines.cluster import joined, machines, processors
 from pipelines.errors import SSTrackError
+from pipelines.reach import require_reachable
+from pipelines.settings import settings
 from pipelines.training.fit import finish
 from pipelines.training.job import TrainJob
 from pipelines.training.loop import train_rank
@@ -37,13 +38,16 @@ def train_on_ray(job: TrainJob, cluster: str, progress: Progress | None) -> None
     _set_patience(job.options.timeout_s)
     if cluster == "local" and not torch.cuda.is_available():
         require_memory(job.recipe, torch.device("cpu"), ends(job.workers)[0])
-    use_gpu = torch.cuda.is_available() if cluster == "local" else None
     least, most = ends(job.workers)
     # A private cluster is this machine: more workers than it has cores would only take turns.
     cores = max(least, min(most, os.cpu_count() or 1))
     try:
         with joined(cluster, cpus=cores), _following(scratch / _ROWS, progress):
-            use_gpu = _require_resources(least, job.options.wait_s, use_gpu)
+            wanted = torch.cuda.is_available() if cluster == "local" else settings().worker_gpu
+            if cluster != "local":
+                places = {"run": job.folder, **{f"dataset {n}": each.uri for n, each in enumerate(job.datasets, 1)}}
+                require_reachable(places, machines())
+            use_gpu = processors(least, wanted, job.options.wait_s)
             trainer = TorchTrainer(
                 _ray_worker,
                 train_loop_config=job.as_dict(),
@@ -79,32 +83,6 @@ def _set_patience(timeout_s: int) -> None:
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "120")
     # The default of 2 s costs a short run several seconds at each phase.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
-
-
-def _require_resources(least: int, wait_s: float, use_gpu: bool | None) -> bool:
-    """Whether workers take a GPU each: they do where the cluster has any. Waits for the cluster to grow where asked.
-
-    Raises SSTrackError for too few of what they take; Ray would wait for them without end.
-    """
-    import ray
-    from ray.autoscaler.sdk import request_resources
-
-    deadline = time.monotonic() + wait_s
-    while True:
-        there = ray.cluster_resources()
-        gpus, cpus = int(there.get("GPU", 0)), int(there.get("CPU", 0))
-        takes_gpu = gpus > 0 if use_gpu is None else use_gpu
-        found, what = (gpus, "GPU") if takes_gpu else (cpus, "CPU")
-        if found >= least:
-            return takes_gpu
-        if time.monotonic() >= deadline:
-            waited = f" after {wait_s:.0f} s" if wait_s else ""
-            raise SSTrackError(
-                f"{least} workers need a {what} each, and the cluster has {found}{waited} ({cpus} CPUs, {gpus} GPUs in "
-                f"all); use --workers {max(found, 1)}, a cluster with more, or --option wait_s=600 for one that grows"
-            )
-        request_resources(bundles=[{what: 1}] * least)
-        time.sleep(2)
 
 
 def _ray_worker(config: dict[str, Any]) -> None:

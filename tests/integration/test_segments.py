@@ -3,17 +3,21 @@
 import subprocess
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from pipelines import storage
-from pipelines.ingest import segments
+from pipelines.ingest import job, remote, segments
 from pipelines.ingest.clip_job import process_source
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.ffmpeg_command import binary
 from pipelines.ingest.pack import Pack, read_pack
 from pipelines.ingest.probe import probe
+from pipelines.ingest.scheduler import Split
+from pipelines.ingest.sources import Found
 from pipelines.ingest.workspace import Workspace
 from tests.factories import local_source
+from tests.s3 import S3Server
 
 CONFIG = IngestConfig(long_side=128, min_frames=10, segment_seconds=2)
 
@@ -103,3 +107,45 @@ def test_a_segment_that_fails_is_a_gap_with_a_reason(
 def test_short_videos_and_containers_without_an_index_are_one_segment(real_videos: Path, film: Path) -> None:
     assert len(segments.plan(probe(real_videos / "big_buck_bunny.mpg", CONFIG), CONFIG)) == 1
     assert segments.plan(probe(film, IngestConfig()), IngestConfig()) == (segments.Segment(None, None),)
+
+
+def _silent(stage: str, amount: float, source_id: str = "") -> None:
+    pass
+
+
+def test_a_video_in_a_bucket_is_fetched_once_and_cut_like_a_local_one(
+    film: Path, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, fetched, fetch = s3_server.url("long/film.mp4"), list[str](), remote.fetch
+    fsspec.filesystem("s3").put_file(str(film), uri)
+
+    def note(uri: str, *rest) -> tuple[Path, str, int]:
+        fetched.append(uri)
+        return fetch(uri, *rest)
+
+    monkeypatch.setattr(remote, "fetch", note)
+    space = Workspace.of(str(tmp_path / "remote"))
+    setup = job.Setup(CONFIG, space, frozenset(), split=True, share=True)
+    split = job.run_job(setup, Found(uri, "1", film.stat().st_size), _silent)
+    assert isinstance(split, Split)
+    assert len(split.parts) >= 3
+    for part in split.parts:
+        job.run_job(setup, part, _silent)
+    assert fetched == [uri]
+    space.clear_drafts()  # as another run may: the last job fetches it again
+    joined = job.run_job(setup, split.last, _silent)
+    assert isinstance(joined, job.Result)
+    assert fetched == [uri, uri]
+    assert list(space.scratch.iterdir()) == []
+    ours, theirs = read_pack(joined.pack), whole(film, CONFIG, tmp_path / "local")
+    assert [clip for clip, _ in ours.clips] == [clip for clip, _ in theirs.clips]
+    assert pictures(ours) == pictures(theirs)
+
+
+def test_a_video_in_a_bucket_stays_whole_where_workers_share_no_disk(
+    film: Path, s3_server: S3Server, tmp_path: Path
+) -> None:
+    uri = s3_server.url("alone/film.mp4")
+    fsspec.filesystem("s3").put_file(str(film), uri)
+    setup = job.Setup(CONFIG, Workspace.of(str(tmp_path / "remote")), frozenset(), split=True)
+    assert isinstance(job.run_job(setup, Found(uri, "1", film.stat().st_size), _silent), job.Result)

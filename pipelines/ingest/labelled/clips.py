@@ -74,7 +74,7 @@ def fill(sequence: Labelled, record: SourceRecord, config: IngestConfig, file: I
         size = _first_size(sequence)
         check_size(size, config.max_pixels, config.min_side)
     except Unusable as problem:
-        rejects.append(_reject(record, problem))
+        rejects.append(record.reject(problem))
         return Pack(record, (), tuple(rejects))
     record = replace(record, width=size[0], height=size[1])
     step = max(1, round(sequence.fps / config.fps))
@@ -145,7 +145,7 @@ def _clips(
     rejects: list[Reject] = []
     for first, end in _spans([frame.place is None for frame in film.frames])[:_MOST_DAMAGE_ROWS]:
         problem = Unusable("labels", "bad_frame", f"{end - first} frames; {film.frames[first].problem}")
-        rejects.append(_reject(record, problem, first / film.fps, end / film.fps))
+        rejects.append(record.reject(problem, first / film.fps, end / film.fps))
     least = 1 if sequence.still else config.min_frames
     for whole in _spans([frame.place is not None for frame in film.frames]):
         for first, end in split_span(whole, config.max_frames):
@@ -154,7 +154,7 @@ def _clips(
             if end - begin < least:
                 reason = "too_short" if len(known) else "no_truth"
                 problem = Unusable("labels", reason, f"{end - begin} frames from the first box on, {least} are needed")
-                rejects.append(_reject(record, problem, first / film.fps, end / film.fps))
+                rejects.append(record.reject(problem, first / film.fps, end / film.fps))
                 continue
             further = others if begin == 0 else others[:0]
             # a training sample needs a later frame: of a still picture that is the same again
@@ -217,18 +217,3 @@ def _spans(mask: list[bool]) -> list[tuple[int, int]]:
     """Half-open spans of True."""
     edges = np.flatnonzero(np.diff(np.array([False, *mask, False]).astype(np.int8)))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
-
-
-def _reject(
-    record: SourceRecord, problem: Unusable, start_s: float | None = None, end_s: float | None = None
-) -> Reject:
-    return Reject(
-        record.source_id,
-        record.source_uri,
-        problem.stage,
-        problem.reason,
-        problem.detail[:500],
-        record.config,
-        None if start_s is None else round(start_s, 6),
-        None if end_s is None else round(end_s, 6),
-    )

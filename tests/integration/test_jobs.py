@@ -1,0 +1,208 @@
+"""Training as a job of a real Ray head: one job per run key, attached to, stopped, taken up again."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import SSTrackError, UsageError
+from pipelines.jobs import JobServer, Unreachable
+from pipelines.registry.record import train_and_record
+from pipelines.training.job import data_digest, run_key
+from pipelines.training.launch import open_datasets
+from pipelines.training.submit import stop_job, train_as_job
+from sstrack.recipes import recipe
+from tests.ray_head import RayHead, ray_head
+
+SMALL = {
+    "net.width": 48,
+    "net.depth": 1,
+    "data.group_size": 2,
+    "optim.steps": 40,
+    "optim.warmup": 5,
+    "checkpoint_every": 5,
+}
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[RayHead]:
+    with ray_head(cpus=1) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(head: RayHead) -> JobServer:
+    return JobServer(head.jobs)
+
+
+def until(condition: Callable[[], Any], seconds: float = 500.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+@pytest.mark.timeout(1500)  # two trainings as jobs, where all of the machine may be busy
+def test_a_stopped_job_frees_the_cluster_and_the_next_one_goes_on_for_two_callers(
+    head: RayHead,
+    server: JobServer,
+    real_dataset: Path,
+    mlflow_uri: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key = run_key(recipe("tiny_cpu", SMALL), data_digest(open_datasets([str(real_dataset)])))
+    runs = tmp_path / "runs"
+    sstrack = str(Path(sys.executable).with_name("sstrack"))
+    command = [sstrack, "train", str(real_dataset), "--out", str(runs), "--workers", "1"]
+    command += [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
+    child = subprocess.Popen(
+        [*command, "--cluster", f"job:{head.jobs}"], stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    try:
+        until(lambda: list(runs.glob(f"{key}/checkpoints/step_*/meta.json")) or child.poll() is not None)
+    finally:
+        child.send_signal(signal.SIGINT)
+        _, stderr = child.communicate(timeout=300)
+    assert child.returncode == 130, stderr
+    assert f"submitted job {key} to" in stderr and "the same command goes on from there" in stderr
+    first = server.newest(key)
+    assert first is not None and (first.number, first.status) == (1, "STOPPED")
+    assert not (runs / key / "result.json").exists()
+
+    caplog.set_level(logging.INFO)
+    steps: list[int] = []
+    results: list[dict[str, Any]] = []
+
+    def train() -> None:
+        how = {"workers": 1, "cluster": f"job:{head.jobs}"}
+        results.append(
+            train_and_record(
+                mlflow_uri, [str(real_dataset)], "tiny_cpu", SMALL, str(runs),
+                progress=lambda row, total: steps.append(int(row["step"])), **how,
+            )
+        )  # fmt: skip
+
+    other = threading.Thread(target=train)
+    other.start()
+    until(lambda: (newest := server.newest(key)) and newest.number == 2 and newest.status == "RUNNING")
+    train()
+    other.join()
+    assert f"submitted job {key}-try2 to" in caplog.text and f"attached to job {key}-try2 at" in caplog.text
+    second = server.newest(key)
+    assert second is not None and (second.number, second.status) == (2, "SUCCEEDED")
+    # All of the cluster was free again, else the second job's worker would wait; it went on from a checkpoint.
+    assert results[0] == results[1] and not results[0]["found"] and results[0]["run_key"] == key
+    assert max(steps) == SMALL["optim.steps"]
+    train()
+    assert results[2] == {**results[0], "found": True}
+    assert server.newest(key) == second
+
+
+def test_a_job_that_fails_is_told_with_its_last_line_and_its_id_is_not_used_again(server: JobServer) -> None:
+    lines: list[str] = []
+    command = [sys.executable, "-c", "print('one\\ntwo'); raise SystemExit('no luck: \\u00e4')"]
+    failed = server.follow(server.submit("fails", 1, command), lines.append, 60)
+    assert (failed.id, failed.status) == ("fails", "FAILED")
+    assert lines[-3:] == ["one", "two", "no luck: ä"]
+    assert server.submit("fails", 1, command) == server.newest("fails") == failed
+    again = server.submit("fails", 2, [sys.executable, "-c", "print('better', end='')"])
+    assert server.follow(again, lines.append, 60).status == "SUCCEEDED" and lines[-1] == "better"
+    newest = server.newest("fails")
+    assert newest is not None and (newest.id, newest.number) == ("fails-try2", 2)
+    assert server.newest("fail") is None
+
+
+def test_a_job_that_waits_for_a_processor_for_ever_is_stopped_and_says_what_there_is(
+    head: RayHead, server: JobServer
+) -> None:
+    server._client.submit_job(entrypoint="true", submission_id="waits", entrypoint_num_cpus=64)
+    with pytest.raises(SSTrackError, match=r"job waits had not started after 1 s.*1 CPUs and 0 GPUs on 1 machines"):
+        server.follow(server.look("waits", 1), lambda _: None, 1)
+    assert stop_job(f"job:{head.jobs}", "waits") == "waits"
+    assert stop_job(f"job:{head.jobs}", "another") is None
+
+
+def test_a_cluster_that_is_too_small_is_told_with_what_it_has(server: JobServer) -> None:
+    script = "from pipelines.cluster import joined, processors\nwith joined('auto', 1): processors(3, None, 1)"
+    lines: list[str] = []
+    assert server.follow(server.submit("small", 1, [sys.executable, "-c", script]), lines.append, 60).status == "FAILED"
+    assert "3 workers need a CPU each, and the cluster has 1 after 1 s (1 CPUs, 0 GPUs in all)" in lines[-1]
+
+
+def test_an_error_of_ours_there_is_the_same_error_here(
+    head: RayHead, server: JobServer, work: Path, tmp_path: Path
+) -> None:
+    call = {"uri": "sqlite:///none", "datasets": [str(tmp_path)], "recipe": "tiny_cpu", "overrides": {"no.such": 1}}
+    call |= {"runs": str(tmp_path), "manifest": None, "workers": 1}
+    with pytest.raises(UsageError, match=rf"no\.such.*\(job wrong at {head.jobs}\)"):
+        train_as_job(f"job:{head.jobs}", "wrong", call, {"dataset": str(tmp_path)}, lambda *_: None)
+
+
+def test_nobody_at_the_address_is_one_sentence() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{held.getsockname()[1]}"
+        with pytest.raises(Unreachable, match=rf"no Ray job server answers at {address}: check the address"):
+            JobServer(address)
+
+
+@pytest.mark.soak
+def test_a_head_that_wants_a_token_is_told_with_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = tmp_path / "token"
+    token.write_text("correct-horse-battery-staple-0123456789abcdef")
+    with ray_head(environment={"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}) as guarded:
+        script = (
+            "import sys; from pipelines.jobs import JobServer; from pipelines.errors import SSTrackError\n"
+            f"try: print(JobServer({guarded.jobs!r}).what_is_there())\n"
+            "except SSTrackError as error: sys.exit(str(error))"
+        )
+
+        def ask(**environment: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, "-c", script], env={**os.environ, **environment}, capture_output=True, text=True
+            )
+
+        assert "refuses this machine's token: set RAY_AUTH_MODE=token" in ask().stderr
+        assert ask(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token)).stdout.startswith("2 CPUs")
+        other = tmp_path / "other"
+        other.write_text("another-token-0123456789abcdef")
+        assert "refuses this machine's token" in ask(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(other)).stderr
+
+
+@pytest.mark.soak
+def test_a_head_lost_in_mid_job_is_one_sentence_and_a_new_head_goes_on(
+    real_dataset: Path, mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.jobs._SILENCE_SECONDS", 5.0)
+    key = run_key(recipe("tiny_cpu", SMALL), data_digest(open_datasets([str(real_dataset)])))
+
+    def train(jobs: str) -> dict[str, Any]:
+        return train_and_record(
+            mlflow_uri, [str(real_dataset)], "tiny_cpu", SMALL, str(tmp_path), workers=1,
+            cluster=f"job:{jobs}", progress=lambda *_: None,
+        )  # fmt: skip
+
+    with ray_head() as lost:
+
+        def lose() -> None:
+            until(lambda: list(tmp_path.glob(f"{key}/checkpoints/step_*/meta.json")))
+            lost.kill()
+
+        killer = threading.Thread(target=lose)
+        killer.start()
+        with pytest.raises(SSTrackError, match=r"has not answered for 5 s while job .* Run the same command again"):
+            train(lost.jobs)
+        killer.join()
+    with ray_head() as fresh:
+        assert train(fresh.jobs)["steps"] == SMALL["optim.steps"]
