@@ -29,6 +29,8 @@ LOCAL_ENVIRONMENT = {
     **JOINED_ENVIRONMENT,
     # A private cluster on the loopback: a token would be written to the user's home for nothing.
     "RAY_AUTH_MODE": "disabled",
+    # Its head dies with the process that started it and never comes back: no use in waiting a minute for it.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
 }
 _CONNECT_SECONDS = 10.0
 

@@ -8,22 +8,19 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, UserCallback
+from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from pipelines import storage
 from pipelines.cluster import joined, machines, processors
 from pipelines.errors import SSTrackError
 from pipelines.reach import require_reachable
 from pipelines.settings import settings
-from pipelines.training.fit import finish
 from pipelines.training.job import TrainJob
-from pipelines.training.loop import train_rank
 from pipelines.training.options import ends
 from pipelines.training.preflight import require_memory
+from pipelines.training.ray_worker import Rows, train_as_worker
 
 _ROWS = "rows.jsonl"
 
@@ -49,7 +46,7 @@ def train_on_ray(job: TrainJob, cluster: str, progress: Progress | None) -> None
                 require_reachable(places, machines())
             use_gpu = processors(least, wanted, job.options.wait_s)
             trainer = TorchTrainer(
-                _ray_worker,
+                train_as_worker,
                 train_loop_config=job.as_dict(),
                 scaling_config=ScalingConfig(
                     num_workers=most if least == most else (least, most),
@@ -59,7 +56,7 @@ def train_on_ray(job: TrainJob, cluster: str, progress: Progress | None) -> None
                 run_config=RunConfig(
                     name=job.run_key,
                     storage_path=str(scratch),
-                    callbacks=[_Rows(scratch / _ROWS)],
+                    callbacks=[Rows(scratch / _ROWS)],
                     failure_config=FailureConfig(
                         max_failures=job.options.max_failures, controller_failure_limit=job.options.max_failures
                     ),
@@ -83,37 +80,6 @@ def _set_patience(timeout_s: int) -> None:
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "120")
     # The default of 2 s costs a short run several seconds at each phase.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
-
-
-def _ray_worker(config: dict[str, Any]) -> None:
-    """One rank of a Ray Train job."""
-    import ray.train
-    import ray.train.torch
-
-    job = TrainJob.from_dict(config)
-    context = ray.train.get_context()
-
-    def report(step: int, row: dict[str, float]) -> None:
-        ray.train.report({"step": step, **row})
-
-    device = ray.train.torch.get_device()
-    assert isinstance(device, torch.device)
-    require_memory(job.recipe, device, context.get_local_world_size())
-    with storage.explained(job.folder):
-        trained = train_rank(job, context.get_world_rank(), context.get_world_size(), device, report)
-        if context.get_world_rank() == 0:
-            finish(job, *trained)
-
-
-class _Rows(UserCallback):
-    """In the controller, on the driver's machine: keeps each row that all ranks have reported."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-        with self._path.open("a") as file:
-            file.write(json.dumps(metrics[0]) + "\n")
 
 
 @contextmanager

@@ -74,24 +74,6 @@ def test_a_second_call_finds_the_run(real_dataset: Path, small: Recipe, undistur
     assert [again.loss_start, again.loss_end] == [losses(undisturbed)[0], losses(undisturbed)[-1]]
 
 
-def test_two_ray_workers_give_the_same_losses(
-    real_dataset: Path, small: Recipe, undisturbed: Path, tmp_path: Path
-) -> None:
-    rows: list[dict[str, float]] = []
-    result = train(
-        open_datasets([str(real_dataset)]),
-        small,
-        str(tmp_path),
-        workers=2,
-        progress=rows.append,
-    )
-    ours, theirs = losses(tmp_path / result.run_key), losses(undisturbed)
-    # The first ten steps differ by the order of sums alone; later a rounding may move a predicted cell.
-    assert ours[0] == pytest.approx(theirs[0], rel=1e-5) and ours == pytest.approx(theirs, rel=2e-2)
-    assert (Path(result.package) / "weights.safetensors").is_file()
-    assert all(rows[i]["step"] < rows[i + 1]["step"] for i in range(len(rows) - 1))
-
-
 def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(
     real_dataset: Path, small: Recipe, undisturbed: Path, tmp_path: Path
 ) -> None:
