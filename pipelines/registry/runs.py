@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from mlflow import MlflowClient
 from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
+from mlflow.exceptions import MlflowException
 
 from pipelines import storage
 from pipelines.errors import SSTrackError
+from pipelines.registry.sqlite_store import SQLITE, make_sqlite_store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -25,9 +27,9 @@ _PARAMS_PER_CALL = 100
 
 
 def registry_client(uri: str) -> MlflowClient:
-    """A client of the tracking and registry store at `uri`; the folder of a SQLite store is made."""
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    """A client of the tracking and registry store at `uri`; a SQLite store is made if there is none."""
+    if uri.startswith(SQLITE):
+        make_sqlite_store(Path(uri.removeprefix(SQLITE)))
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -37,9 +39,15 @@ def experiment_id(client: MlflowClient, uri: str) -> str:
     if found is not None:
         return found.experiment_id
     location = None
-    if uri.startswith("sqlite:///"):
-        location = (Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts").as_uri()
-    return client.create_experiment(EXPERIMENT, artifact_location=location)
+    if uri.startswith(SQLITE):
+        location = (Path(uri.removeprefix(SQLITE)).parent / "mlflow-artifacts").as_uri()
+    try:
+        return client.create_experiment(EXPERIMENT, artifact_location=location)
+    except MlflowException as error:
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
+            raise
+        return found.experiment_id  # made by another process since we looked
 
 
 @dataclass(frozen=True)

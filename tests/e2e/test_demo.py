@@ -52,8 +52,10 @@ def test_the_demo_ends_with_a_table_a_champion_and_what_to_type_next(demo: tuple
     rows = read_metrics(run_folder(work))
     assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
     assert rows[0]["known_templates"] == 1 and rows[-1]["known_templates"] < 0.2
-    # Among look-alikes the right template has to win by far: 0.23 and 0.28 in two whole runs, 0.00 before training.
-    assert rows[-1]["template_lead"] > 0.1
+    # Among look-alikes the right template has to win by far: 0.16 to 0.3 on average, and 0.00 before training. A single
+    # row holds a few dozen samples, and swings by 0.1.
+    leads = [row["template_lead"] for row in rows if row["step"] > 100 and "template_lead" in row]
+    assert len(leads) > 3 and sum(leads) / len(leads) > 0.1
 
 
 @pytest.mark.timeout(600)

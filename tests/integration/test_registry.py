@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from pipelines.evaluation.models import resolve_model
 from pipelines.registry.decide import register_and_decide, rival_of
 from pipelines.registry.package import save_pyfunc
 from pipelines.registry.promote import champion, find, versions
-from pipelines.registry.runs import EXPERIMENT, DatasetUse, TrainingRun, registry_client
+from pipelines.registry.runs import EXPERIMENT, RUN_KEY, DatasetUse, TrainingRun, experiment_id, registry_client
+from pipelines.registry.sqlite_store import SQLITE
 from sstrack.gates import GateConfig
 from sstrack.models.package_files import package_digest
 from tests.factories import write_package, write_sequences
@@ -140,3 +142,27 @@ print(json.dumps(answer.model_dump()))
     answer = json.loads(done.stdout.splitlines()[-1])
     assert len(answer["boxes"]) == len(answer["scores"]) == 4
     assert answer["boxes"][0] == [10, 20, 24, 24]
+
+
+def test_a_store_whose_making_was_killed_is_made_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "work" / "mlflow.db"
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom pipelines.registry.sqlite_store import make_sqlite_store\n"
+        "make_sqlite_store(Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    killed = subprocess.Popen(command, stderr=subprocess.PIPE)
+    while not any(draft.stat().st_size for draft in path.parent.glob(".mlflow.db.*.tmp")):
+        assert killed.poll() is None and not path.exists()
+        time.sleep(0.005)
+    killed.kill()
+    killed.communicate()
+    assert not path.exists()
+    uri = f"{SQLITE}{path}"
+    beside = subprocess.Popen(command, stderr=subprocess.PIPE)
+    made = TrainingRun.find_or_create(registry_client(uri), uri, "key")
+    beside.communicate()
+    assert beside.returncode == 0
+    client = registry_client(uri)
+    (run,) = client.search_runs([experiment_id(client, uri)])
+    assert run.info.run_id == made.run_id and run.data.tags[RUN_KEY] == "key"

@@ -1,0 +1,32 @@
+"""The MLflow store of a laptop: one SQLite file, there whole or not at all."""
+
+import os
+from pathlib import Path
+
+from pipelines.local_files import explained, keep_if_absent
+
+SQLITE = "sqlite:///"
+"""What the URI of such a store begins with; the file's path follows."""
+
+
+def make_sqlite_store(path: Path) -> None:
+    """Make an empty MLflow store at `path` unless a file is there.
+
+    MLflow writes some forty migrations into the file one by one. Killed in between, or beside another process that does
+    the same, it leaves a file that it refuses for good; so they are written beside it, and it gets its name when whole.
+
+    Raises SSTrackError if the disk refuses.
+    """
+    if path.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        store = SqlAlchemyStore(f"{SQLITE}{draft}", (path.parent / "mlflow-artifacts").as_uri())
+        store.engine.dispose()
+        keep_if_absent(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
