@@ -33,8 +33,6 @@ OPTIONS = {
 _MOST_PACKETS_A_SECOND = 300
 _INDEXED = {"mp4", "matroska"}
 """Containers whose index makes jumping exact."""
-
-
 _PLANAR = {"yuv420p", "yuvj420p"}
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
@@ -87,8 +85,10 @@ def probe(path: Path, config: IngestConfig) -> Probe:
         # by descriptor, so that no name is ever read as a pattern, a protocol or an option
         with path.open("rb") as file, av.open(f"file:/dev/fd/{file.fileno()}", options=OPTIONS) as container:
             return _read(container, config)
-    except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        raise Unusable("probe", "not_a_video", str(error)) from error
+    except av.error.FFmpegError as error:  # its whole text ends with the descriptor's name
+        raise Unusable("probe", "not_a_video", error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise Unusable("probe", "not_a_video", f"its headers hold no text: {error.reason}") from error
 
 
 def _read(container: av.container.InputContainer, config: IngestConfig) -> Probe:

@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 
+from pipelines.errors import SSTrackError
 from pipelines.ingest.stages import Tell
 
 Work = Callable[[Any, Tell], Any]
@@ -25,6 +26,9 @@ Work = Callable[[Any, Tell], Any]
 Deadline = Callable[[str, float], float]
 """(stage, amount as told) -> seconds that the stage may take from its begin on."""
 
+_BEGUN = "begun"
+"""What a child says when it has a job in hand; an end before that is no job's fault."""
+_STARTS = 3
 _LOOK_S = 0.25
 _STOP_S = 5.0
 
@@ -71,21 +75,30 @@ class Worker:
         self._source_id = ""
 
     def run(self, job: Any, tell: Tell) -> Outcome:
-        """Do one job; what it tells is passed on. Raises Stopped where `stop` was called meanwhile."""
-        if self._child is None:
-            self._child = _Child(self._work)
-        child = self._child
-        try:
-            outcome = self._watch(child, job, tell)
-        except BaseException:
+        """Do one job; what it tells is passed on.
+
+        Raises Stopped where `stop` was called meanwhile, and SSTrackError where no child lives long enough to begin.
+        """
+        for _ in range(_STARTS):
+            if self._child is None:
+                self._child = _Child(self._work)
+            child = self._child
+            try:
+                outcome = self._watch(child, job, tell)
+            except BaseException:
+                self._child = None
+                child.kill()
+                raise
+            if not isinstance(outcome, Died):
+                return outcome
             self._child = None
             child.kill()
-            raise
-        if isinstance(outcome, Died):
-            self._child = None
-            child.kill()
-            return replace(outcome, source_id=self._source_id)
-        return outcome
+            if child.busy:
+                return replace(outcome, source_id=self._source_id)
+        raise SSTrackError(
+            f"a worker did not come up {_STARTS} times ({outcome.detail}), so no source is to blame: see what it wrote "
+            "above, and whether memory and processes are to be had; the same command goes on"
+        )
 
     def stop(self) -> None:
         """Let a running job end in Stopped; kill an idle child."""
@@ -98,16 +111,18 @@ class Worker:
             self._child = None
 
     def _watch(self, child: "_Child", job: Any, tell: Tell) -> Outcome:
+        self._source_id, child.busy = "", False
         if not child.send(job):
             return Died("crashed", child.ending())
-        self._source_id = ""
         stage, amount, begun, looked = "start", 0.0, time.monotonic(), 0.0
         while not self._stopping.is_set():
             message = child.receive(_LOOK_S)
             now = time.monotonic()
             if isinstance(message, Done | Raised | Died):
                 return message
-            if message is not None:
+            if isinstance(message, str):
+                child.busy, begun = True, now
+            elif message is not None:
                 (stage, amount, source_id), begun = message, now
                 self._source_id = source_id or self._source_id
                 tell(stage, amount)
@@ -132,6 +147,7 @@ class _Child:
         self._process.start()
         theirs.close()
         self._root = psutil.Process(self._process.pid)
+        self.busy = False
         self._below: set[psutil.Process] = set()
 
     def send(self, job: Any) -> bool:
@@ -141,7 +157,7 @@ class _Child:
             return False
         return True
 
-    def receive(self, patience: float) -> tuple[str, float, str] | Outcome | None:
+    def receive(self, patience: float) -> tuple[str, float, str] | str | Outcome | None:
         try:
             return self._pipe.recv() if self._pipe.poll(patience) else None
         except (EOFError, ConnectionResetError):
@@ -200,6 +216,7 @@ def _serve(work: Work, pipe: Connection, alive: Connection) -> None:
             job = pipe.recv()
         except EOFError:
             return
+        send(_BEGUN)
         try:
             result = Done(work(job, lambda stage, amount, source_id="": send((stage, amount, source_id))))
         except Exception as error:  # noqa: BLE001 - handed to the parent, which decides

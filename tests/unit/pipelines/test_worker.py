@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from pipelines.errors import SSTrackError
 from pipelines.ingest.stages import Tell
 from pipelines.ingest.worker import Died, Done, Raised, Stopped, Worker
 
@@ -74,6 +75,32 @@ def test_a_death_is_told_with_its_signal_and_source_and_the_next_job_runs(
     death = worker.run((what, ""), silent)
     assert death == Died("crashed", f"its worker was killed by {words}", "source")
     assert isinstance(worker.run(("pid", ""), silent), Done)
+
+
+def test_an_idle_worker_that_died_is_no_jobs_fault(worker: Worker) -> None:
+    first = worker.run(("pid", ""), silent)
+    assert isinstance(first, Done)
+    killed = psutil.Process(first.value)
+    killed.kill()
+    while killed.is_running() and killed.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    second = worker.run(("pid", ""), silent)
+    assert isinstance(second, Done) and second != first
+
+
+class Unloadable:
+    """Work that ends the child that loads it."""
+
+    def __call__(self, job: object, tell: Tell) -> None: ...
+
+    def __reduce__(self) -> tuple[Callable[[int], object], tuple[int]]:
+        return os._exit, (7,)
+
+
+def test_workers_that_do_not_come_up_end_the_run_and_blame_no_source() -> None:
+    worker = Worker(Unloadable(), deadline, memory_mib=600)
+    with pytest.raises(SSTrackError, match=r"did not come up 3 times \(its worker ended with exit code 7\)"):
+        worker.run(("pid", ""), silent)
 
 
 def test_a_hang_ends_at_the_deadline_with_all_it_started(worker: Worker, tmp_path: Path) -> None:
