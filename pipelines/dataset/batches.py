@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.dataset.drawing import Drawn
+from pipelines.dataset.substitute import Replacements
 from pipelines.errors import SSTrackError
 from sstrack.objectives.base import ClipBatch
 
@@ -18,6 +19,9 @@ Result = TypeVar("Result")
 
 class Loader(Protocol):
     """Groups of samples by step and group: the whole state of a training's data is the number of the next step."""
+
+    replaced: Replacements
+    """What could not be shown since the loader was opened."""
 
     def __len__(self) -> int: ...
     def group(self, step: int, group: int) -> ClipBatch: ...

@@ -31,6 +31,18 @@ class Replacements:
         with self._lock:
             self.samples += 1
 
+    @property
+    def share_damaged(self) -> float:
+        """Share of the samples so far, 0..1, that a damaged clip was to give."""
+        with self._lock:
+            return self.reasons["damaged"] / max(1, self.samples)
+
+    @property
+    def share_unusable(self) -> float:
+        """Clips that the sampling rules left out, per sample so far."""
+        with self._lock:
+            return (self.reasons.total() - self.reasons["damaged"]) / max(1, self.samples)
+
     def unusable(self, reason: str) -> None:
         """Count a sound clip that the sampling rules left out: it is no damage."""
         with self._lock:

@@ -149,6 +149,7 @@ class _Rank:
                 better = standing.looked(looked[LOSS], recipe.validation.patience)
                 last = last or standing.stopped
             if done % METRICS_EVERY == 0 or last or looked:
+                self._count_replaced()
                 row = {**mean_over_ranks(self.seen, self.world, self.device), **looked}
                 seconds = max(time.perf_counter() - clock, 1e-9)
                 row["samples_per_s"] = (done - began) * recipe.data.groups * recipe.data.group_size / seconds
@@ -227,6 +228,11 @@ class _Rank:
         if self.rank == 0:
             for name, value in found.items():
                 self.seen.setdefault(name, []).append(value)
+
+    def _count_replaced(self) -> None:
+        replaced = self.loader.replaced
+        for name, share in (("data_damaged", replaced.share_damaged), ("data_unusable", replaced.share_unusable)):
+            self.seen.setdefault(name, []).append(torch.tensor(share))
 
     def _look(self, validation: Validation) -> dict[str, float]:
         merge_running_statistics(self.net, self._share(), self.world)

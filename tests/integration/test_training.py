@@ -70,6 +70,7 @@ def test_a_run_leaves_a_package_that_loads_and_says_where_it_comes_from(
 
 def test_a_second_call_finds_the_run(real_dataset: Path, small: Recipe, undisturbed: Path) -> None:
     again = train(open_datasets([str(real_dataset)]), small, str(undisturbed.parent))
+    assert all(row["data_damaged"] == 0 <= row["data_unusable"] for row in read_metrics(undisturbed))
     assert again.found and again.package == str(undisturbed / "package")
     assert [again.loss_start, again.loss_end] == [losses(undisturbed)[0], losses(undisturbed)[-1]]
 

@@ -158,6 +158,7 @@ def test_a_damaged_clip_gives_way_to_the_same_other_each_time_and_is_counted(tmp
         replaced += sum(a != b for a, b in zip(batch.clip_ids, before[key], strict=True))
     assert one.replaced.reasons == two.replaced.reasons == {"damaged": 1}
     assert replaced == 1
+    assert one.replaced.share_damaged == 1 / one.replaced.samples and one.replaced.share_unusable == 0
 
 
 def test_too_much_damage_stops_with_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
