@@ -11,16 +11,17 @@ class ProgressLines:
 
     def __init__(self, stage: str, unit: str, every: float = 5.0) -> None:
         self._stage, self._unit, self._every = stage, unit, every
-        self._started = self._last = time.monotonic()
-        self._first: int | None = None
+        self._last = time.monotonic()
+        self._first: tuple[int, float] | None = None
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """Log that `done` of `total` units are finished, `note` behind it."""
         now = time.monotonic()
-        self._first = done if self._first is None else self._first
+        # What came before the first unit, starting processes say, tells nothing of those to come.
+        first, began = self._first = self._first or (done, now)
         if now - self._last < self._every:
             return
         self._last = now
-        rate = (done - self._first) / max(now - self._started, 1e-9)
+        rate = (done - first) / max(now - began, 1e-9)
         ahead = f", {rate:.1f} {self._unit}/s, {(total - done) / rate:.0f} s to go" if rate > 0 else ""
         log.info("%s: %d of %d %s%s%s", self._stage, done, total, self._unit, ahead, f", {note}" if note else "")
