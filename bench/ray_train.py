@@ -1,6 +1,6 @@
 """What Ray costs a training: the same steps in one process, and by one and two Ray Train workers, in one run.
 
-    python bench/ray_train.py [DATASET] [--steps 60]
+    python bench/ray_train.py [DATASET] [--steps 60] [--group-size 2]
 
 Without a dataset one is ingested from the shared real videos (SSTRACK_SHARED).
 """
@@ -33,10 +33,12 @@ def main() -> None:
     asked = argparse.ArgumentParser(description="What Ray costs a training.")
     asked.add_argument("dataset", nargs="?")
     asked.add_argument("--steps", type=int, default=60)
+    asked.add_argument("--group-size", type=int, default=2, help="samples in each of the two groups of a step")
     options = asked.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         datasets = open_datasets([options.dataset or real_dataset(Path(scratch))])
-        config = recipe("tiny_cpu", {"optim.steps": options.steps, "data.group_size": 3, "checkpoint_every": 20})
+        sizes = {"optim.steps": options.steps, "data.group_size": options.group_size, "checkpoint_every": 20}
+        config = recipe("tiny_cpu", sizes)
         print(f"tiny_cpu, {options.steps} steps of {config.data.groups} groups of {config.data.group_size}, CPU")
         print(f"{'way':14} {'whole s':>8} {'steps/s':>8} {'of plain':>9} {'besides steps s':>16}")
         plain = 0.0
