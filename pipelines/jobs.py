@@ -21,6 +21,7 @@ _LOOK_SECONDS = 1.0
 _SILENCE_SECONDS = 60.0
 """How long a server that answered before may be away."""
 _STOP_SECONDS = 60.0
+_BOOT_SECONDS = 20.0
 
 
 class Unreachable(SSTrackError):
@@ -141,11 +142,16 @@ class JobServer:
         return attempt
 
     def machines(self) -> list[Machine]:
-        """Those of the cluster that are alive."""
+        """Those of the cluster that are alive. A head that has only just come up lists none for some seconds."""
         from ray.util.state import list_nodes
 
-        with self._explained():
-            nodes: Any = list_nodes(address=self.address, filters=[("state", "=", "ALIVE")], limit=1000)
+        deadline = time.monotonic() + _BOOT_SECONDS
+        while True:
+            with self._explained():
+                nodes: Any = list_nodes(address=self.address, filters=[("state", "=", "ALIVE")], limit=1000)
+            if nodes or time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
         return [Machine(node.node_ip, dict(node.resources_total or {})) for node in nodes]
 
     def what_is_there(self) -> str:
