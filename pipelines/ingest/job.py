@@ -19,6 +19,7 @@ from pipelines.ingest.probe import probe
 from pipelines.ingest.reject import Transient, Unusable
 from pipelines.ingest.scheduler import Split
 from pipelines.ingest.segments import join_segments, plan, process_segment
+from pipelines.ingest.shared_copy import drop, keep, shared_copy
 from pipelines.ingest.sources import Found, Source
 from pipelines.ingest.stages import Tell, recorded, stage
 from pipelines.ingest.workspace import Workspace
@@ -33,8 +34,6 @@ class Setup:
     known: frozenset[str]
     split: bool = False
     """Several workers may share a long video."""
-    share: bool = False
-    """All workers are on one machine, so they can share the fetched copy of a remote one."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +105,9 @@ def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Re
     if source_id in setup.known:
         return Result(source_id, size, cpu=cpu)
     with stage("probe", size, source_id):
-        local = storage.is_local(found.uri)
-        if setup.split and (local or setup.share) and len(segments := _segments(path, setup.config)) > 1:
-            if not local:
-                path.replace(_shared_copy(setup, source_id))
+        if setup.split and len(segments := _segments(path, setup.config)) > 1:
+            if not storage.is_local(found.uri):
+                keep(path, setup.space.scratch, source_id)
             parts = tuple(SegmentJob(found, source_id, segments, segment) for segment in segments)
             return Split(parts, SegmentJob(found, source_id, segments, None))
         pack = process_source(Source(source_id, found.label, path, size), setup.config, setup.space)
@@ -127,15 +125,19 @@ def _segments(path: Path, config: IngestConfig) -> tuple[Segment, ...]:
 def _run_segment(setup: Setup, job: SegmentJob, scratch: Path, cpu: dict[str, float]) -> Result:
     found = job.found
     local = storage.is_local(found.uri)
-    path = storage.local_path(found.uri) if local else _shared_copy(setup, job.source_id)
-    if not local and not path.exists():  # another run has cleared the folder
+
+    def fetch_again() -> Path:
+        """On another machine than the one that split it, or where another run has cleared the folder."""
         try:
             copy, source_id, _ = _fetch(setup, found, scratch)
         except Unusable as problem:
             raise Transient(problem.detail) from problem
         if source_id != job.source_id:
             raise Transient("it changed while it was ingested")
-        copy.replace(path)
+        return copy
+
+    kept = setup.space.scratch, job.source_id
+    path = storage.local_path(found.uri) if local else shared_copy(*kept, fetch_again)
     source = Source(job.source_id, found.label, path, found.bytes)
     with stage("probe", found.bytes, job.source_id):
         if job.segment is not None:
@@ -143,7 +145,7 @@ def _run_segment(setup: Setup, job: SegmentJob, scratch: Path, cpu: dict[str, fl
             return Result(job.source_id, found.bytes, cpu=cpu)
         pack = join_segments(source, setup.config, setup.space, job.segments)
     if not local:
-        path.unlink(missing_ok=True)
+        drop(*kept)
     return Result(job.source_id, found.bytes, pack, cpu=cpu)
 
 
@@ -152,11 +154,6 @@ def _fetch(setup: Setup, found: Found, folder: Path) -> tuple[Path, str, int]:
     limit = int(min(setup.config.scratch_mib, setup.config.max_mib) * 2**20)
     with stage("fetch", found.bytes):
         return remote.fetch(found.uri, found.bytes, folder, limit)
-
-
-def _shared_copy(setup: Setup, source_id: str) -> Path:
-    """Where workers that share a remote video find it, until its parts are joined or the run ends."""
-    return setup.space.scratch / f"fetched.{source_id}"
 
 
 def _run_labelled(setup: Setup, found: Found, member: Member, scratch: Path, cpu: dict[str, float]) -> Result:

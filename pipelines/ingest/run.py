@@ -112,7 +112,7 @@ class _Run:
         gathered = Gathered()
         if new:
             known = frozenset(self._known)
-            setup = Setup(self._config, self._space, known, split=workers > 1, share=not cluster)
+            setup = Setup(self._config, self._space, known, split=workers > 1)
             gathered = collect(new, setup, self._names, self._crashes, workers, cluster, progress, pulse)
         gathered.known += len(discovery.found) - len(new)
         gathered.extra += [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import cluster
+from pipelines import cluster, storage
 from pipelines.dataset.manifest import load_manifest
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.crew import Ended, crew
@@ -15,12 +15,13 @@ from pipelines.ingest.run import ingest
 from pipelines.ingest.stages import Tell
 from pipelines.ingest.worker import Died, Done
 from tests.conftest import REPO
+from tests.s3 import S3Server
 
 SMALL = IngestConfig(fps=5, long_side=96, min_frames=5, score_only=True)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def ray() -> Iterator[None]:
+def ray(s3_server: S3Server) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTHONPATH", f"{REPO}:{Path(__file__).parent}")  # this module holds what the actors do
         with cluster.local_cluster(2):
@@ -40,6 +41,22 @@ def test_the_same_clips_as_without_ray(real_videos: Path, tmp_path: Path) -> Non
     ingest(sources, str(tmp_path / "here"), SMALL)
     digests = {load_manifest(str(tmp_path / name)).data_digest for name in ("ray", "here")}
     assert len(digests) == 1
+
+
+def test_parts_of_a_long_video_in_a_bucket_are_decoded_apart_to_the_same_clips(
+    s3_server: S3Server, real_videos: Path, tmp_path: Path
+) -> None:
+    uri = s3_server.url("long/01_dog.mp4")
+    storage.write_atomic(uri, (real_videos / "01_dog.mp4").read_bytes())
+    config = SMALL.model_copy(update={"segment_seconds": 2.0})
+    packs, parts = tmp_path / "ray" / "_state" / "packs", set[str]()
+    ingest(
+        [uri], str(tmp_path / "ray"), config, workers=2, cluster="local",
+        pulse=lambda _: parts.update(path.name for path in packs.glob("*.part")),
+    )  # fmt: skip
+    ingest([uri], str(tmp_path / "here"), config)
+    assert len(parts) >= 2
+    assert len({load_manifest(str(tmp_path / name)).data_digest for name in ("ray", "here")}) == 1
 
 
 def test_a_lost_actor_is_a_crash_of_its_job_and_the_next_job_has_a_new_one() -> None:

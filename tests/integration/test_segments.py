@@ -1,6 +1,9 @@
 """Long videos in segments: joined, they are what one pass gives, whatever the order of work, damage included."""
 
+import os
 import subprocess
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import fsspec
@@ -125,7 +128,7 @@ def test_a_video_in_a_bucket_is_fetched_once_and_cut_like_a_local_one(
 
     monkeypatch.setattr(remote, "fetch", note)
     space = Workspace.of(str(tmp_path / "remote"))
-    setup = job.Setup(CONFIG, space, frozenset(), split=True, share=True)
+    setup = job.Setup(CONFIG, space, frozenset(), split=True)
     split = job.run_job(setup, Found(uri, "1", film.stat().st_size), _silent)
     assert isinstance(split, Split)
     assert len(split.parts) >= 3
@@ -142,10 +145,24 @@ def test_a_video_in_a_bucket_is_fetched_once_and_cut_like_a_local_one(
     assert pictures(ours) == pictures(theirs)
 
 
-def test_a_video_in_a_bucket_stays_whole_where_workers_share_no_disk(
+def test_another_machine_fetches_its_own_copy_and_removes_what_nobody_used_for_long(
     film: Path, s3_server: S3Server, tmp_path: Path
 ) -> None:
-    uri = s3_server.url("alone/film.mp4")
+    uri = s3_server.url("apart/film.mp4")
     fsspec.filesystem("s3").put_file(str(film), uri)
-    setup = job.Setup(CONFIG, Workspace.of(str(tmp_path / "remote")), frozenset(), split=True)
-    assert isinstance(job.run_job(setup, Found(uri, "1", film.stat().st_size), _silent), job.Result)
+    here = Workspace.of(str(tmp_path / "remote"))
+    there = replace(here, scratch=tmp_path / "there")
+    setups = [job.Setup(CONFIG, space, frozenset(), split=True) for space in (here, there)]
+    split = job.run_job(setups[0], Found(uri, "1", film.stat().st_size), _silent)
+    assert isinstance(split, Split)
+    there.scratch.mkdir()
+    for name in ("fetched.old", "fetched.new"):
+        (there.scratch / name).touch()
+    os.utime(there.scratch / "fetched.old", (0, 0))
+    for part, setup in zip(split.parts, cycle(setups)):
+        job.run_job(setup, part, _silent)
+    kept = {path.name for path in there.scratch.iterdir() if path.suffix != ".lock"}
+    assert kept == {"fetched.new", f"fetched.{split.last.source_id}"}
+    joined = job.run_job(setups[0], split.last, _silent)
+    assert isinstance(joined, job.Result) and not list(here.scratch.iterdir())
+    assert pictures(read_pack(joined.pack)) == pictures(whole(film, CONFIG, tmp_path / "local"))
