@@ -11,9 +11,11 @@ from safetensors.torch import load_file
 from pipelines import storage
 from pipelines.errors import SSTrackError
 from pipelines.evaluation.models import resolve_model
+from pipelines.registry.runs import TrainingRun, registry_client
 from pipelines.training.job import run_key
 from pipelines.training.launch import TrainResult, open_datasets, train
 from pipelines.training.metrics import read_metrics
+from pipelines.training.options import TrainOptions
 from sstrack.models.package import load_package
 from sstrack.models.package_files import package_facts
 from sstrack.recipes import Recipe, recipe
@@ -86,18 +88,22 @@ def test_a_run_on_s3_goes_on_where_it_was_and_its_package_tracks(
     brief: Recipe,
     undisturbed: TrainResult,
     s3_server: S3Server,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    mlflow_uri: str,
 ) -> None:
-    monkeypatch.setenv("SSTRACK_WORK", str(tmp_path))
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
     out, datasets = s3_server.url("runs"), open_datasets([drawn_dataset])
     with pytest.raises(Interrupted):
         train(datasets, brief, out, progress=stop_at(6))
-    done = train(datasets, brief, out)
+    done = train(datasets, brief, out, options=TrainOptions(profile="7-8"))
     assert not done.found and train(datasets, brief, out).found
     folder = storage.join(out, done.run_key)
+    kept = {uri.removeprefix(f"{folder}/") for uri in storage.list_files(folder)}
+    assert {f"views/step_{step:06d}.jpg" for step in range(1, 9)} < kept
+    assert "profile/steps_7-8.trace.json.gz" in kept
+    run = TrainingRun.find_or_create(registry_client(mlflow_uri), mlflow_uri, done.run_key)
+    for _ in "twice":
+        run.log_files(folder, "views")
+    artifacts = registry_client(mlflow_uri).list_artifacts(run.run_id, "views")
+    assert {artifact.path for artifact in artifacts} == {name for name in kept if name.startswith("views/")}
     assert losses(folder) == losses(Path(undisturbed.package).parent)
     package = resolve_model(done.package)
     assert load_package(package)[1] == brief
