@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from simplejpeg import decode_jpeg
 
 from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
@@ -91,6 +92,16 @@ def test_one_two_three_and_sharded_ranks_train_alike(trained: Path) -> None:
         assert spread.keys() == weights.keys()
         for name in (name for name in weights if "running" not in name and "tracked" not in name):
             torch.testing.assert_close(spread[name], weights[name], atol=2e-4, rtol=1e-2, msg=f"{other}: {name}")
+
+
+def test_sharded_ranks_draw_the_pictures_that_whole_ones_draw(trained: Path) -> None:
+    whole, sharded = (sorted((trained / each / "views").iterdir()) for each in ("world3", "sharded"))
+    assert (
+        [path.name for path in whole] == [path.name for path in sharded] == [f"step_00000{n}.jpg" for n in range(1, 5)]
+    )
+    for one, other in zip(whole, sharded, strict=True):
+        difference = decode_jpeg(one.read_bytes()).astype(float) - decode_jpeg(other.read_bytes())
+        assert abs(difference).mean() < 1
 
 
 def test_a_rank_that_dies_is_named_and_fewer_go_on_where_the_checkpoint_was(trained: Path) -> None:
