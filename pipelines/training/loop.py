@@ -40,7 +40,7 @@ from sstrack.recipes import Recipe
 log = logging.getLogger(__name__)
 
 METRICS_EVERY = 10
-"""Steps whose metrics are averaged into one row of `metrics.jsonl`."""
+"""Most steps whose metrics are averaged into one row of `metrics.jsonl`."""
 
 Report = Callable[[int, dict[str, float]], None]
 """Called by every rank at the same steps: steps done, and metrics averaged over ranks."""
@@ -148,7 +148,9 @@ class _Rank:
                 looked = self._look(self.validation)
                 better = standing.looked(looked[LOSS], recipe.validation.patience)
                 last = last or standing.stopped
-            if done % METRICS_EVERY == 0 or last or looked:
+            saves = done % recipe.checkpoint_every == 0 or last or better
+            # Also where a checkpoint is, so that a run that goes on from it gives the same rows.
+            if done % METRICS_EVERY == 0 or looked or saves:
                 self._count_replaced()
                 row = {**mean_over_ranks(self.seen, self.world, self.device), **looked}
                 seconds = max(time.perf_counter() - clock, 1e-9)
@@ -160,7 +162,7 @@ class _Rank:
                 if self.metrics is not None:
                     self.metrics.add(done, row)
                 self.report(done, row)
-            if done % recipe.checkpoint_every == 0 or last or better:
+            if saves:
                 self._save()
             if last:
                 break

@@ -11,9 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from prefect.client.schemas import FlowRun
+from prefect.states import Cancelled
 
+from flows.hooks import stop_submitted_job
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.jobs import JobServer, Unreachable
 from pipelines.registry.record import train_and_record
@@ -121,6 +125,20 @@ def test_a_job_that_fails_is_told_with_its_last_line_and_its_id_is_not_used_agai
     newest = server.newest("fails")
     assert newest is not None and (newest.id, newest.number) == ("fails-try2", 2)
     assert server.newest("fail") is None
+
+
+def test_a_cancelled_flow_run_stops_the_job_of_its_training(
+    server: JobServer, head: RayHead, drawn_dataset: str
+) -> None:
+    key = run_key(recipe("tiny_cpu", SMALL), data_digest(open_datasets([drawn_dataset])))
+    given = {"dataset": drawn_dataset, "overrides": SMALL, "cluster": f"job:{head.jobs}"}
+    cancelled = FlowRun(flow_id=uuid4(), parameters=given)
+    stop_submitted_job(None, cancelled, Cancelled())  # nothing runs yet, which is no error
+    server.submit(key, 1, [sys.executable, "-c", "import time; time.sleep(600)"])
+    until(lambda: (newest := server.newest(key)) and newest.status == "RUNNING")
+    stop_submitted_job(None, cancelled, Cancelled())
+    until(lambda: (newest := server.newest(key)) and newest.status == "STOPPED")
+    stop_submitted_job(None, FlowRun(flow_id=uuid4(), parameters={"cluster": "local"}), Cancelled())
 
 
 def test_a_job_that_waits_for_a_processor_for_ever_is_stopped_and_says_what_there_is(

@@ -99,7 +99,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 def losses(folder: Path, steps: int = STEPS) -> list[float]:
-    assert [row["step"] for row in read_metrics(folder)] == list(range(10, steps + 1, 10))
+    assert [row["step"] for row in read_metrics(folder)] == list(range(5, steps + 1, 5))
     return [row["loss"] for row in read_metrics(folder)]
 
 
