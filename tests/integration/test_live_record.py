@@ -211,7 +211,7 @@ def test_a_training_whose_record_is_refused_is_done_and_a_rerun_records_it(
         with pytest.raises(SSTrackError, match="the same command records what is missing"):
             recorded(work, f"http://127.0.0.1:{nobody.getsockname()[1]}")
     result = recorded(work, mlflow_uri)
-    assert result["found"] and steps_of(mlflow_uri, result["run_id"]) == [3]
+    assert result["found"] and steps_of(mlflow_uri, result["run_id"]) == [1, 2, 3]
 
 
 def test_a_package_below_another_projects_repository_names_no_commit(tmp_path: Path) -> None:
