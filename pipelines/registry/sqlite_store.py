@@ -1,12 +1,14 @@
 """The MLflow store of a laptop: one SQLite file, there whole or not at all."""
 
 import os
+import threading
 from pathlib import Path
 
 from pipelines.local_files import explained, keep_if_absent
 
 SQLITE = "sqlite:///"
 """What the URI of such a store begins with; the file's path follows."""
+_making = threading.Lock()
 
 
 def make_sqlite_store(path: Path) -> None:
@@ -17,8 +19,12 @@ def make_sqlite_store(path: Path) -> None:
 
     Raises SSTrackError if the disk refuses.
     """
-    if path.exists():
-        return
+    with _making:
+        if not path.exists():
+            _make(path)
+
+
+def _make(path: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     with explained(path):
