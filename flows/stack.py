@@ -66,8 +66,9 @@ def local_stack(
         stack = Stack(prefect_url, mlflow_url, work, logs, {})
         closing.callback(_stop, stack)
         _start(stack, "prefect-server", _server(prefect_port), environment)
-        _start(stack, "mlflow", _mlflow(work, mlflow_port), environment)
         say("starting the Prefect server and MLflow")
+        _make_store(environment)
+        _start(stack, "mlflow", _mlflow(environment["SSTRACK_MLFLOW_URI"], work, mlflow_port), environment)
         _wait(stack, "prefect-server", lambda: _answers(f"{prefect_url}/api/health"))
         say("deploying prefect.yaml")
         _prefect(environment, logs, "work-pool", "create", POOL, "--type", "process", "--overwrite")
@@ -111,17 +112,23 @@ def _environment(work: Path, api_url: str) -> dict[str, str]:
     }
 
 
+def _make_store(environment: dict[str, str]) -> None:
+    """A SQLite store, before MLflow makes it piece by piece, while the Prefect server comes up."""
+    from pipelines.registry.sqlite_store import SQLITE, make_sqlite_store
+
+    uri = environment["SSTRACK_MLFLOW_URI"]
+    if uri.startswith(SQLITE):
+        make_sqlite_store(Path(uri.removeprefix(SQLITE)))
+
+
 def _server(port: int) -> tuple[str, ...]:
     return (sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
 
 
-def _mlflow(work: Path, port: int) -> tuple[str, ...]:
+def _mlflow(store: str, work: Path, port: int) -> tuple[str, ...]:
     return (
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *(
-            "--backend-store-uri",
-            settings().mlflow_uri if work == settings().work else f"sqlite:///{work / 'mlflow.db'}",
-        ),
+        *("--backend-store-uri", store),
         *("--artifacts-destination", str(work / "mlflow-artifacts")),
     )
 
