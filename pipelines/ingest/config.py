@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from pipelines.dataset.manifest import digest_of
 from pipelines.ingest.limits import RunLimits
 
-STAGE_VERSION = 6
+STAGE_VERSION = 7
 """Raised when the meaning of ingest's output changes, so that older results are not found again."""
 
 _WITHOUT_EFFECT = {"shard_mib", "dedup", "duplicate_bits", "duplicate_mirror", *RunLimits.model_fields}

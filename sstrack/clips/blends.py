@@ -1,5 +1,7 @@
 """Dissolves and fades: places where the picture goes from one to another in a straight line, neither moving nor cut."""
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,8 @@ _LARGEST_STEP, _BACKSTEP = 0.45, 0.05
 """Shares of the way that one frame may go forwards and back; a cut goes all of it in one."""
 _SAME = 0.9
 """Correlation from which on two frames show one picture, in another light or clearer air. Ends of a blend have less."""
+_SHIFT_ROWS, _SHIFT_COLUMNS = 4, 6
+"""How far the camera may have moved meanwhile, in tiny pixels: a slow pan is nearly a straight line, too."""
 _FADED = 0.5
 """Share of its contrast that a picture loses in a fade, and hardly ever while the light on it changes."""
 
@@ -51,9 +55,21 @@ def blend_spans(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def show_one_picture(one_HW: NDArray[np.uint8], other_HW: NDArray[np.uint8]) -> bool:
-    """Whether two tiny frames show the same but for its light: what lies between them is no change of shot."""
-    one, other = (frame.reshape(-1).astype(np.float64) for frame in (one_HW, other_HW))
+    """Whether two tiny frames show the same but for its light and where the camera looks: what lies between them is no
+    change of shot."""
+    one, other = one_HW.astype(np.float64), other_HW.astype(np.float64)
     least, most = sorted((one.std(), other.std()))
     if least <= _FADED * most:
         return False
-    return float(np.corrcoef(one, other)[0, 1]) > _SAME
+    shifts = product(range(-_SHIFT_ROWS, _SHIFT_ROWS + 1), range(-_SHIFT_COLUMNS, _SHIFT_COLUMNS + 1))
+    return any(_correlation(one, other, down, right) > _SAME for down, right in shifts)
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64], down: int, right: int) -> float:
+    """Of what both show where `other` is `one` moved by so many rows and columns; 0 where either is flat."""
+    height, width = one.shape
+    a = one[max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
+    b = other[max(0, down) : height + min(0, down), max(0, right) : width + min(0, right)]
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / scale if scale > 0 else 0.0

@@ -47,3 +47,11 @@ def test_a_change_of_light_leaves_one_picture_and_a_fade_does_not() -> None:
         assert not show_one_picture(lit.astype(np.uint8), (share * lit).astype(np.uint8))
     assert not show_one_picture(lit.astype(np.uint8), picture(2).astype(np.uint8))
     assert not show_one_picture(np.zeros((27, 48), np.uint8), np.full((27, 48), 255, np.uint8))
+
+
+@pytest.mark.parametrize(("down", "right"), [(0, 6), (4, 0), (-3, -5)])
+def test_a_camera_that_moved_shows_one_picture_still(down: int, right: int) -> None:
+    wide = np.kron(np.random.default_rng(6).integers(0, 255, (13, 20)), np.ones((4, 4))).astype(np.uint8)
+    one, other = (wide[10 + y : 37 + y, 12 + x : 60 + x] for y, x in ((0, 0), (down, right)))
+    assert np.corrcoef(one.reshape(-1), other.reshape(-1))[0, 1] < 0.9
+    assert show_one_picture(one, other) and show_one_picture(other, one)
