@@ -175,7 +175,8 @@ def test_twelve_kills_at_random_steps_leave_the_losses_of_an_undisturbed_run(
             if training.process.poll() is not None:  # it forgives no more lost workers in a row
                 training = Training(drawn_dataset, tmp_path, "2", how)
             time.sleep(0.1)
-        table.append(f"{kind:8} after checkpoint {at:3}: past it after {time.monotonic() - killed:3.0f} s")
+        back = f": past it after {time.monotonic() - killed:2.0f} s" if kind == "worker" else ""
+        table.append(f"{kind:8} after checkpoint {at:3}{back}")
     training.ended()
     with capsys.disabled():
         print("", *table, sep="\n")
