@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.dedup import rule_of
-from pipelines.ingest.ffmpeg_command import binary
-from pipelines.ingest.overlap import load_benchmarks
-from pipelines.ingest.part import Segment, decode_part
-from pipelines.ingest.probe import probe
-from pipelines.ingest.tiny import TinyFrames
+from pipelines.ingest.curate.dedup import rule_of
+from pipelines.ingest.curate.overlap import load_benchmarks
+from pipelines.ingest.video.decoding.ffmpeg_backend import binary
+from pipelines.ingest.video.part import Segment, decode_part
+from pipelines.ingest.video.probe import probe
+from pipelines.ingest.video.tiny import TinyFrames
 from sstrack.clips.hashing import Hashes, clip_hash, hashes_of
 from sstrack.clips.matching import candidates, same
 from sstrack.clips.stills import RATE

@@ -23,16 +23,16 @@ from unittest.mock import patch
 
 import psutil
 
-from pipelines.ingest import clip_job
-from pipelines.ingest.clip_job import process_source
+from pipelines.crew.stages import cpu_seconds
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.ffmpeg_command import binary
-from pipelines.ingest.judge import Judgement
-from pipelines.ingest.probe import probe
+from pipelines.ingest.curate.judge import Judgement
+from pipelines.ingest.find.sources import Source
 from pipelines.ingest.progress import IngestProgress
 from pipelines.ingest.run import ingest as ingest_all
-from pipelines.ingest.sources import Source
-from pipelines.ingest.stages import cpu_seconds
+from pipelines.ingest.video import cut as clip_job
+from pipelines.ingest.video.cut import process_source
+from pipelines.ingest.video.decoding.ffmpeg_backend import binary
+from pipelines.ingest.video.probe import probe
 from pipelines.ingest.workspace import Workspace
 
 NAMES = ("01_dog.mp4", "02_cups.mp4", "05_default_juggle.mp4", "clip_10s.mp4", "people_768f.mp4", "street_426x240.mp4")

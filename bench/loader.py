@@ -30,8 +30,8 @@ from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import Manifest, canonical_json, load_manifest
 from pipelines.dataset.tars import TarReader, write_shard
 from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.publish.tables import REJECTS, SOURCES, clip_rows
 from pipelines.ingest.run import ingest
-from pipelines.ingest.tables import REJECTS, SOURCES, clip_rows
 from sstrack.clips.clip import Clip, SeedBox
 from sstrack.recipes import DataConfig
 

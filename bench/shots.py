@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.ffmpeg_command import binary
-from pipelines.ingest.part import Segment, decode_part
-from pipelines.ingest.probe import probe
-from pipelines.ingest.tiny import TinyFrames
+from pipelines.ingest.video.decoding.ffmpeg_backend import binary
+from pipelines.ingest.video.part import Segment, decode_part
+from pipelines.ingest.video.probe import probe
+from pipelines.ingest.video.tiny import TinyFrames
 from sstrack.clips.shots import find_cuts
 
 TOLERANCE = 3

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.demo_inputs import HELD_OUT_PHOTOS, photos
-from pipelines.evaluation.models import resolve_model
 from pipelines.evaluation.run import evaluate
 from pipelines.frames import read_clip
+from pipelines.registry.models import resolve_model
 from sstrack.models.package import load_package
 from sstrack.tracking.tracker import Tracker
 

@@ -16,10 +16,10 @@ _PICTURES = 12
 def ingest_report(dataset: str, report: Mapping[str, Any], reports: Path) -> None:
     """From video to clips: counts, seconds lost for each reason, histograms, a contact sheet. The same as one HTML
     file is made in the folder `reports` once a manifest, and named."""
-    from pipelines.contact_sheet import draw_thumbnail
-    from pipelines.ingest.funnel import funnel_of
-    from pipelines.ingest.funnel_report import write_report
-    from pipelines.ingest.funnel_text import markdown
+    from pipelines.dataset.report.contact_sheet import draw_thumbnail
+    from pipelines.dataset.report.funnel import funnel_of
+    from pipelines.dataset.report.html import write_report
+    from pipelines.dataset.report.text import markdown
 
     funnel = funnel_of(dataset, report["manifest"])
     page = reports / f"ingest-{report['manifest'][:16]}.html"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
-from flows.children import descendants, stop_processes
+from pipelines.processes import descendants, stop_processes
 
 _PATIENCE_S = 0.5
 

@@ -18,7 +18,7 @@ def stop_submitted_job(flow: Any, flow_run: FlowRun, state: State) -> None:
     cluster = given.get("cluster") or here.cluster
     if place(cluster).kind != "job":
         return
-    from pipelines.training.submit import stop_training
+    from pipelines.trainings.submit import stop_training
 
     datasets = given.get("mixture") or {given.get("dataset") or here.dataset: 1.0}
     stopped = stop_training(

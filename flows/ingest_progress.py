@@ -1,19 +1,13 @@
-"""How an ingest shows its progress: a bar on a terminal, lines elsewhere, a progress artifact in the Prefect UI."""
+"""How an ingest shows its progress where there is no terminal: log lines, and a progress artifact in the Prefect UI."""
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import cast
 from uuid import UUID
-
-from rich.console import Console
 
 from pipelines.ingest.progress import IngestProgress
 
 log = logging.getLogger(__name__)
-
-Show = Callable[[IngestProgress], None]
 
 
 class Lines:
@@ -27,27 +21,6 @@ class Lines:
         if now - self._last >= self._every:
             self._last = now
             log.info("ingest: %s", at.line())
-
-
-@contextmanager
-def on_terminal() -> Iterator[Show]:
-    """Yield what to call with each progress: it moves a bar on a terminal and writes lines elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield Lines()
-        return
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    with Progress(
-        TextColumn("ingest"), BarColumn(), TextColumn("{task.description}"), console=console, transient=True
-    ) as bar:
-        row = bar.add_task("reading names", total=None)
-
-        def show(at: IngestProgress) -> None:
-            part = at.seconds if at.seconds_total else at.done
-            bar.update(row, completed=part, total=at.seconds_total or at.total, description=at.line())
-
-        yield show
 
 
 class Artifact:

@@ -13,7 +13,7 @@ from flows.ingest_progress import Artifact
 from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, Cluster, Layout, Source, Workers
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.sources import holds_videos
+from pipelines.ingest.find.sources import holds_videos
 from pipelines.settings import settings
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import logging
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging.handlers import APILogHandler
 
-PACKAGES = ("flows", "pipelines", "sstrack")
+PACKAGES = ("cli", "flows", "pipelines", "sstrack")
 
 
 def show_our_logs() -> None:

@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.children import descendants, stop_processes
 from pipelines.errors import SSTrackError
 from pipelines.locks import work_lock
+from pipelines.processes import descendants, stop_processes
 from pipelines.settings import settings
 
 POOL = "local"

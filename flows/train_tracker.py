@@ -65,7 +65,7 @@ def train_model(
     options: dict[str, Any],
 ) -> dict[str, Any]:
     """Train or find, then record; the result as a dictionary with the MLflow run's id."""
-    from pipelines.registry.record import train_and_record
+    from pipelines.trainings.record import train_and_record
 
     uri = settings().mlflow_uri
     return train_and_record(

@@ -1,18 +1,13 @@
-"""How a training shows its progress: a bar on a terminal, lines elsewhere, artifacts in the Prefect UI."""
+"""How a training shows its progress where there is no terminal: log lines, and artifacts in the Prefect UI."""
 
 import contextvars
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import cast
 from uuid import UUID
 
-from flows.console import progress_bar
 from flows.progress import ProgressLines
-
-Show = Callable[[Mapping[str, float], int], None]
-"""Called with a row of metrics, `step` in it, and the number of all steps."""
 
 
 def in_words(row: Mapping[str, float]) -> str:
@@ -29,13 +24,6 @@ def in_words(row: Mapping[str, float]) -> str:
     if row.get("skipped"):
         words.append(f"{row['skipped']:.0f} steps skipped")
     return ", ".join(words)
-
-
-@contextmanager
-def on_terminal() -> Iterator[Show]:
-    """Yield what to call with each row: it moves a bar on a terminal and writes lines elsewhere."""
-    with progress_bar("train", "steps") as update:
-        yield lambda row, steps: update(int(row["step"]), steps, in_words(row))
 
 
 class Artifact:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.errors import SSTrackError
-from pipelines.ingest.ffmpeg_command import binary as ffmpeg_binary
+from pipelines.ingest.video.decoding.ffmpeg_backend import binary as ffmpeg_binary
 
 if TYPE_CHECKING:
     from sstrack.synthetic import Scene

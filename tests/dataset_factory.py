@@ -9,7 +9,7 @@ import simplejpeg
 from pipelines.dataset.commit import Tables, publish_child
 from pipelines.dataset.manifest import Manifest, canonical_json
 from pipelines.dataset.tars import write_shard
-from pipelines.ingest.tables import CLIPS, REJECTS, SOURCES, clip_rows
+from pipelines.ingest.publish.tables import CLIPS, REJECTS, SOURCES, clip_rows
 from sstrack.clips.clip import Clip, SeedBox, clip_key
 
 

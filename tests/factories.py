@@ -9,7 +9,7 @@ import numpy as np
 from sstrack.recipes import Recipe, recipe
 
 if TYPE_CHECKING:
-    from pipelines.ingest.sources import Source
+    from pipelines.ingest.find.sources import Source
 
 TINY = {
     "net.depth": 1,
@@ -65,6 +65,6 @@ def write_sequences(root: Path, frames: dict[str, int], side: int = 96) -> Path:
 def local_source(path: Path) -> "Source":
     """A video file as ingest's jobs take it."""
     from pipelines import storage
-    from pipelines.ingest.sources import Source, label
+    from pipelines.ingest.find.sources import Source, label
 
     return Source(storage.sha256_file(str(path)), label(path), path, path.stat().st_size)

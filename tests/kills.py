@@ -60,7 +60,7 @@ def _place(argument: object) -> object:
 def start(kill: Kill | None, sources: list[str], dataset: str, workers: int = 0) -> BaseProcess:
     context = get_context("forkserver")  # forks of a process that has imported all this once
     context.set_forkserver_preload(
-        ["tests.kills", "pipelines.ingest.run", "pipelines.ingest.clip_job", "webdataset.writer", "s3fs"]
+        ["tests.kills", "pipelines.ingest.run", "pipelines.ingest.video.cut", "webdataset.writer", "s3fs"]
     )
     names = ("AWS_", "SSTRACK_")
     environment = {name: value for name, value in os.environ.items() if name.startswith(names)}

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.children import descendants, stop_processes
+from pipelines.processes import descendants, stop_processes
 from tests.conftest import REPO
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from pipelines import storage
 from pipelines.errors import SSTrackError
-from pipelines.evaluation.models import resolve_model
 from pipelines.frames import read_image
+from pipelines.registry.models import resolve_model
 
 ENTRY = "trackers.ini"
 

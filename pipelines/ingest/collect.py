@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from pipelines.crew.crews import crew
+from pipelines.crew.schedules import Finished, Running, run_jobs
 from pipelines.errors import SSTrackError
 from pipelines.ingest import quarantine
-from pipelines.ingest.crew import crew
+from pipelines.ingest.find.sources import Found, printable
 from pipelines.ingest.job import Result, Setup, run_job
 from pipelines.ingest.names import Names
 from pipelines.ingest.pack import Pack, SourceRecord, read_pack
 from pipelines.ingest.progress import IngestProgress, Meter
 from pipelines.ingest.reject import QUARANTINE, Reject
-from pipelines.ingest.scheduler import Finished, Running, run_jobs
-from pipelines.ingest.sources import Found, printable
 
 log = logging.getLogger(__name__)
 

@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines import storage
-from pipelines.ingest import remote
-from pipelines.ingest.clip_job import process_source
+from pipelines.crew.schedules import Split
+from pipelines.crew.stages import Tell, recorded, stage
+from pipelines.ingest import fetch as remote
 from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.find.sources import Found, Source
 from pipelines.ingest.labelled.clips import digest_of_sequence, fill
 from pipelines.ingest.labelled.find import Member
 from pipelines.ingest.labelled.store import fetch
 from pipelines.ingest.pack import SourceRecord, find_or_make, pack_key
-from pipelines.ingest.part import Segment
-from pipelines.ingest.probe import probe
 from pipelines.ingest.reject import Transient, Unusable
-from pipelines.ingest.scheduler import Split
-from pipelines.ingest.segments import join_segments, plan, process_segment
 from pipelines.ingest.shared_copy import drop, keep, shared_copy
-from pipelines.ingest.sources import Found, Source
-from pipelines.ingest.stages import Tell, recorded, stage
+from pipelines.ingest.video.cut import process_source
+from pipelines.ingest.video.part import Segment
+from pipelines.ingest.video.probe import probe
+from pipelines.ingest.video.segments import join_segments, plan, process_segment
 from pipelines.ingest.workspace import Workspace
 
 

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipelines.ingest.scheduler import Running
-from pipelines.ingest.sources import printable
+from pipelines.crew.schedules import Running
+from pipelines.ingest.find.sources import printable
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,16 @@ from pipelines.dataset.writing import writing
 from pipelines.errors import SSTrackError
 from pipelines.ingest.collect import Gathered, Progress, collect
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.dedup import without_repeats
+from pipelines.ingest.curate.dedup import without_repeats
+from pipelines.ingest.curate.overlap import Benchmarks, load_benchmarks
+from pipelines.ingest.find.sources import Discovery, discover, printable
 from pipelines.ingest.job import Setup
 from pipelines.ingest.names import Names
-from pipelines.ingest.overlap import Benchmarks, load_benchmarks
 from pipelines.ingest.pack import Pack, pack_key
-from pipelines.ingest.publish import publish, tables_of
+from pipelines.ingest.publish.publish import publish, tables_of
 from pipelines.ingest.quarantine import Crashes, quarantined
 from pipelines.ingest.reject import Reject
 from pipelines.ingest.report import IngestReport, report_on
-from pipelines.ingest.sources import Discovery, discover, printable
 from pipelines.ingest.workspace import Workspace
 from pipelines.settings import absolute, settings
 

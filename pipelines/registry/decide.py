@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.registry.promote import CHAMPION, champion, promote, refuse, register
+from pipelines.registry.versions import CHAMPION, champion, promote, refuse, register
 from pipelines.training.packages import local_package
 from sstrack.gates import GateConfig, judge
 

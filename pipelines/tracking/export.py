@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines import storage
 from pipelines.errors import SSTrackError
-from pipelines.evaluation.models import resolve_model
+from pipelines.registry.models import resolve_model
 
 if TYPE_CHECKING:
     from sstrack.models.tracker_net import TrackerNet

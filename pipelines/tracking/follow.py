@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipelines.devices import pick_device
 from pipelines.errors import SSTrackError
-from pipelines.evaluation.models import resolve_model
+from pipelines.registry.models import resolve_model
 from pipelines.tracking.ahead import read_ahead
 from pipelines.tracking.boxes_out import BoxesOut
 from pipelines.tracking.draw import Box, draw_target

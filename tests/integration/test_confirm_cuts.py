@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from pipelines.errors import SSTrackError
-from pipelines.ingest import confirm
-from pipelines.ingest.tiny import TinyFrames
+from pipelines.ingest.video import confirm
+from pipelines.ingest.video.tiny import TinyFrames
 
 CUTS = (80, 137, 198)
 """Of people_768f.mp4, as an eye sees them."""

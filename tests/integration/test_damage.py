@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.ingest.clip_job import process_source
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.ffmpeg_command import binary
 from pipelines.ingest.pack import Pack, read_pack
-from pipelines.ingest.part import Segment, decode_part
-from pipelines.ingest.probe import probe
-from pipelines.ingest.timeline import Timeline, timeline_of
+from pipelines.ingest.video.cut import process_source
+from pipelines.ingest.video.decoding.ffmpeg_backend import binary
+from pipelines.ingest.video.part import Segment, decode_part
+from pipelines.ingest.video.probe import probe
+from pipelines.ingest.video.timeline import Timeline, timeline_of
 from pipelines.ingest.workspace import Workspace
 from tests.factories import local_source
 
@@ -203,7 +203,7 @@ def test_ffmpeg_alone_cannot_say_which_frames_are_sound_and_so_keeps_none(clean:
 
 
 def test_a_decoder_that_hangs_or_grows_is_stopped(clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines.ingest import part
+    from pipelines.ingest.video import part
 
     tight = {"memory": part.Limits(60, 10 << 20), "deadline": part.Limits(0.0, 1 << 40)}
     for reason, limits in tight.items():

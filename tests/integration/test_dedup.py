@@ -10,7 +10,7 @@ import pytest
 from pipelines.dataset.manifest import load_manifest, read_clips, read_rejects, read_sources
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.overlap import load_benchmarks
+from pipelines.ingest.curate.overlap import load_benchmarks
 from pipelines.ingest.run import ingest
 
 SMALL = IngestConfig(long_side=160, max_frames=50)

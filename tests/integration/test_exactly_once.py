@@ -31,7 +31,7 @@ BEFORE_HEAD = Kill(SWAP)
 AFTER_HEAD = Kill(SWAP, after=True)
 AFTER_A_SHARD = Kill(MOVE, ".tar", after=True)
 LOCAL = {
-    "while a pack is written": Kill("pipelines.ingest.part:Spool.store", nth=30),
+    "while a pack is written": Kill("pipelines.ingest.video.part:Spool.store", nth=30),
     "before a pack has its name": Kill(MOVE, ".pack"),
     "while a shard is written": Kill("webdataset.writer:TarWriter.write", nth=2),
     "after a shard": AFTER_A_SHARD,
@@ -105,7 +105,7 @@ def test_killed_on_s3_and_run_again_on_another_machine(
     assert storage.exists(storage.join(bucket, "HEAD")) == (point == "after HEAD")
     monkeypatch.setenv("SSTRACK_WORK", str(work.with_name("other machine")))
     if point != "after a pack":  # all packs are there: nothing is decoded again
-        monkeypatch.setattr("pipelines.ingest.part.decode", None)
+        monkeypatch.setattr("pipelines.ingest.video.part.decode", None)
     ingest(sources, bucket, SMALL)
     assert files(bucket) == undisturbed
 
@@ -173,7 +173,7 @@ def test_a_store_that_fails_in_the_middle_of_publishing_is_one_error_and_a_rerun
             ingest(sources, dataset, SMALL)
         assert not storage.exists(storage.join(dataset, "HEAD"))
         faults.denies = ""
-        monkeypatch.setattr("pipelines.ingest.part.decode", None)  # nothing is decoded again
+        monkeypatch.setattr("pipelines.ingest.video.part.decode", None)  # nothing is decoded again
         ingest(sources, dataset, SMALL)
         assert files(dataset) == undisturbed
 

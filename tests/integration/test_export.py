@@ -8,7 +8,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from flows.cli import app
+from cli.main import app
 from pipelines.errors import SSTrackError
 from pipelines.frames import read_clip
 from pipelines.tracking.export import export_model

@@ -71,8 +71,8 @@ def test_a_retrain_without_a_dataset_completes_with_nothing_new(work: Path):
 def test_the_whole_way_and_again_does_nothing_twice(real_dataset: Path, work: Path, mlflow_uri: str, tmp_path: Path):
     """Ingest was done by the fixture; here training, evaluation, registry, gate and alias run as flows."""
     from flows.retrain_tracker import retrain_tracker
-    from pipelines.registry.promote import versions
     from pipelines.registry.runs import registry_client
+    from pipelines.registry.versions import versions
     from sstrack.gates import GateConfig
 
     root = write_sequences(tmp_path / "root", {"one": 4, "two": 4})

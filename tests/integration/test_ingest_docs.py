@@ -19,7 +19,7 @@ from tests.s3 import S3Server
 PAGES = ("ingest.md", "datasets.md", "quality.md")
 RUN = """
 import json, sys
-from flows.cli import app
+from cli.main import app
 
 for words in json.load(sys.stdin):
     print("$", *words, file=sys.stderr, flush=True)

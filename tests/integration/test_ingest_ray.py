@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from pipelines import cluster, storage
+from pipelines.crew.crews import Ended, crew
+from pipelines.crew.stages import Tell
+from pipelines.crew.worker import Died, Done
 from pipelines.dataset.manifest import load_manifest
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.crew import Ended, crew
 from pipelines.ingest.run import ingest
-from pipelines.ingest.stages import Tell
-from pipelines.ingest.worker import Died, Done
 from tests.conftest import REPO
 from tests.s3 import S3Server
 

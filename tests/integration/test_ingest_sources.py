@@ -123,7 +123,7 @@ def test_a_store_that_does_not_answer_is_tried_again_and_then_said(
 ) -> None:
     fsspec.filesystem("s3").put_file(str(films / "b.wmv"), s3_server.url("away/b.wmv"))
     from pipelines import storage
-    from pipelines.ingest import remote
+    from pipelines.ingest import fetch as remote
 
     calls: list[str] = []
 

@@ -20,10 +20,10 @@ from prefect.states import Cancelled
 from flows.hooks import stop_submitted_job
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.jobs import JobServer, Unreachable
-from pipelines.registry.record import train_and_record
 from pipelines.training.job import data_digest, run_key
 from pipelines.training.launch import open_datasets
-from pipelines.training.submit import stop_job, train_as_job
+from pipelines.trainings.record import train_and_record
+from pipelines.trainings.submit import stop_job, train_as_job
 from sstrack.recipes import recipe
 from tests.ray_head import RayHead, ray_head
 

@@ -14,8 +14,8 @@ import pytest
 from pipelines.dataset.manifest import load_manifest, read_clips, read_rejects, read_sources
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.curate.refilter import refilter
 from pipelines.ingest.labelled.coco import targets
-from pipelines.ingest.refilter import refilter
 from pipelines.ingest.run import ingest
 from sstrack.clips.clip import Clip
 from tests.s3 import S3Server

@@ -8,8 +8,8 @@ import pytest
 
 from pipelines.dataset.manifest import load_manifest, read_clips
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.probe import probe
 from pipelines.ingest.run import ingest
+from pipelines.ingest.video.probe import probe
 
 EDITS = {
     "letterbox": ("scale=640:360,pad=640:480:0:60", (640, 360)),

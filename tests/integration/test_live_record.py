@@ -18,9 +18,9 @@ import pytest
 from pipelines.errors import SSTrackError
 from pipelines.registry.live import LiveRecord
 from pipelines.registry.origin import git_tags
-from pipelines.registry.record import train_and_record
 from pipelines.registry.runs import TrainingRun, experiment_id, find_runs, registry_client
 from pipelines.training.metrics import read_metrics
+from pipelines.trainings.record import train_and_record
 from tests.dataset_factory import make_dataset
 from tests.factories import TINY
 

@@ -8,12 +8,12 @@ import imageio_ffmpeg
 import pytest
 
 from pipelines.dataset.manifest import load_manifest, read_clips, read_rejects
+from pipelines.dataset.report.funnel import funnel_of
+from pipelines.dataset.report.html import write_report
+from pipelines.dataset.report.text import markdown, prometheus_text
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.funnel import funnel_of
-from pipelines.ingest.funnel_report import write_report
-from pipelines.ingest.funnel_text import markdown, prometheus_text
-from pipelines.ingest.refilter import refilter
+from pipelines.ingest.curate.refilter import refilter
 from pipelines.ingest.run import ingest
 
 EVIL = "<img src=x onerror=alert(1)>|`&.mp4"

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import SSTrackError
-from pipelines.evaluation.models import resolve_model
 from pipelines.registry.decide import register_and_decide, rival_of
+from pipelines.registry.models import resolve_model
 from pipelines.registry.package import save_pyfunc
-from pipelines.registry.promote import champion, find, versions
 from pipelines.registry.runs import EXPERIMENT, RUN_KEY, DatasetUse, TrainingRun, experiment_id, registry_client
 from pipelines.registry.sqlite_store import SQLITE
+from pipelines.registry.versions import champion, find, versions
 from sstrack.gates import GateConfig
 from sstrack.models.package_files import package_digest
 from tests.factories import write_package, write_sequences

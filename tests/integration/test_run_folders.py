@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from pipelines import storage
 from pipelines.errors import SSTrackError
-from pipelines.evaluation.models import resolve_model
+from pipelines.registry.models import resolve_model
 from pipelines.registry.runs import TrainingRun, registry_client
 from pipelines.training.job import run_key
 from pipelines.training.launch import TrainResult, open_datasets, train

@@ -10,14 +10,16 @@ import fsspec
 import pytest
 
 from pipelines import storage
-from pipelines.ingest import job, remote, segments
-from pipelines.ingest.clip_job import process_source
+from pipelines.crew.schedules import Split
+from pipelines.ingest import fetch as remote
+from pipelines.ingest import job
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.ffmpeg_command import binary
+from pipelines.ingest.find.sources import Found
 from pipelines.ingest.pack import Pack, read_pack
-from pipelines.ingest.probe import probe
-from pipelines.ingest.scheduler import Split
-from pipelines.ingest.sources import Found
+from pipelines.ingest.video import segments
+from pipelines.ingest.video.cut import process_source
+from pipelines.ingest.video.decoding.ffmpeg_backend import binary
+from pipelines.ingest.video.probe import probe
 from pipelines.ingest.workspace import Workspace
 from tests.factories import local_source
 from tests.s3 import S3Server

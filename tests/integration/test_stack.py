@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from flows.children import alive, descendants
 from pipelines.errors import SSTrackError
+from pipelines.processes import alive, descendants
 from tests.conftest import REPO
 
 PREFECT = str(Path(sys.executable).with_name("prefect"))

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from cli.main import app
 from pipelines.errors import SSTrackError
 from pipelines.frames import read_clip, read_image
 from pipelines.tracking.ahead import read_ahead

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.ingest.clip_job import process_source
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.ffmpeg_command import binary
 from pipelines.ingest.pack import Pack, read_pack
-from pipelines.ingest.part import Segment, make_task
-from pipelines.ingest.probe import Probe, probe
+from pipelines.ingest.video.cut import process_source
+from pipelines.ingest.video.decoding.ffmpeg_backend import binary
+from pipelines.ingest.video.part import Segment, make_task
+from pipelines.ingest.video.probe import Probe, probe
 from pipelines.ingest.workspace import Workspace
 from tests.factories import local_source
 
@@ -34,7 +34,7 @@ def packed(path: Path, folder: Path, config: IngestConfig = SMALL) -> Pack:
 def test_a_local_script_named_mp4_is_refused_by_the_probe_and_by_each_backend(
     kind: str, backend: str, real_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.ingest import clip_job
+    from pipelines.ingest.video import cut as clip_job
 
     shutil.copy(real_videos / "action.avi", tmp_path / "video.avi")
     script = tmp_path / "list.mp4"
@@ -77,8 +77,8 @@ def test_a_name_is_only_a_name(name: bytes, backend: str, real_videos: Path, tmp
 
 
 def test_no_decoder_is_told_the_name_or_runs_in_a_shell(real_videos: Path) -> None:
-    from pipelines.ingest.decode import pyav_order
-    from pipelines.ingest.ffmpeg_command import ffmpeg_command
+    from pipelines.ingest.video.decoding.decode import pyav_order
+    from pipelines.ingest.video.decoding.ffmpeg_backend import ffmpeg_command
 
     task = make_task(probe(real_videos / "action.avi", SMALL), SMALL, Segment())
     command = ffmpeg_command(task, 3, 4, 5)

@@ -21,7 +21,7 @@ from tests.conftest import REPO
 from tests.factories import write_package
 from tests.layouts import write_vot2020
 
-PROGRAM = [sys.executable, "-c", "from flows.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from cli.main import main; main()"]
 
 
 @pytest.fixture(scope="module")

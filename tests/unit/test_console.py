@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from flows.console import exit_code, parse_box, parse_settings
-from flows.demo import demo_environment
+from cli.console import exit_code, parse_box, parse_settings
+from cli.demo import demo_environment
 from flows.training_progress import in_words
 from pipelines.errors import GateRefused, SSTrackError, UsageError
 
@@ -45,7 +45,7 @@ def test_exit_codes_say_what_kind_of_failure_it_was():
 def test_the_command_line_imports_nothing_heavy():
     """`sstrack --help` answers within a second because of this."""
     heavy = "torch ray mlflow prefect cv2 av pyarrow numpy pydantic"
-    code = f"import flows.cli, sys; print([name for name in '{heavy}'.split() if name in sys.modules])"
+    code = f"import cli.main, sys; print([name for name in '{heavy}'.split() if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

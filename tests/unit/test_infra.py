@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from flows.cli import app
+from cli.main import app
 from pipelines.settings import Settings
 from sstrack import recipes
 from tests.conftest import REPO

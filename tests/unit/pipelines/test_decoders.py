@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from pipelines.ingest.decoders import Descriptors, Forked, cpu_seconds
+from pipelines.ingest.video.decoding.decoders import Descriptors, Forked, cpu_seconds
 
 
 def run(task: bytes, kill: bool = False) -> tuple[int, str, int]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import SSTrackError, UsageError
+from pipelines.ingest.find.sources import discover, holds_videos, printable
 from pipelines.ingest.labelled.store import find_stored
-from pipelines.ingest.sources import discover, holds_videos, printable
 from pipelines.s3 import Object
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import SSTrackError, UsageError
-from pipelines.ingest.lists import is_list, read_list
+from pipelines.ingest.find.lists import is_list, read_list
 
 SHA = "ab" * 32
 

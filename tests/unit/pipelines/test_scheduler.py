@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.crew.crews import Ended, Told
+from pipelines.crew.limits import RunLimits
+from pipelines.crew.schedules import Finished, Running, Split, run_jobs
+from pipelines.crew.worker import Died, Done, Outcome, Raised
 from pipelines.errors import SSTrackError
-from pipelines.ingest.crew import Ended, Told
-from pipelines.ingest.limits import RunLimits
 from pipelines.ingest.quarantine import Crashes
 from pipelines.ingest.reject import Transient
-from pipelines.ingest.scheduler import Finished, Running, Split, run_jobs
-from pipelines.ingest.worker import Died, Done, Outcome, Raised
 
 LIMITS = RunLimits(attempts=3, retry_seconds=0, crashes=2)
 

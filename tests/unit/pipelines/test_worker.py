@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipelines.crew.stages import Tell
+from pipelines.crew.worker import Died, Done, Raised, Stopped, Worker
 from pipelines.errors import SSTrackError
-from pipelines.ingest.stages import Tell
-from pipelines.ingest.worker import Died, Done, Raised, Stopped, Worker
 
 
 def work(job: tuple[str, str], tell: Tell) -> object:

@@ -1,0 +1,1 @@
+"""The `sstrack` command, thin."""

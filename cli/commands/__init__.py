@@ -1,0 +1,1 @@
+"""Families of commands, one module each; `cli/main.py` registers them."""

@@ -1,0 +1,117 @@
+"""Rich tables for the command line. They show what the reports hold and compute nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from cli.demo import DemoSummary
+    from pipelines.evaluation.run import EvaluationReport
+    from pipelines.evaluation.score import ScoreReport
+
+
+def key_value_table(title: str, data: Mapping[str, Any]) -> Table:
+    """One row per entry; a mapping inside an entry is spelled out."""
+    table = Table(title=escape(title), show_header=False, title_justify="left")
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            table.add_row(key, escape("\n".join(f"{name}: {part}" for name, part in value.items())))
+        else:
+            table.add_row(key, f"{value:.4g}" if isinstance(value, float) else escape(str(value)))
+    return table
+
+
+def evaluation_table(report: "EvaluationReport") -> Table:
+    """Metrics over all sequences, then the one that ranks by sequence, worst first."""
+    title = f"{report.model} on {report.benchmark}, rule {report.rule}"
+    table = Table(title=title, title_justify="left", caption_justify="left", min_width=72)
+    headline = next(iter(report.metrics), "")
+    table.add_column("sequence")
+    table.add_column(headline, justify="right")
+    for name, value in sorted(report.per_sequence.items(), key=lambda row: row[1]):
+        table.add_row(name, number(value))
+    table.add_section()
+    for name, value in report.metrics.items():
+        table.add_row(f"all: {name}", number(value))
+    table.caption = f"{report.fps:.1f} frames/s per worker; raw results in {report.results}"
+    return table
+
+
+def score_table(report: "ScoreReport", rows: int = 20) -> Table:
+    """Numbers over all sequences, the worst sequences, and everything that was counted."""
+    title = f"{report.benchmark}, rule {report.rule}, {report.sequences} sequences"
+    table = Table(title=title, title_justify="left", caption_justify="left", min_width=60)
+    table.add_column("sequence")
+    columns = list(next(iter(report.per_sequence.values()), {}))
+    for name in columns:
+        table.add_column(name, justify="right")
+    names = sorted(report.per_sequence, key=lambda name: report.per_sequence[name].get(report.headline, 0.0))
+    for name in names[:rows]:
+        table.add_row(name, *(number(report.per_sequence[name][column]) for column in columns))
+    if len(names) > rows:
+        table.add_row(f"… {len(names) - rows} better ones", *("" for _ in columns))
+    table.add_section()
+    table.add_row("all", *(number(report.metrics[column]) if column in report.metrics else "" for column in columns))
+    others = {name: value for name, value in report.metrics.items() if name not in columns}
+    lines = [", ".join(f"{name} {number(value)}" for name, value in others.items())] if others else []
+    lines += [f"{what}: {count}" for what, count in report.counted.items()]
+    table.caption = "\n".join(lines)
+    return table
+
+
+def benchmark_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What can be measured, and what a root holds of it."""
+    with_root = any(row["found"] is not None for row in rows)
+    columns = ("name", "what", "protocol", "rules", "found" if with_root else "layout")
+    table = Table(*columns, show_lines=True)
+    for row in rows:
+        last = _found(row) if with_root else row["layout"]
+        table.add_row(row["name"], row["describe"], row["protocol"], ", ".join(row["rules"]) or "on a server", last)
+    return table
+
+
+def rule_lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Each rule in words."""
+    return "\n\n".join(f"{name}: {text}" for row in rows for name, text in row["rule_texts"].items())
+
+
+def _found(row: Mapping[str, Any]) -> str:
+    lines = [f"{row['found']} of {row['expected'] or row['found']} sequences" if row["found"] else "nothing"]
+    if row["found"] and row["missing"]:
+        lines.append(f"missing: {', '.join(row['missing'][:5])}" + (" …" if len(row["missing"]) > 5 else ""))
+    return "\n".join([*lines, *row["wrong"][:5]])
+
+
+def number(value: float) -> str:
+    """Percent with two decimals, shares below 1 with four."""
+    return f"{value:.2f}" if abs(value) > 1 else f"{value:.4f}"
+
+
+def models_table(name: str, uri: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Versions, newest first."""
+    table = Table(
+        "version", "aliases", "run key", "manifest", "registered", title=name, title_justify="left", min_width=72
+    )
+    for row in rows:
+        table.add_row(row["version"], ", ".join(row["aliases"]), row["run_key"], row["manifest"][:12], row["created"])
+    table.caption = uri if rows else f"nothing registered yet in {uri}"
+    return table
+
+
+def demo_table(summary: "DemoSummary") -> Table:
+    """What the demo made."""
+    dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(summary.rejects.items())) or "none"
+    table = Table(show_header=False, title="SSTrack demo", title_justify="left")
+    table.add_row("video", f"{summary.seconds_of_video:.0f} s")
+    table.add_row("clips", f"{summary.clips} kept; dropped: {dropped}")
+    table.add_row("training", f"{summary.steps} steps, loss {summary.loss_start:.2f} → {summary.loss_end:.2f}")
+    table.add_row("AO trained", f"{summary.ao_trained:.1f} %")
+    table.add_row("AO untrained start", f"{summary.ao_untrained:.1f} %")
+    table.add_row("AO box that never moves", f"{summary.ao_static:.1f} %")
+    table.add_row("champion", f"version {summary.champion}" if summary.champion else "none")
+    table.add_row("gate", "\n".join((summary.outcome, *summary.reasons)))
+    table.add_row("picture", str(summary.picture))
+    table.add_row("took", f"{summary.seconds:.0f} s{', found done' if summary.found else ''}")
+    return table

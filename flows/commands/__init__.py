@@ -1,1 +1,0 @@
-"""Families of commands, one module each; `flows/cli.py` registers them."""

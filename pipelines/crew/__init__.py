@@ -1,0 +1,1 @@
+"""Watched worker processes: generic, knows no video."""

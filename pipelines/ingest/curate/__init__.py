@@ -1,0 +1,1 @@
+"""Which clips are worth keeping."""

@@ -1,0 +1,1 @@
+"""Decoders as child processes, and what they write."""

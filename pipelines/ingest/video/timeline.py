@@ -1,0 +1,58 @@
+"""When things happen in a decoded video: its frames, what of them is stored, and which stored frames are damaged."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.video.damage import damage_mask, find_gaps
+from pipelines.ingest.video.part import Part, Segment, make_task
+from pipelines.ingest.video.probe import Probe
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """One decoded video in stored frames, counted from 0, and in seconds of the source.
+
+    Attributes:
+        numbers: int64 [N], the stored frame that first shows each decoded one, ascending.
+        times: float64 [N], when each decoded frame is shown.
+        damage: bool [stored], frames that are damaged, predicted from damaged ones, or repeated through a gap.
+        fps: stored frames per second; stored frame 0 is shown at `zero_s`.
+        expected: frames that should have been decoded.
+    """
+
+    numbers: NDArray[np.int64]
+    times: NDArray[np.floating]
+    damage: NDArray[np.bool_]
+    fps: float
+    zero_s: float
+    expected: int
+
+    def seconds(self, number: int) -> float:
+        """When a stored frame is shown."""
+        return self.zero_s + number / self.fps
+
+    def decoded(self, first: int, end: int) -> slice:
+        """The decoded frames behind the stored ones `first` to before `end`."""
+        return slice(int(np.searchsorted(self.numbers, first)), int(np.searchsorted(self.numbers, end)))
+
+
+def timeline_of(video: Probe, part: Part, config: IngestConfig) -> Timeline:
+    """The timeline of a wholly decoded video."""
+    decoded, task = part.decoded, make_task(video, config, Segment())
+    numbers = np.array([task.number(int(tick)) for tick in decoded.ticks], np.int64) - part.first
+    gaps = find_gaps(decoded.ticks, decoded.missing)
+    gap_numbers = [(task.number(before) - part.first, task.number(after) - part.first) for before, after in gaps]
+    lost = sum(bool(tick > decoded.ticks[-1]) or any(a < tick < b for a, b in gaps) for tick in decoded.missing)
+    silent = len(decoded.missing) - lost
+    seconds = float(task.time_base)
+    return Timeline(
+        numbers=numbers,
+        times=(decoded.ticks - video.origin) * seconds,
+        damage=damage_mask(numbers, decoded.corrupt, gap_numbers, len(part.places)),
+        fps=float(task.fps),
+        zero_s=part.first / float(task.fps) - video.origin * seconds,
+        expected=max(video.packets - silent, len(decoded.ticks)),
+    )

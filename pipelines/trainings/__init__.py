@@ -1,0 +1,1 @@
+"""What a training run is to the outside: submitted, recorded, found again."""
