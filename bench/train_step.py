@@ -25,12 +25,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from sstrack.configs import Recipe
 from sstrack.crops import crop
 from sstrack.models.tracker_net import NetOutput, TrackerNet
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.registry import build_objective
 from sstrack.objectives.step import TrainStep, compile_network
-from sstrack.recipes import Recipe, recipe
+from sstrack.recipes import recipe
 
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 """Dense bf16 FLOP/s by the makers' data sheets."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from sstrack.recipes import Recipe, recipe
+from sstrack.configs import Recipe
+from sstrack.recipes import recipe
 
 if TYPE_CHECKING:
     from pipelines.ingest.find.sources import Source

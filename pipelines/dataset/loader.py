@@ -25,8 +25,8 @@ from pipelines.dataset.substitute import ATTEMPTS, Replacements
 from pipelines.dataset.threads import Threads
 from pipelines.errors import SSTrackError
 from pipelines.settings import settings
+from sstrack.configs import DataConfig
 from sstrack.objectives.base import ClipBatch
-from sstrack.recipes import DataConfig
 
 _AHEAD = 2
 """Groups that are made while one is used."""

@@ -38,8 +38,8 @@ from pipelines.dataset.threads import Threads
 from pipelines.errors import SSTrackError
 from pipelines.settings import settings
 from sstrack.clips.clip import Clip
+from sstrack.configs import DataConfig
 from sstrack.objectives.base import ClipBatch
-from sstrack.recipes import DataConfig
 
 _AT_HAND = 3
 """Shards of a stream that are on disk or on their way: the one in use and those after it."""

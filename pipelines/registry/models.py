@@ -53,8 +53,9 @@ def tracker_digest(package: Path, tracking: Mapping[str, Any] | None = None) -> 
 def _untrained(name: str) -> Path:
     """The network of a recipe before its first step, made once per configuration."""
     from pipelines.training.loop import build_net
+    from sstrack.configs import config_digest
     from sstrack.models.package import save_package
-    from sstrack.recipes import config_digest, recipe
+    from sstrack.recipes import recipe
 
     try:
         config = recipe(name)

@@ -29,13 +29,13 @@ from pipelines.training.stall import RollCall
 from pipelines.training.state import load_whole, restore, snapshot, whole
 from pipelines.training.validation import LOSS, Standing, Validation
 from pipelines.training.watch import Watch, plan_watch
+from sstrack.configs import Recipe
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.models.weights import WeightsReport, load_initial_weights
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.registry import build_objective
 from sstrack.objectives.step import TrainStep, compile_network
 from sstrack.objectives.template_use import TemplateProbe, render_probe, template_use
-from sstrack.recipes import Recipe
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import re
 import torch
 from torch import nn
 
+from sstrack.configs import OptimConfig
 from sstrack.models.tracker_net import TrackerNet
-from sstrack.recipes import OptimConfig
 
 
 def build_optimizer(net: TrackerNet, optim: OptimConfig, batch: int) -> torch.optim.AdamW:

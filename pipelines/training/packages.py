@@ -10,8 +10,8 @@ from pipelines import storage
 from pipelines.settings import settings
 
 if TYPE_CHECKING:
+    from sstrack.configs import Recipe
     from sstrack.models.tracker_net import TrackerNet
-    from sstrack.recipes import Recipe
 
 
 def put_package(uri: str, net: "TrackerNet", recipe: "Recipe", facts: Mapping[str, object]) -> None:

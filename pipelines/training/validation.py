@@ -11,8 +11,8 @@ from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.modes import open_loader
 from pipelines.dataset.order import seed_words
 from pipelines.training.ranks import mean_over_ranks
+from sstrack.configs import Recipe
 from sstrack.objectives.step import TrainStep
-from sstrack.recipes import Recipe
 
 LOSS = "validation_loss"
 

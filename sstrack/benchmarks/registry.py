@@ -1,7 +1,5 @@
 """Benchmarks by name. A new one is one module that calls `register`, listed in `_MODULES`."""
 
-import difflib
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Literal
 
 from sstrack.benchmarks.scores import Rule
 from sstrack.benchmarks.sequence import Sequence, Truth
+from sstrack.registry import Registry
 
 Protocol = Literal["one_pass", "vot_reset", "vot_anchor"]
 
@@ -77,33 +76,19 @@ class Benchmark:
         return Sequence.of(truth, clip.frames(truth))
 
 
-_benchmarks: dict[str, Benchmark] = {}
+_benchmarks = Registry[Benchmark]("benchmark", _MODULES)
 
 
 def register(entry: Benchmark) -> Benchmark:
     """Add `entry` under its name; a name taken by another entry raises ValueError."""
-    if _benchmarks.get(entry.name, entry) is not entry:
-        raise ValueError(f"benchmark {entry.name!r} is registered twice")
-    _benchmarks[entry.name] = entry
-    return entry
+    return _benchmarks.add(entry.name, entry)
 
 
 def benchmark(name: str) -> Benchmark:
-    """The benchmark called `name`; an unknown name raises ValueError that lists near matches and all names."""
-    _load()
-    if name not in _benchmarks:
-        near = difflib.get_close_matches(name, _benchmarks, n=3)
-        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-        raise ValueError(f"unknown benchmark {name!r}: {hint}known are {', '.join(benchmark_names())}")
+    """The benchmark called `name`; an unknown name raises ValueError that lists near matches or all names."""
     return _benchmarks[name]
 
 
 def benchmark_names() -> tuple[str, ...]:
     """Names of all benchmarks, sorted."""
-    _load()
-    return tuple(sorted(_benchmarks))
-
-
-def _load() -> None:
-    for module in _MODULES:
-        importlib.import_module(module)
+    return _benchmarks.names()

@@ -12,8 +12,8 @@ from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
+from sstrack.configs import NetConfig
 from sstrack.models.elimination import eliminating_block, restore
-from sstrack.recipes import NetConfig
 
 _MIMETIC_SCALE = 0.3
 """About the spread of patch tokens at the start. With position and identity vectors ten times smaller a fresh network

@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from sstrack.configs import Recipe, as_dict, without_paths
 from sstrack.models.package_files import CONFIG, FORMAT, WEIGHTS, package_recipe
 from sstrack.models.tracker_net import TrackerNet
-from sstrack.recipes import Recipe, as_dict, without_paths
 
 
 def save_package(folder: Path, net: nn.Module, recipe: Recipe, facts: Mapping[str, object]) -> Path:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sstrack.configs import NetConfig
 from sstrack.models.backbone import OneStreamBackbone
 from sstrack.models.head import CentreHead, HeadMaps
-from sstrack.recipes import NetConfig
 
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)

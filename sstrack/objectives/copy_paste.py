@@ -14,7 +14,7 @@ from sstrack.crops import crop, paste
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.changes import apply_changes, uniform
 from sstrack.objectives.config import ObjectiveConfig
-from sstrack.objectives.registry import parse_changes
+from sstrack.objectives.names import parse_changes
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from torch.profiler import record_function
 
 from sstrack.boxes import clip_to_frame, iou
+from sstrack.configs import NetConfig
 from sstrack.crops import crop, from_region, whole_frame_region
 from sstrack.objectives.base import ClipBatch, Network, Shown, mean_where
 from sstrack.objectives.changes import uniform
@@ -22,7 +23,6 @@ from sstrack.objectives.copy_paste import PastedClips, copy_paste
 from sstrack.objectives.losses import Localisation, localise
 from sstrack.objectives.schedule import scheduled, teaching_share
 from sstrack.objectives.views import search_view, template_crops
-from sstrack.recipes import NetConfig
 
 
 @dataclass(frozen=True)

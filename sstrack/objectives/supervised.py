@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
+from sstrack.configs import NetConfig
 from sstrack.objectives.base import ClipBatch, Network, Shown, mean_where
 from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.decoupled import Decoupled
 from sstrack.objectives.losses import Localisation, localise
 from sstrack.objectives.schedule import scheduled
 from sstrack.objectives.views import search_view, template_crops
-from sstrack.recipes import NetConfig
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 from torch import Generator, Tensor
 
+from sstrack.configs import NetConfig
 from sstrack.objectives.base import ClipBatch, Network, Shown
 from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.copy_paste import copy_paste
 from sstrack.objectives.schedule import scheduled
 from sstrack.objectives.supervised import search_later, supervise
-from sstrack.recipes import NetConfig
 
 TRANSFORMS = "rotate:0.5,shear:0.3,brightness:0.5,colour:0.3,motion_blur:0.2,occlusion:0.2"
 """Deformation, light, blur and occlusion of a pasted target; its scale is `paste_scale`."""

@@ -12,11 +12,12 @@ from cli.main import app
 from pipelines.errors import SSTrackError
 from pipelines.frames import read_clip
 from pipelines.tracking.export import export_model
+from sstrack.configs import Recipe
 from sstrack.crops import crop, square_region
 from sstrack.models.export import INPUTS
 from sstrack.models.package import load_package, save_package
 from sstrack.models.tracker_net import TrackerNet
-from sstrack.recipes import Recipe, recipe, recipe_names
+from sstrack.recipes import recipe, recipe_names
 from tests.factories import TINY, write_package
 
 

@@ -15,7 +15,8 @@ from pipelines.dataset.manifest import load_manifest
 from pipelines.training.job import run_key
 from pipelines.training.launch import TrainResult, open_datasets, train
 from pipelines.training.metrics import read_metrics
-from sstrack.recipes import Recipe, recipe
+from sstrack.configs import Recipe
+from sstrack.recipes import recipe
 
 STEPS = 120
 BRIEF = {

@@ -18,7 +18,8 @@ from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
 from pipelines.training.launch import open_datasets, train
 from pipelines.training.metrics import read_metrics
-from sstrack.recipes import DataConfig, Recipe, recipe
+from sstrack.configs import DataConfig, Recipe
+from sstrack.recipes import recipe
 from tests.factories import TINY
 
 SSTRACK = str(Path(sys.executable).with_name("sstrack"))

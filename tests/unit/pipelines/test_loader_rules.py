@@ -16,8 +16,8 @@ from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import Manifest
 from pipelines.dataset.samples import UnusableSample, choose_frames
 from pipelines.errors import SSTrackError
+from sstrack.configs import DataConfig
 from sstrack.objectives.base import ClipBatch
-from sstrack.recipes import DataConfig
 from tests.dataset_factory import make_dataset
 
 CONFIG = DataConfig(group_size=2, groups=3, n_search=3)

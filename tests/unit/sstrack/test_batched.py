@@ -10,8 +10,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from sstrack.configs import TrackingConfig
 from sstrack.models.tracker_net import TrackerNet
-from sstrack.recipes import TrackingConfig, recipe
+from sstrack.recipes import recipe
 from sstrack.tracking.batched import BatchedTracker, SequenceJob
 from sstrack.tracking.tracker import Tracker
 

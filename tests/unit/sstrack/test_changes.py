@@ -6,7 +6,7 @@ from torch import Generator, Tensor
 
 from sstrack.boxes import iou
 from sstrack.objectives.changes import apply_changes
-from sstrack.objectives.registry import CHANGES
+from sstrack.objectives.names import CHANGES
 
 BOX = torch.tensor([0.3, 0.35, 0.3, 0.25])
 GEOMETRIC = {"flip", "scale", "shear", "rotate"}

@@ -5,6 +5,7 @@ import torch
 from torch import Generator, Tensor
 
 from sstrack.boxes import iou
+from sstrack.configs import Recipe
 from sstrack.crops import to_region
 from sstrack.models.head import HeadMaps
 from sstrack.models.tracker_net import NetOutput, TrackerNet
@@ -14,7 +15,7 @@ from sstrack.objectives.copy_paste import PastedClips, copy_paste
 from sstrack.objectives.decoupled import decoupled, track_forward
 from sstrack.objectives.schedule import elimination_share, teaching_share
 from sstrack.objectives.views import search_view
-from sstrack.recipes import Recipe, recipe
+from sstrack.recipes import recipe
 from tests.unit.sstrack.moving_squares import squares
 
 

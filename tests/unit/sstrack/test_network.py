@@ -10,10 +10,11 @@ from timm.models.vision_transformer import Block
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from sstrack.configs import NetConfig, Recipe
 from sstrack.models.backbone import OneStreamBackbone, elimination_blocks, resize_table
 from sstrack.models.elimination import eliminating_block, kept_count, restore
 from sstrack.models.tracker_net import TrackerNet, kept_share
-from sstrack.recipes import NetConfig, Recipe, recipe
+from sstrack.recipes import recipe
 from sstrack.tracking.tracker import Tracker
 
 TINY = {"net.depth": 4, "net.width": 24, "net.heads": 2, "net.head_width": 16, "net.keep_ratio": 0.7}

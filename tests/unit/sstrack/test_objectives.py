@@ -5,11 +5,13 @@ import torch
 from torch import Generator, nn
 
 from sstrack import crops
+from sstrack.configs import Recipe
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.objectives.base import ClipBatch
+from sstrack.objectives.names import OBJECTIVES, parse_changes
 from sstrack.objectives.pictures import KNOWN, training_picture
-from sstrack.objectives.registry import OBJECTIVES, build_objective, parse_changes
-from sstrack.recipes import Recipe, recipe
+from sstrack.objectives.registry import build_objective
+from sstrack.recipes import recipe
 from tests.unit.sstrack.moving_squares import squares
 
 SMALL = {"net.depth": 1, "net.width": 32, "net.heads": 2, "net.head_width": 16}

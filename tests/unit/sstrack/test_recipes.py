@@ -2,7 +2,8 @@
 
 import pytest
 
-from sstrack.recipes import as_dict, config_digest, from_dict, recipe, recipe_names
+from sstrack.configs import as_dict, config_digest, from_dict
+from sstrack.recipes import recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -23,7 +24,7 @@ def test_an_override_is_read_as_the_fields_type_and_changes_the_digest() -> None
     ("name", "overrides", "words"),
     [
         ("tiny_cup", {}, "did you mean tiny_cpu"),
-        ("zzz", {}, "known recipes: .*tiny_cpu"),
+        ("zzz", {}, "known: .*tiny_cpu"),
         ("tiny_cpu", {"optim.step": 3}, "unknown recipe field 'optim.step'.*steps"),
         ("tiny_cpu", {"optim": 3}, "is a section"),
         ("tiny_cpu", {"seed.x": 3}, "is a value"),

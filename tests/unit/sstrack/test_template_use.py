@@ -6,11 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sstrack.boxes import xywh_to_cxcywh
+from sstrack.configs import NetConfig
 from sstrack.models.head import HeadMaps
 from sstrack.models.tracker_net import NetOutput, TrackerNet
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.template_use import TemplateProbe, render_probe, template_use
-from sstrack.recipes import NetConfig
 
 NET = NetConfig(depth=1, width=24, heads=1, head_width=16)
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from sstrack.configs import TrackingConfig
 from sstrack.models.export import example_inputs
 from sstrack.models.head import HeadMaps
 from sstrack.models.package import load_package, save_package
 from sstrack.models.package_files import package_digest, package_facts
 from sstrack.models.tracker_net import NetOutput, TrackerNet
-from sstrack.recipes import TrackingConfig, recipe
+from sstrack.recipes import recipe
 from sstrack.tracking.memory import TemplateMemory
 from sstrack.tracking.state import TrackerState
 from sstrack.tracking.tracker import Tracker

@@ -7,10 +7,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import sstrack.crops
 from pipelines.training.optimizer import build_optimizer, learning_rate, set_learning_rate
+from sstrack.configs import OptimConfig, Recipe
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.objectives.registry import build_objective
 from sstrack.objectives.step import TrainStep, compile_network
-from sstrack.recipes import OptimConfig, Recipe, recipe
+from sstrack.recipes import recipe
 from tests.unit.sstrack.moving_squares import squares
 
 SMALL = {

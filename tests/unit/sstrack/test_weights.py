@@ -15,12 +15,13 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sstrack.configs import Recipe
 from sstrack.models.backbone import resize_table
 from sstrack.models.package import save_package
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.models.weights import load_initial_weights
 from sstrack.models.weights_files import read_tensors, sha256_of
-from sstrack.recipes import Recipe, recipe
+from sstrack.recipes import recipe
 
 WIDTH, DEPTH, GRID = 24, 2, 5
 SMALL = {
