@@ -7,7 +7,6 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from cli.demo import DemoSummary
     from pipelines.evaluation.run import EvaluationReport
     from pipelines.evaluation.score import ScoreReport
 
@@ -97,21 +96,4 @@ def models_table(name: str, uri: str, rows: Sequence[Mapping[str, Any]]) -> Tabl
     for row in rows:
         table.add_row(row["version"], ", ".join(row["aliases"]), row["run_key"], row["manifest"][:12], row["created"])
     table.caption = uri if rows else f"nothing registered yet in {uri}"
-    return table
-
-
-def demo_table(summary: "DemoSummary") -> Table:
-    """What the demo made."""
-    dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(summary.rejects.items())) or "none"
-    table = Table(show_header=False, title="SSTrack demo", title_justify="left")
-    table.add_row("video", f"{summary.seconds_of_video:.0f} s")
-    table.add_row("clips", f"{summary.clips} kept; dropped: {dropped}")
-    table.add_row("training", f"{summary.steps} steps, loss {summary.loss_start:.2f} → {summary.loss_end:.2f}")
-    table.add_row("AO trained", f"{summary.ao_trained:.1f} %")
-    table.add_row("AO untrained start", f"{summary.ao_untrained:.1f} %")
-    table.add_row("AO box that never moves", f"{summary.ao_static:.1f} %")
-    table.add_row("champion", f"version {summary.champion}" if summary.champion else "none")
-    table.add_row("gate", "\n".join((summary.outcome, *summary.reasons)))
-    table.add_row("picture", str(summary.picture))
-    table.add_row("took", f"{summary.seconds:.0f} s{', found done' if summary.found else ''}")
     return table

@@ -7,11 +7,9 @@ from typing import Annotated
 import typer
 
 from cli.console import absolute_model, guarded, parse_box, parse_settings, progress_bar, reporting, streaming
+from cli.options import Model
 
 Box = tuple[float, float, float, float]
-Model = Annotated[
-    str, typer.Option(help="models:/<name>@<alias>, models:/<name>/<version>, untrained:<recipe>, or a package folder.")
-]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from cli.console import exit_code, parse_box, parse_settings
-from cli.demo import demo_environment
+from cli.demo.surroundings import demo_environment
 from flows.training_progress import in_words
 from pipelines.errors import GateRefused, SSTrackError, UsageError
 

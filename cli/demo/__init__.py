@@ -1,0 +1,1 @@
+"""`sstrack demo`: the whole story on embedded defaults."""
