@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from sstrack.tracking.pictures import as_rgb
+from sstrack.tracking.rgb import as_rgb
 from sstrack.tracking.state import TrackerState
 from sstrack.tracking.tracker import Tracker
 

@@ -21,7 +21,7 @@ from sstrack.models.head import HeadMaps
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.tracking.memory import TemplateMemory
 from sstrack.tracking.network import forward_of
-from sstrack.tracking.pictures import as_rgb
+from sstrack.tracking.rgb import as_rgb
 from sstrack.tracking.state import Prediction, TrackerState
 
 _LEAST_SIDE = 4.0
