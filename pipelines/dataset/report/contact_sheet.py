@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipelines import storage
 from pipelines.dataset.index import load_index
 from pipelines.dataset.manifest import load_manifest, read_clips
-from pipelines.tracking.draw import draw_box
+from pipelines.draw import draw_box
 
 TILE = (240, 160)
 """Width and height of one clip's picture."""
