@@ -95,7 +95,7 @@ def measure_ours(name: str, frames: Frames, box: list[float], threads: int, seco
     torch.manual_seed(0)
     config = recipe(name)
     net = TrackerNet(config.net).eval()
-    tracker = Tracker(net, config.tracking)
+    tracker = Tracker(net, config.tracking_as_trained)
     templates = 1 + config.tracking.memory
     start = tracker.start(frames[0], box)
     memory = TemplateMemory(start.memory.crops * templates, tuple(range(templates)))

@@ -247,7 +247,7 @@ def main() -> None:
             torch.manual_seed(0)
             net = TrackerNet(config.net).to(device).eval()
             for title, options in ways.items():
-                tracker = Tracker(net, replace(config.tracking, precision=args.precision), **options)
+                tracker = Tracker(net, replace(config.tracking_as_trained, precision=args.precision), **options)
                 measure(recipe_name, title, tracker, frames, video, args.slots, args.seconds)
 
 

@@ -95,7 +95,7 @@ def back_again(results: Path, root: Path) -> float:
 def absence(model: str, root: Path) -> None:
     """Print what a threshold on the score says about absence, with re-detection off."""
     net, recipe = load_package(resolve_model(model))
-    tracker = Tracker(net, replace(recipe.tracking, redetect_below=0.0))
+    tracker = Tracker(net, replace(recipe.tracking_as_trained, redetect_below=0.0))
     gone: list[float] = []
     followed: list[float] = []
     for folder in sorted(root.iterdir()):

@@ -40,6 +40,9 @@ class NetConfig:
     search_factor: float = 4.0
     """Side of the local search region over the root of the target's area (paper: 4 for 256, 5 for 384)."""
     max_templates: int = 3
+    mark_target: bool = False
+    """Whether a fourth channel of a template says which of its pixels are the target's (published: no). Without it a
+    network cannot know whether a wide or a tall box is asked for."""
     keep_ratio: float = 1.0
     """Candidate elimination (OSTrack, published: 0.7): share of the search tokens that each of three blocks, a quarter,
     half and three quarters of the way through, passes on. 1 leaves it out."""
@@ -61,6 +64,11 @@ class NetConfig:
     """How tokens start to mix: `random` as timm does, or `mimetic` (Trockman & Kolter 2023: query and key projections
     correlated, so that tokens first attend to tokens that look alike, and sine-cosine positions), from which a small
     network without pretrained weights learns to compare template and search within minutes."""
+
+    @property
+    def template_channels(self) -> int:
+        """Channels of a template: RGB, and the target's place where it is marked."""
+        return 4 if self.mark_target else 3
 
     def __post_init__(self) -> None:
         check(self.width % self.heads == 0, self, "width", f"must be a multiple of heads ({self.heads})")
@@ -209,6 +217,10 @@ class TrackingConfig:
     """Controls that show how much the tracker looks at its target: `zeroed` blanks every template, `swapped` uses only
     the first template of another sequence."""
 
+    carry_frames: int | None = None
+    """Frames in a row that the query is handed on before it starts afresh; 0: never, so that frames share nothing but
+    templates. None: as many as in the network's training, see `Recipe.tracking_as_trained`; a network that was trained
+    without, or over few frames, loses its target when the query travels on and on (published: for the whole video)."""
     remember_above: float = 0.0
     """Only predictions with at least this score become memory templates (published: all, 0)."""
     smooth_size: float = 0.0
@@ -227,6 +239,8 @@ class TrackingConfig:
     def __post_init__(self) -> None:
         check(0.0 <= self.hann <= 1.0, self, "hann", "must lie in 0..1")
         check(0 <= self.memory <= 16, self, "memory", "must lie in 0..16")
+        if self.carry_frames is not None:
+            check(0 <= self.carry_frames <= 10**9, self, "carry_frames", "must lie in 0..1000000000")
         check(0.0 <= self.remember_above < 1.0, self, "remember_above", "must lie in 0..1, 1 left out")
         check(0.0 <= self.smooth_size < 1.0, self, "smooth_size", "must lie in 0..1, 1 left out")
         check(0.0 <= self.redetect_below < 1.0, self, "redetect_below", "must lie in 0..1, 1 left out")
@@ -263,6 +277,14 @@ class Recipe:
             "memory",
             f"plus the first template exceeds net.max_templates ({self.net.max_templates})",
         )
+
+    @property
+    def tracking_as_trained(self) -> TrackingConfig:
+        """How the network tracks: `tracking`, with `carry_frames` of the training where it names none."""
+        if self.tracking.carry_frames is not None:
+            return self.tracking
+        trained = self.objective.carried_frames(self.data.n_search)
+        return dataclasses.replace(self.tracking, carry_frames=trained)
 
 
 def as_dict(node: Recipe) -> dict[str, Any]:

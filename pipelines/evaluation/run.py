@@ -119,7 +119,7 @@ def evaluate(
     chosen = _rule(entry, rule) if _scorable(entry, sequences) else None
     package = resolve_model(model)
     options = dict(tracking or {})
-    tracking_config(package_recipe(package).tracking, options)
+    tracking_config(package_recipe(package).tracking_as_trained, options)
     digest = tracker_digest(package, options)
     store = ResultStore.of(out, digest, entry, realtime)
     jobs = _jobs(sequences, repetitions, force, swapped=options.get("templates") == "swapped")

@@ -96,7 +96,7 @@ def track_piece(
 
     torch.set_num_threads(1)
     net, recipe = load_package(package, place.device)
-    tracker = Tracker(net, tracking_config(recipe.tracking, tracking))
+    tracker = Tracker(net, tracking_config(recipe.tracking_as_trained, tracking))
     todo = [(job, missing_runs(job, store)) for job in jobs]
     if place.batch > 1 and store.protocol == "one_pass" and realtime is None:
         from pipelines.evaluation.batched import track_batched

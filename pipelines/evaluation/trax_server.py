@@ -44,7 +44,7 @@ def serve(model: str) -> int:
 
     torch.set_num_threads(1)
     net, recipe = load_package(resolve_model(model))
-    tracker = Tracker(net, recipe.tracking)
+    tracker = Tracker(net, recipe.tracking_as_trained)
     state: Any = None
     frames = 0
     with trax.Server([trax.Region.RECTANGLE], [trax.Image.PATH], tracker_name="sstrack") as server:

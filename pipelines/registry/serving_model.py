@@ -36,7 +36,7 @@ class ServedTracker(PythonModel):
         from sstrack.tracking.tracker import Tracker
 
         net, recipe = load_package(Path(context.artifacts["weights"]).parent)
-        self.tracker = Tracker(net, recipe.tracking)
+        self.tracker = Tracker(net, recipe.tracking_as_trained)
 
     def predict(self, model_input: list[Clip]) -> list[TrackedClip]:
         return [self._track(clip) for clip in model_input]

@@ -115,7 +115,7 @@ def follow(
     package = resolve_model(model)
     try:
         net, recipe = load_package(package, where)
-        config = tracking_config(recipe.tracking, options or {})
+        config = tracking_config(recipe.tracking_as_trained, options or {})
         tracker = Tracker(net, config, compiled=fast, graphed=fast and where != "cpu")
     except ValueError as error:
         raise SSTrackError(str(error)) from error

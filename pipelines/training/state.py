@@ -30,11 +30,7 @@ def restore(tensors: Tensors, net: nn.Module, optimizer: torch.optim.Optimizer, 
     for name, parameter in net.named_parameters():
         state = {kind: moments[f"{kind}.{name}"] for kind in _ADAMW if f"{kind}.{name}" in moments}
         if state:
-            optimizer.state[parameter] = {
-                # Only the fused optimiser counts its steps on the device.
-                kind: value if kind == "step" and not optimizer.defaults["fused"] else _spread_like(parameter, value)
-                for kind, value in state.items()
-            }
+            optimizer.state[parameter] = {kind: _spread_like(parameter, value) for kind, value in state.items()}
     if ema is not None:
         ema.tensors = {name: _spread_like(like, tensors["ema"][name]) for name, like in ema.tensors.items()}
 

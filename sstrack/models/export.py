@@ -18,7 +18,7 @@ OUTPUTS = ("score", "offset", "size", "next_query")
 class StepNetwork(nn.Module):
     """A `TrackerNet` with plain tensors in and out.
 
-    In: templates `[B, T, 3, S, S]` and search region `[B, 3, R, R]`, float RGB in 0..255; query `[B, C]`, zero at the
+    In: templates `[B, T, 3, S, S]` (4 channels with `mark_target`) and search region `[B, 3, R, R]`, float RGB in 0..255; query `[B, C]`, zero at the
     start of a sequence, later the last `next_query`. Out: score `[B, s, s]` in 0..1, offset `[B, 2, s, s]` in cells,
     size `[B, 2, s, s]` over the region's side, and `next_query` `[B, C]`; see `HeadMaps`.
     """
@@ -41,7 +41,7 @@ def example_inputs(net: TrackerNet, batch: int, templates: int) -> tuple[Tensor,
         return torch.rand(*shape, generator=generator).mul(255).to(device)
 
     return (
-        pictures(batch, templates, 3, config.template_size, config.template_size),
+        pictures(batch, templates, config.template_channels, config.template_size, config.template_size),
         pictures(batch, 3, config.search_size, config.search_size),
         torch.zeros(batch, config.width, device=device),
     )

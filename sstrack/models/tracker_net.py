@@ -55,14 +55,17 @@ class TrackerNet(nn.Module):
         """Locate the templates' target in the search region.
 
         Args:
-            templates_BTCHW: `[B, T, 3, template_size, template_size]` float RGB in 0..255.
+            templates_BTCHW: `[B, T, 3, template_size, template_size]` float RGB in 0..255; with `mark_target` a fourth
+                channel, 0..255, see `sstrack.templates`.
             search_BCHW: `[B, 3, search_size, search_size]` float RGB in 0..255.
             query_BC: query output of the frame before; None starts a sequence.
             eliminate: how much of the candidate elimination is in force, 0..1, for a schedule: 0 keeps all search
                 tokens, 1 the configured share, as in tracking. Between, the kept share goes in steps of a twentieth.
         """
-        templates, search = self._normalise(templates_BTCHW), self._normalise(search_BCHW)
-        query, tokens = self.backbone(templates, search, query_BC, kept_share(self.config.keep_ratio, eliminate))
+        templates, search = self._normalise(templates_BTCHW[:, :, :3]), self._normalise(search_BCHW)
+        marks = templates_BTCHW[:, :, 3] / 255 if self.config.mark_target else None
+        keep = kept_share(self.config.keep_ratio, eliminate)
+        query, tokens = self.backbone(templates, search, query_BC, keep, marks)
         # Reweighting: a search token counts by its agreement with the query. The root keeps bf16 in range; the norm
         # after the head's first convolution takes any constant factor out again.
         weight = (tokens * query[:, None]).sum(-1, keepdim=True) / query.shape[-1] ** 0.5

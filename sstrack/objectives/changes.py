@@ -80,10 +80,13 @@ def _shear(pictures: Tensor, boxes: Tensor, generator: Generator) -> tuple[Tenso
 @_change
 def _rotate(pictures: Tensor, boxes: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """Turned by up to 20 degrees about the middle, made smaller so that nothing of it is lost."""
-    angle = uniform((len(pictures),), generator, -0.35, 0.35)
-    cos, sin = angle.cos(), angle.sin()
-    matrix = torch.stack((torch.stack((cos, -sin), -1), torch.stack((sin, cos), -1)), -2)
-    return _warp(pictures, boxes, matrix / (cos + sin.abs())[:, None, None])
+    return _turned(pictures, boxes, uniform((len(pictures),), generator, -0.35, 0.35))
+
+
+@_change
+def _turn(pictures: Tensor, boxes: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """As `rotate`, but by up to 75 degrees, as what rolls or tumbles."""
+    return _turned(pictures, boxes, uniform((len(pictures),), generator, -1.31, 1.31))
 
 
 @_change
@@ -140,6 +143,13 @@ def _occlusion(pictures: Tensor, boxes: Tensor, generator: Generator) -> tuple[T
     hidden = (in_y[:, :, None] & in_x[:, None, :])[:, None]
     shade = uniform((b, 1, 1, 1), generator, 0, 20)
     return _recolour(pictures, torch.where(hidden, shade, pictures[:, :3])), boxes
+
+
+def _turned(pictures: Tensor, boxes: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
+    """Turned by `angle` `[B]` (radians, under a right angle), made smaller so that nothing is lost."""
+    cos, sin = angle.cos(), angle.sin()
+    matrix = torch.stack((torch.stack((cos, -sin), -1), torch.stack((sin, cos), -1)), -2)
+    return _warp(pictures, boxes, matrix / (cos + sin.abs())[:, None, None])
 
 
 def _recolour(pictures: Tensor, colours: Tensor) -> Tensor:

@@ -24,9 +24,10 @@ class ObjectiveConfig:
     contrastive_weight: float = 1.0
     """Published as a contribution of the method, and 0 in the published configurations since after their release."""
     temperature: float = 0.5
-    box_at: Literal["predicted", "target"] = "target"
-    """Cell whose offset and size the box terms supervise: the score map's maximum as published, or the target's cell,
-    which teaches a network from scratch faster, as the maximum is noise at first."""
+    box_at: Literal["predicted", "target", "near"] = "target"
+    """Cell whose offset and size the box terms supervise: the score map's maximum as published; the target's cell,
+    which teaches a network from scratch faster, as the maximum is noise at first; or the maximum where it is the
+    target's cell or a neighbour of it, where a tracker would read its box, and the target's cell elsewhere."""
     contrast_mask: Literal["box", "published"] = "box"
     """Cells that make up an instance's feature: those the predicted box covers, at least its centre's; or as the
     published code has it, which reads the centre as a corner, and leaves out samples whose mask is empty."""
@@ -42,8 +43,9 @@ class ObjectiveConfig:
     """Whether the first frame's template joins the memory in backward tracking. As published it does not: the target
     would then be found by its own picture."""
     carry_query: bool = True
-    """Whether the query travels from frame to frame and on to backward tracking. It is fresh for every sample; the
-    published code never resets it between batches and videos."""
+    """Whether the query travels from frame to frame and on to backward tracking, where an objective has such chains; the
+    tracker does as the training did. It is fresh for every sample; the published code never resets it between batches
+    and videos."""
     paste_share: float = 0.5
     """Share of samples whose target is pasted in from another clip of the group (published: half); while memory
     templates are cut at known boxes, that is of pasted targets, the share is higher."""
@@ -75,6 +77,23 @@ class ObjectiveConfig:
     150); before, all search tokens are kept."""
     eliminate_until: float = 2 / 3
     """Share of training from which the network's whole elimination is in force (published: epoch 100 of 150)."""
+    random_targets: float = 0.5
+    """`matching`: share of targets that are random textured boxes in place of seed boxes, so that standing out is no
+    cue."""
+    near_distractors: int = 3
+    """`matching`: targets of other clips that may lie beside the target inside the search region."""
+    cover_share: float = 0.15
+    """`matching`: share of samples in which one more of them covers a part of the target."""
+    templates: int = 2
+    """`matching`: most templates of a sample; the first at its target, others a little off, as in a memory."""
+    template_changes: str = "colour:0.5,grayscale:0.05,motion_blur:0.1,rotate:0.15"
+    """`matching`: changes of templates; those of search regions are `view_changes`."""
+    tracked_share: float = 0.25
+    """`matching`: share of samples whose templates are cut from other frames where the network finds the target."""
+    tracked_from: float = 0.3
+    """`matching`: share of training from which there are such samples; before, a network cannot track yet."""
+    agree_above: float = 0.4
+    """`matching`: overlap (IoU) of found and known target from which a tracked sample counts."""
     similarity_drop: float = 0.1
     """`cycle`: share of a group's cycles, those whose found target looks least like the first frame's, that do not
     count."""
@@ -83,11 +102,23 @@ class ObjectiveConfig:
     template_use_every: int = 40
     """Steps between measurements of whether the network uses its template; 0 never measures."""
 
+    def carried_frames(self, n_search: int) -> int:
+        """How often in a row a training sample of `n_search` later frames hands the query on."""
+        chains = {
+            "decoupled": n_search + self.views - 1,
+            "cycle": n_search,
+            "supervised": n_search - 1,
+            "tads": n_search - 1,
+        }
+        return chains.get(self.name, 0) if self.carry_query else 0
+
     def __post_init__(self) -> None:
         require_objective(self.name)
         parse_changes(self.view_changes)
         parse_changes(self.paste_changes)
-        for name in ("paste_share", "known_templates_until", "paste_scale", "score_threshold"):
+        parse_changes(self.template_changes)
+        shares = ("paste_share", "known_templates_until", "paste_scale", "score_threshold", "random_targets")
+        for name in (*shares, "cover_share", "tracked_share", "tracked_from", "agree_above"):
             check(0.0 <= getattr(self, name) <= 1.0, self, name, "must lie in 0..1")
         for name in ("giou_weight", "l1_weight", "focal_weight", "contrastive_weight", "centre_jitter"):
             check(0.0 <= getattr(self, name) <= 100.0, self, name, "must lie in 0..100")
@@ -100,7 +131,9 @@ class ObjectiveConfig:
         )
         check(self.temperature > 0, self, "temperature", "must be above 0")
         check(1 <= self.views <= 8, self, "views", "must lie in 1..8")
-        check(0 <= self.paste_distractors <= 8, self, "paste_distractors", "must lie in 0..8")
+        for name in ("paste_distractors", "near_distractors"):
+            check(0 <= getattr(self, name) <= 8, self, name, "must lie in 0..8")
+        check(1 <= self.templates <= 16, self, "templates", "must lie in 1..16")
         check(0.0 <= self.eliminate_from < 1.0, self, "eliminate_from", "must lie in 0..1, below 1")
         check(
             self.eliminate_from < self.eliminate_until <= 1.0,

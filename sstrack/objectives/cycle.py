@@ -24,6 +24,7 @@ from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.losses import Localisation, localise
 from sstrack.objectives.schedule import scheduled
 from sstrack.objectives.views import search_view, template_crops
+from sstrack.templates import cut_templates
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,7 @@ class Cycle:
         """Boxes `[B, 4]` (pixels) in each later frame, found one after the other, and the last query."""
         net_config = self.net_config
         box, query = batch.seeds, None
-        region = square_region(box, net_config.template_factor)
-        template = crop(frames[:, 0], region, net_config.template_size)[:, None]
+        template = cut_templates(frames[:, 0], box, net_config)[:, None]
         boxes: list[Tensor] = []
         for t in range(1, frames.shape[1]):
             region = square_region(box, net_config.search_factor)

@@ -46,13 +46,24 @@ def localise(maps: HeadMaps, target: Tensor, config: ObjectiveConfig) -> Localis
     centre = xywh_to_cxcywh(target)
     target_cell = (centre[:, :2] * side).long().clamp(0, side - 1)
     best = maps.best_cell()
-    boxes = maps.box_at(target_cell[:, 1] * side + target_cell[:, 0] if config.box_at == "target" else best)
+    boxes = maps.box_at(_supervised(config.box_at, best, target_cell, side))
     inside = xywh_to_xyxy(target).clamp(0, 1)
     giou = 1 - iou_giou(boxes, xyxy_to_xywh(inside))[1]
     l1 = (xywh_to_xyxy(boxes) - inside).abs().mean(-1)
     predicted = maps.box_at(best).detach()
     overlap = iou_giou(predicted, xyxy_to_xywh(inside))[0].detach()
     return Localisation(giou, l1, focal_loss(maps.score, gaussian_map(target, side)), predicted, overlap, target)
+
+
+def _supervised(box_at: str, best: Tensor, target_cell: Tensor, side: int) -> Tensor:
+    """Flat cells `[B]` at which offset and size are compared with the target, whose cell is `[B, 2]` (column, row)."""
+    target = target_cell[:, 1] * side + target_cell[:, 0]
+    if box_at == "predicted":
+        return best
+    if box_at == "target":
+        return target
+    away = torch.stack((best % side, best // side), dim=-1) - target_cell
+    return torch.where((away.abs() <= 1).all(-1), best, target)
 
 
 def _full_precision(maps: HeadMaps) -> HeadMaps:

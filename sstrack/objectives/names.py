@@ -10,6 +10,7 @@ from sstrack.bounds import nearest
 OBJECTIVES: dict[str, str] = {
     "cycle": "forward-backward cycle consistency with local tracking (CycleSiam, self-SDCT)",
     "decoupled": "global forward tracking, local backward tracking in views of the first frame (SSTrack)",
+    "matching": "pairs that only the template tells apart: random targets, distractors beside them, own tracks",
     "single_frame": "one frame and its transformed self (S2SiamFC)",
     "supervised": "labelled boxes, where the dataset has them (OSTrack)",
     "tads": "targets cut out, transformed and pasted, so that every box is known (TADS)",
@@ -27,6 +28,7 @@ CHANGES: dict[str, float] = {
     "rotate": 0.3,
     "scale": 1.0,
     "shear": 0.3,
+    "turn": 0.2,
 }
 """Appearance and motion changes, and the chance of each where a recipe names none."""
 

@@ -69,7 +69,7 @@ def training_picture(
     for index in range(behind):
         columns += _searched(calls, index, f"forward {index + 1}", None, tile)
     for index, template in enumerate(_distinct(calls.templates[behind:])):
-        columns.append(_Column(f"template {index + 1}", _pictures(template, tile)))
+        columns.append(_Column(f"template {index + 1}", _pictures(template[:, :3], tile)))
     for index, found in enumerate(shown.found):
         view = _searched(calls, behind + index, f"search {index + 1}", found.target[:rows], tile)
         view[0].notes = [_words(iou) for iou in found.iou[:rows].tolist()]
@@ -98,12 +98,16 @@ class _Calls:
         self, templates: Tensor, search: Tensor, query: Tensor | None = None, eliminate: float = 1.0
     ) -> NetOutput:
         output = self._net(templates, search, query, eliminate)
-        rows = self._rows
-        self.templates.append(templates[:rows])
-        self.searches.append(search[:rows])
         maps = output.maps
-        self.maps.append(HeadMaps(maps.score[:rows], maps.offset[:rows], maps.size[:rows]))
+        self.templates.append(self._of_first(templates))
+        self.searches.append(self._of_first(search))
+        self.maps.append(HeadMaps(*map(self._of_first, (maps.score, maps.offset, maps.size))))
         return output
+
+    def _of_first(self, values: Tensor) -> Tensor:
+        """The first rows; a call for fewer samples, which are the batch's first, leaves the rest black."""
+        kept = values[: self._rows]
+        return torch.cat((kept, kept.new_zeros(self._rows - len(kept), *kept.shape[1:])))
 
 
 @dataclass
@@ -148,7 +152,7 @@ def _pooled(search: Tensor, mask: Tensor, tile: int) -> _Column:
 
 
 def _distinct(templates: list[Tensor]) -> list[Tensor]:
-    """Every different template picture `[N, 3, P, P]` of some calls' `[N, T, 3, P, P]`, in order."""
+    """Every different template `[N, C, P, P]` of some calls' `[N, T, C, P, P]`, in order."""
     kept: list[Tensor] = []
     for each in (template for call in templates for template in call.unbind(1)):
         if not any(torch.equal(each, other) for other in kept):

@@ -16,6 +16,7 @@ from sstrack.configs import NetConfig
 from sstrack.crops import crop, square_region, to_region
 from sstrack.objectives.base import ClipBatch, Network
 from sstrack.synthetic import SceneConfig, render_scene
+from sstrack.templates import cut_templates
 
 _SCENE = SceneConfig(
     width=192, height=144, frames=2, objects=4, target_side=(22.0, 40.0), speed=(4.0, 14.0), camera_speed=5.0
@@ -28,7 +29,7 @@ class TemplateProbe:
     """Pictures with known answers, ready for the network."""
 
     templates: Tensor
-    """`[N, 3, S, S]` float, 0..255: each scene's target in its first frame."""
+    """`[N, C, S, S]` float, 0..255: each scene's target in its first frame."""
     regions: Tensor
     """`[N, 3, S, S]` float, 0..255: local search regions of the second frame, the target somewhere in them."""
     targets: Tensor
@@ -53,7 +54,7 @@ def render_probe(batch: ClipBatch, net: NetConfig, seed: int, scenes: int = 12) 
     # Off the middle by up to a quarter of the region, so that the middle is no answer.
     region[:, :2] += shift * region[:, 2:] / 4
     return TemplateProbe(
-        crop(frames[:, 0], square_region(boxes[:, 0], net.template_factor), net.template_size),
+        cut_templates(frames[:, 0], boxes[:, 0], net),
         crop(frames[:, 1], region, net.search_size),
         to_region(boxes[:, 1], region),
     )

@@ -18,7 +18,7 @@ class TemplateMemory:
     """Crops of one sequence, oldest first."""
 
     crops: tuple[Tensor, ...]
-    """`[3, S, S]` each, the first frame's at the front."""
+    """`[C, S, S]` each, the first frame's at the front."""
     frames: tuple[int, ...] = (0,)
     """Index of the frame that each crop was cut from."""
     spacing: int = 1

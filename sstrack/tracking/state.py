@@ -29,7 +29,7 @@ class TrackerState:
     """`[4]` last box, xywh in pixels, on the tracker's device."""
     memory: TemplateMemory
     query: Tensor
-    """`[C]` query output of the last frame, zero at the start."""
+    """`[C]` query output of the last frame; zero at the start, and wherever it starts afresh."""
     frame: int
     """Index of the last frame seen; the first is 0."""
     size: tuple[int, int]

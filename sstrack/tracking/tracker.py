@@ -16,9 +16,10 @@ from torch import Tensor
 
 from sstrack.boxes import clip_to_frame, cxcywh_to_xywh, xywh_to_cxcywh
 from sstrack.configs import TrackingConfig
-from sstrack.crops import crop, from_region, square_region, whole_frame_region
+from sstrack.crops import crop, from_region, square_region, to_region, whole_frame_region
 from sstrack.models.head import HeadMaps
 from sstrack.models.tracker_net import TrackerNet
+from sstrack.templates import with_target
 from sstrack.tracking.memory import TemplateMemory
 from sstrack.tracking.network import forward_of
 from sstrack.tracking.rgb import as_rgb
@@ -43,11 +44,13 @@ class Tracker:
     def __init__(
         self, net: TrackerNet, config: TrackingConfig, *, compiled: bool = False, graphed: bool = False
     ) -> None:
-        """`compiled` and `graphed` make the network faster after a slow start, see `forward_of`, which also says what
-        it raises."""
+        """`config` is best `Recipe.tracking_as_trained`: where it does not name `carry_frames`, the query is never
+        carried. `compiled` and `graphed` make the network faster after a slow start, see `forward_of`, which also says
+        what it raises."""
         self.net = net.eval()
         self.config = config
         self._forward = forward_of(self.net, config.precision, compiled=compiled, graphed=graphed)
+        self._carries = config.carry_frames or 0
         self._window = torch.from_numpy(_hann(net.cells)).to(self.device) * config.hann + (1 - config.hann)
 
     @property
@@ -127,7 +130,9 @@ class Tracker:
             absent = row[4] < self.config.absent_below
             prediction = Prediction((row[0], row[1], row[2], row[3]), row[4], absent, place in again)
             count = 0 if place in again else unsure[place]
-            result.append((TrackerState(box, memories[place], query, state.frame + 1, state.size, count), prediction))
+            seen = state.frame + 1
+            query = query if seen % (self._carries + 1) else torch.zeros_like(query)
+            result.append((TrackerState(box, memories[place], query, seen, state.size, count), prediction))
         return result
 
     def _start(self, frame: NDArray[Any] | Tensor, box: ArrayLike) -> TrackerState:
@@ -230,9 +235,10 @@ class Tracker:
         return memories
 
     def _templates(self, images: list[Tensor], boxes: Tensor) -> list[Tensor]:
-        """`[3, S, S]` around each of the boxes `[B, 4]`, each in memory of its own: a view would keep all alive."""
+        """`[C, S, S]` around each of the boxes `[B, 4]`, each in memory of its own: a view would keep all alive."""
         net = self.net.config
-        crops = crop_each(images, square_region(boxes, net.template_factor), net.template_size)
+        regions = square_region(boxes, net.template_factor)
+        crops = with_target(crop_each(images, regions, net.template_size), to_region(boxes, regions), net)
         return [crop.clone() for crop in crops] if len(crops) > 1 else [crops[0]]
 
     def _image(self, frame: NDArray[Any] | Tensor) -> Tensor:
