@@ -33,7 +33,7 @@ from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.publish.tables import REJECTS, SOURCES, clip_rows
 from pipelines.ingest.run import ingest
 from sstrack.clips.clip import Clip, SeedBox
-from sstrack.configs import DataConfig
+from sstrack.configs.data import DataConfig
 
 COPIES, BATCH, ROUNDS, BATCHES = 24, 8, 7, 6
 CONFIG = DataConfig(n_search=3, group_size=BATCH, groups=1)

@@ -23,7 +23,7 @@ from pipelines.evaluation.run import evaluate
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
 from pipelines.training.launch import open_datasets, train
-from sstrack.objectives.names import OBJECTIVES
+from sstrack.configs.names import OBJECTIVES
 from sstrack.recipes import recipe
 
 

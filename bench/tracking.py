@@ -37,7 +37,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.train_step import Clock, matmul_flops
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.recipes import recipe
 from sstrack.tracking import tracker as tracker_module

@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 from sstrack.crops import crop
 from sstrack.models.tracker_net import NetOutput, TrackerNet
 from sstrack.objectives.base import ClipBatch

@@ -4,8 +4,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sstrack.configs import DataConfig, NetConfig, OptimConfig, Recipe, TrackingConfig
-from sstrack.objectives.config import ObjectiveConfig, published
+from sstrack.configs.data import DataConfig
+from sstrack.configs.net import NetConfig
+from sstrack.configs.objective import ObjectiveConfig, published
+from sstrack.configs.optim import OptimConfig
+from sstrack.configs.recipe import Recipe
+from sstrack.configs.tracking import TrackingConfig
 from sstrack.overrides import override
 from sstrack.registry import Registry
 

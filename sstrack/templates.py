@@ -9,7 +9,7 @@ Shapes: B batch, S side of a template.
 import torch
 from torch import Tensor
 
-from sstrack.configs import NetConfig
+from sstrack.configs.net import NetConfig
 from sstrack.crops import crop, square_region, to_region
 
 

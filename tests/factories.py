@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 from sstrack.recipes import recipe
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from pipelines.training.fit import finish
 from pipelines.training.job import TrainJob
 from pipelines.training.loop import train_rank
 from pipelines.training.options import TrainOptions
-from sstrack.configs import Recipe, from_dict
+from sstrack.configs.recipe import Recipe, from_dict
 
 
 def train_as(rank: int, world: int, job: TrainJob, fate: list[int] | None, meet: Path) -> None:

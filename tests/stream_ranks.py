@@ -4,7 +4,7 @@ import hashlib
 
 from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.streaming import StreamLoader
-from sstrack.configs import DataConfig
+from sstrack.configs.data import DataConfig
 from sstrack.objectives.base import ClipBatch
 
 CONFIG = DataConfig(group_size=2, groups=3, n_search=1, reading="streaming", stream_per_clip=2, stream_shuffle=3)

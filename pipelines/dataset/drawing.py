@@ -13,7 +13,7 @@ from pipelines.dataset.labels import frame_boxes
 from pipelines.dataset.reader import DamagedFrame
 from pipelines.dataset.samples import UnusableSample, choose_frames
 from sstrack.clips.clip import Clip
-from sstrack.configs import DataConfig
+from sstrack.configs.data import DataConfig
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from pipelines.dataset.substitute import ATTEMPTS, Replacements
 from pipelines.dataset.threads import Threads
 from pipelines.errors import SSTrackError
 from pipelines.settings import settings
-from sstrack.configs import DataConfig
+from sstrack.configs.data import DataConfig
 from sstrack.objectives.base import ClipBatch
 
 _AHEAD = 2

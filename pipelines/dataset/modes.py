@@ -7,7 +7,7 @@ from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.manifest import Manifest
 from pipelines.errors import SSTrackError
 from pipelines.settings import settings
-from sstrack.configs import DataConfig
+from sstrack.configs.data import DataConfig
 
 if TYPE_CHECKING:  # it imports torch, which commands that only ask for `recommended_mode` do without
     from pipelines.dataset.batches import Loader

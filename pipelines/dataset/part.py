@@ -17,7 +17,7 @@ from pipelines.dataset.reader import ShardReader
 from pipelines.dataset.samples import sample_clips
 from pipelines.errors import SSTrackError
 from pipelines.settings import settings
-from sstrack.configs import DataConfig
+from sstrack.configs.data import DataConfig
 
 WINDOW = 16
 """Shards that are shuffled together where a dataset is read through the cache."""

@@ -38,7 +38,7 @@ from pipelines.dataset.threads import Threads
 from pipelines.errors import SSTrackError
 from pipelines.settings import settings
 from sstrack.clips.clip import Clip
-from sstrack.configs import DataConfig
+from sstrack.configs.data import DataConfig
 from sstrack.objectives.base import ClipBatch
 
 _AT_HAND = 3

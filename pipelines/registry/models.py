@@ -53,7 +53,7 @@ def tracker_digest(package: Path, tracking: Mapping[str, Any] | None = None) -> 
 def _untrained(name: str) -> Path:
     """The network of a recipe before its first step, made once per configuration."""
     from pipelines.training.loop import build_net
-    from sstrack.configs import config_digest
+    from sstrack.configs.recipe import config_digest
     from sstrack.models.package import save_package
     from sstrack.recipes import recipe
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.devices import pick_device
+from pipelines.draw import Box, draw_target
 from pipelines.errors import SSTrackError
 from pipelines.registry.models import resolve_model
 from pipelines.tracking.ahead import read_ahead
 from pipelines.tracking.boxes_out import BoxesOut
-from pipelines.draw import Box, draw_target
 from pipelines.tracking.footage import open_footage
 from pipelines.tracking.video_out import VideoOut
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.errors import UsageError
-from sstrack.configs import TrackingConfig
+from sstrack.configs.tracking import TrackingConfig
 
 
 def tracking_config(base: TrackingConfig, changes: Mapping[str, Any]) -> TrackingConfig:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines import storage
 from pipelines.errors import UsageError
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 
 
 def settle_weights(recipe: Recipe, cache: Path) -> Recipe:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.dataset.dataset import Dataset
 from pipelines.training.options import TrainOptions
-from sstrack.configs import Recipe, as_dict, config_digest, from_dict
+from sstrack.configs.recipe import Recipe, as_dict, config_digest, from_dict
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pipelines.training.initial_weights import settle_weights
 from pipelines.training.job import TrainJob, data_digest, run_key
 from pipelines.training.metrics import read_metrics
 from pipelines.training.options import TrainOptions, worker_range
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 from sstrack.recipes import recipe as recipe_named
 
 Progress = Callable[[dict[str, float]], None]

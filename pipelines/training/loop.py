@@ -29,7 +29,7 @@ from pipelines.training.stall import RollCall
 from pipelines.training.state import load_whole, restore, snapshot, whole
 from pipelines.training.validation import LOSS, Standing, Validation
 from pipelines.training.watch import Watch, plan_watch
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 from sstrack.models.backbone import spell_out_attention
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.models.weights import WeightsReport, load_initial_weights

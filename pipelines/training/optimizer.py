@@ -6,7 +6,7 @@ import re
 import torch
 from torch import nn
 
-from sstrack.configs import OptimConfig
+from sstrack.configs.optim import OptimConfig
 from sstrack.models.tracker_net import TrackerNet
 
 

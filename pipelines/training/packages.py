@@ -10,7 +10,7 @@ from pipelines import storage
 from pipelines.settings import settings
 
 if TYPE_CHECKING:
-    from sstrack.configs import Recipe
+    from sstrack.configs.recipe import Recipe
     from sstrack.models.tracker_net import TrackerNet
 
 

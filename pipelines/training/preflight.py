@@ -13,7 +13,7 @@ from pipelines.errors import SSTrackError, UsageError
 from pipelines.training.job import TrainJob
 from pipelines.training.options import ends
 from pipelines.training.watch import plan_watch
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 
 _GIB = 2**30
 _SPARE = 0.9

@@ -11,7 +11,7 @@ from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.modes import open_loader
 from pipelines.dataset.order import seed_words
 from pipelines.training.ranks import mean_over_ranks
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 from sstrack.objectives.step import TrainStep
 
 LOSS = "validation_loss"

@@ -20,7 +20,7 @@ from pipelines.training.launch import TrainResult, open_datasets, resolve_recipe
 from pipelines.training.metrics import read_metrics
 from pipelines.training.options import train_options
 from pipelines.trainings.submit import train_as_job
-from sstrack.configs import Recipe, as_dict, without_paths
+from sstrack.configs.recipe import Recipe, as_dict, without_paths
 
 log = logging.getLogger(__name__)
 

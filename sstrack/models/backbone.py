@@ -12,7 +12,7 @@ from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from sstrack.configs import NetConfig
+from sstrack.configs.net import NetConfig
 from sstrack.models.elimination import eliminating_block, restore
 
 _MIMETIC_SCALE = 0.3

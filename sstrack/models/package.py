@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from sstrack.configs import Recipe, as_dict, without_paths
+from sstrack.configs.recipe import Recipe, as_dict, without_paths
 from sstrack.models.package_files import CONFIG, FORMAT, WEIGHTS, package_recipe
 from sstrack.models.tracker_net import TrackerNet
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from sstrack.configs import Recipe, from_dict
+from sstrack.configs.recipe import Recipe, from_dict
 
 FORMAT = 1
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"

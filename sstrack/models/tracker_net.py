@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sstrack.configs import NetConfig
+from sstrack.configs.net import NetConfig
 from sstrack.models.backbone import OneStreamBackbone
 from sstrack.models.head import CentreHead, HeadMaps
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from sstrack.boxes import xywh_to_cxcywh
-from sstrack.objectives.names import CHANGES
+from sstrack.configs.names import CHANGES
 
 Change = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
 

@@ -10,11 +10,11 @@ import torch
 from torch import Generator, Tensor
 
 from sstrack.boxes import xywh_to_xyxy, xyxy_to_xywh
+from sstrack.configs.names import parse_changes
+from sstrack.configs.objective import ObjectiveConfig
 from sstrack.crops import crop, paste
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.changes import apply_changes, uniform
-from sstrack.objectives.config import ObjectiveConfig
-from sstrack.objectives.names import parse_changes
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from sstrack.boxes import clip_to_frame, iou
-from sstrack.configs import NetConfig
+from sstrack.configs.net import NetConfig
+from sstrack.configs.objective import ObjectiveConfig
 from sstrack.crops import crop, from_region, square_region
 from sstrack.objectives.base import ClipBatch, Network, Shown, mean_where
-from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.losses import Localisation, localise
 from sstrack.objectives.schedule import scheduled
 from sstrack.objectives.views import search_view, template_crops

@@ -13,11 +13,11 @@ from torch import Generator, Tensor
 from torch.profiler import record_function
 
 from sstrack.boxes import clip_to_frame, iou
-from sstrack.configs import NetConfig
+from sstrack.configs.net import NetConfig
+from sstrack.configs.objective import ObjectiveConfig
 from sstrack.crops import crop, from_region, whole_frame_region
 from sstrack.objectives.base import ClipBatch, Network, Shown, mean_where
 from sstrack.objectives.changes import uniform
-from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.contrastive import box_mask, instance_contrast, masked_mean
 from sstrack.objectives.copy_paste import PastedClips, copy_paste
 from sstrack.objectives.losses import Localisation, localise

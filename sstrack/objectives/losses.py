@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from sstrack.boxes import iou_giou, xywh_to_cxcywh, xywh_to_xyxy, xyxy_to_xywh
+from sstrack.configs.objective import ObjectiveConfig
 from sstrack.models.head import HeadMaps
-from sstrack.objectives.config import ObjectiveConfig
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from torch import Generator, Tensor
 from torch.profiler import record_function
 
 from sstrack.boxes import clip_to_frame
-from sstrack.configs import NetConfig
+from sstrack.configs.net import NetConfig
+from sstrack.configs.objective import ObjectiveConfig
 from sstrack.crops import crop, from_region, square_region
 from sstrack.objectives.base import ClipBatch, Network, Shown, mean_where
-from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.losses import Localisation, localise
 from sstrack.objectives.match_pairs import (
     Places,

@@ -2,10 +2,10 @@
 
 import importlib
 
-from sstrack.configs import NetConfig
+from sstrack.configs.names import require_objective
+from sstrack.configs.net import NetConfig
+from sstrack.configs.objective import ObjectiveConfig
 from sstrack.objectives.base import Objective
-from sstrack.objectives.config import ObjectiveConfig
-from sstrack.objectives.names import require_objective
 
 
 def build_objective(net_config: NetConfig, config: ObjectiveConfig) -> Objective:

@@ -3,8 +3,8 @@
 import math
 from functools import partial
 
+from sstrack.configs.objective import ObjectiveConfig
 from sstrack.objectives.base import Network
-from sstrack.objectives.config import ObjectiveConfig
 
 
 def teaching_share(progress: float, config: ObjectiveConfig) -> float:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from sstrack.configs import NetConfig
+from sstrack.configs.net import NetConfig
+from sstrack.configs.objective import ObjectiveConfig
 from sstrack.objectives.base import ClipBatch, Network, Shown
-from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.losses import Localisation, localise
 from sstrack.objectives.schedule import scheduled
 from sstrack.objectives.views import search_view, template_crops

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from torch import Generator, Tensor
 
-from sstrack.configs import NetConfig
+from sstrack.configs.net import NetConfig
+from sstrack.configs.objective import ObjectiveConfig
 from sstrack.objectives.base import ClipBatch, Network, Shown
-from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.copy_paste import copy_paste
 from sstrack.objectives.schedule import scheduled
 from sstrack.objectives.supervised import search_later, supervise

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sstrack.boxes import iou
-from sstrack.configs import NetConfig
+from sstrack.configs.net import NetConfig
 from sstrack.crops import crop, square_region, to_region
 from sstrack.objectives.base import ClipBatch, Network
 from sstrack.synthetic import SceneConfig, render_scene

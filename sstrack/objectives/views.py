@@ -4,11 +4,11 @@ import torch
 from torch import Generator, Tensor
 
 from sstrack.boxes import cxcywh_to_xywh, xywh_to_cxcywh
-from sstrack.configs import NetConfig
+from sstrack.configs.names import parse_changes
+from sstrack.configs.net import NetConfig
+from sstrack.configs.objective import ObjectiveConfig
 from sstrack.crops import crop, square_region, to_region
 from sstrack.objectives.changes import apply_changes, uniform
-from sstrack.objectives.config import ObjectiveConfig
-from sstrack.objectives.names import parse_changes
 from sstrack.templates import with_target
 
 

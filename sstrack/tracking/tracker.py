@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sstrack.boxes import clip_to_frame, cxcywh_to_xywh, xywh_to_cxcywh
-from sstrack.configs import TrackingConfig
+from sstrack.configs.tracking import TrackingConfig
 from sstrack.crops import crop, from_region, square_region, to_region, whole_frame_region
 from sstrack.models.head import HeadMaps
 from sstrack.models.tracker_net import TrackerNet

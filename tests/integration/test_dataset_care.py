@@ -28,7 +28,7 @@ from pipelines.dataset.verify import verify
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
-from sstrack.configs import DataConfig
+from sstrack.configs.data import DataConfig
 from tests.s3 import S3Server
 
 SMALL = IngestConfig(long_side=160, min_frames=10, max_frames=25, shard_mib=0.12)

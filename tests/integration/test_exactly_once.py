@@ -19,7 +19,7 @@ from pipelines.dataset.manifest import load_manifest, read_sources
 from pipelines.dataset.verify import verify
 from pipelines.errors import SSTrackError
 from pipelines.ingest.run import ingest
-from sstrack.configs import DataConfig
+from sstrack.configs.data import DataConfig
 from tests.kills import SMALL, Kill, start
 from tests.s3 import S3Server, moto_s3
 

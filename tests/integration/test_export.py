@@ -12,7 +12,7 @@ from cli.main import app
 from pipelines.errors import SSTrackError
 from pipelines.frames import read_clip
 from pipelines.tracking.export import export_model
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 from sstrack.crops import crop, square_region
 from sstrack.models.export import INPUTS
 from sstrack.models.package import load_package, save_package

@@ -13,7 +13,7 @@ from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import load_manifest, read_clips
 from pipelines.errors import SSTrackError
-from sstrack.configs import DataConfig
+from sstrack.configs.data import DataConfig
 
 CONFIG = DataConfig(group_size=3, groups=2, n_search=2)
 

@@ -20,7 +20,7 @@ from pipelines.dataset.manifest import Manifest, read_clips
 from pipelines.dataset.part import require_room
 from pipelines.dataset.reader import ShardReader
 from pipelines.errors import SSTrackError
-from sstrack.configs import DataConfig
+from sstrack.configs.data import DataConfig
 from tests.dataset_factory import make_dataset
 from tests.faulty_s3 import FaultyProxy, faulty_proxy
 from tests.s3 import S3Server

@@ -18,7 +18,7 @@ from pipelines.training.initial_weights import settle_weights
 from pipelines.training.loop import build_net
 from pipelines.training.metrics import read_metrics
 from pipelines.training.ranks import arithmetic
-from sstrack.configs import as_dict, config_digest
+from sstrack.configs.recipe import as_dict, config_digest
 from sstrack.models.package import load_package, save_package
 from sstrack.models.weights_files import sha256_of
 from sstrack.recipes import recipe

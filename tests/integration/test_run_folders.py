@@ -16,7 +16,7 @@ from pipelines.training.job import run_key
 from pipelines.training.launch import TrainResult, open_datasets, train
 from pipelines.training.metrics import read_metrics
 from pipelines.training.options import TrainOptions
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 from sstrack.models.package import load_package
 from sstrack.models.package_files import package_facts
 from sstrack.recipes import recipe

@@ -15,7 +15,7 @@ from pipelines.errors import SSTrackError, UsageError
 from pipelines.training.job import run_key
 from pipelines.training.launch import open_datasets, train
 from pipelines.training.metrics import read_metrics
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 from sstrack.models.package import load_package
 from sstrack.models.package_files import package_facts
 from sstrack.recipes import recipe

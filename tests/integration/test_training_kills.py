@@ -15,7 +15,7 @@ from pipelines.dataset.manifest import load_manifest
 from pipelines.training.job import run_key
 from pipelines.training.launch import TrainResult, open_datasets, train
 from pipelines.training.metrics import read_metrics
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 from sstrack.recipes import recipe
 
 STEPS = 120

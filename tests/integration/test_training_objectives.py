@@ -18,7 +18,8 @@ from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
 from pipelines.training.launch import open_datasets, train
 from pipelines.training.metrics import read_metrics
-from sstrack.configs import DataConfig, Recipe
+from sstrack.configs.data import DataConfig
+from sstrack.configs.recipe import Recipe
 from sstrack.recipes import recipe
 from tests.factories import TINY
 

@@ -16,7 +16,7 @@ from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import Manifest
 from pipelines.dataset.samples import UnusableSample, choose_frames
 from pipelines.errors import SSTrackError
-from sstrack.configs import DataConfig
+from sstrack.configs.data import DataConfig
 from sstrack.objectives.base import ClipBatch
 from tests.dataset_factory import make_dataset
 

@@ -15,7 +15,7 @@ from pipelines.dataset.manifest import Manifest
 from pipelines.dataset.modes import open_loader, recommended_mode
 from pipelines.dataset.streaming import StreamLoader
 from pipelines.errors import SSTrackError
-from sstrack.configs import DataConfig
+from sstrack.configs.data import DataConfig
 from tests.dataset_factory import make_dataset
 
 CONFIG = DataConfig(group_size=2, groups=3, n_search=2, reading="streaming", stream_per_clip=2, stream_shuffle=5)

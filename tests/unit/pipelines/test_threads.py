@@ -16,7 +16,7 @@ from pipelines.dataset.modes import open_loader
 from pipelines.dataset.streaming import StreamLoader
 from pipelines.dataset.threads import Threads
 from pipelines.errors import SSTrackError
-from sstrack.configs import DataConfig
+from sstrack.configs.data import DataConfig
 from tests.dataset_factory import make_dataset
 
 CONFIG = DataConfig(group_size=2, groups=1, n_search=1, reading="streaming", stream_shuffle=2)
@@ -73,7 +73,7 @@ def test_stuck_reads_end_the_run_and_do_not_hold_up_the_exit(tmp_path: Path) -> 
         "from dataclasses import replace\n"
         "from pipelines.dataset.dataset import Dataset\n"
         "from pipelines.dataset.modes import open_loader\n"
-        "from sstrack.configs import DataConfig\n"
+        "from sstrack.configs.data import DataConfig\n"
         "config = DataConfig(group_size=2, groups=1, n_search=1, stream_shuffle=2)\n"
         "for reading in ('random', 'streaming'):\n"
         f"    data = [Dataset({str(tmp_path)!r}, {manifest.digest!r})]\n"

@@ -13,7 +13,7 @@ from pipelines.training.job import TrainJob, data_digest
 from pipelines.training.launch import open_datasets
 from pipelines.training.options import train_options, worker_range
 from pipelines.training.preflight import memory_bytes, parameters, require_disk, require_memory, require_workers
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.recipes import recipe
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from sstrack.configs import TrackingConfig
+from sstrack.configs.tracking import TrackingConfig
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.recipes import recipe
 from sstrack.tracking.batched import BatchedTracker, SequenceJob

@@ -5,8 +5,8 @@ import torch
 from torch import Generator, Tensor
 
 from sstrack.boxes import iou
+from sstrack.configs.names import CHANGES
 from sstrack.objectives.changes import apply_changes
-from sstrack.objectives.names import CHANGES
 
 BOX = torch.tensor([0.3, 0.35, 0.3, 0.25])
 GEOMETRIC = {"flip", "scale", "shear", "rotate"}

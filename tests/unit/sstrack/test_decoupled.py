@@ -5,12 +5,12 @@ import torch
 from torch import Generator, Tensor
 
 from sstrack.boxes import iou
-from sstrack.configs import Recipe
+from sstrack.configs.objective import ObjectiveConfig, published
+from sstrack.configs.recipe import Recipe
 from sstrack.crops import to_region
 from sstrack.models.head import HeadMaps
 from sstrack.models.tracker_net import NetOutput, TrackerNet
 from sstrack.objectives.base import ClipBatch
-from sstrack.objectives.config import ObjectiveConfig, published
 from sstrack.objectives.copy_paste import PastedClips, copy_paste
 from sstrack.objectives.decoupled import decoupled, track_forward
 from sstrack.objectives.schedule import elimination_share, teaching_share

@@ -8,8 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from sstrack.configs.objective import ObjectiveConfig
 from sstrack.models.head import HeadMaps
-from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.contrastive import box_mask, instance_contrast, masked_mean
 from sstrack.objectives.losses import focal_loss, gaussian_map, localise
 

@@ -10,7 +10,8 @@ from timm.models.vision_transformer import Block
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from sstrack.configs import NetConfig, Recipe
+from sstrack.configs.net import NetConfig
+from sstrack.configs.recipe import Recipe
 from sstrack.models.backbone import OneStreamBackbone, elimination_blocks, resize_table
 from sstrack.models.elimination import eliminating_block, kept_count, restore
 from sstrack.models.tracker_net import TrackerNet, kept_share

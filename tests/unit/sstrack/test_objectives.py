@@ -5,10 +5,10 @@ import torch
 from torch import Generator, nn
 
 from sstrack import crops
-from sstrack.configs import Recipe
+from sstrack.configs.names import OBJECTIVES, parse_changes
+from sstrack.configs.recipe import Recipe
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.objectives.base import ClipBatch
-from sstrack.objectives.names import OBJECTIVES, parse_changes
 from sstrack.objectives.pictures import KNOWN, training_picture
 from sstrack.objectives.registry import build_objective
 from sstrack.recipes import recipe

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sstrack.configs import as_dict, config_digest, from_dict
+from sstrack.configs.recipe import as_dict, config_digest, from_dict
 from sstrack.recipes import recipe, recipe_names
 
 

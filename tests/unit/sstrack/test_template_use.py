@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sstrack.boxes import xywh_to_cxcywh
-from sstrack.configs import NetConfig
+from sstrack.configs.net import NetConfig
 from sstrack.models.head import HeadMaps
 from sstrack.models.tracker_net import NetOutput, TrackerNet
 from sstrack.objectives.base import ClipBatch

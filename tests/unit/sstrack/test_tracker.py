@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sstrack.configs import TrackingConfig
+from sstrack.configs.tracking import TrackingConfig
 from sstrack.models.export import example_inputs
 from sstrack.models.head import HeadMaps
 from sstrack.models.package import load_package, save_package

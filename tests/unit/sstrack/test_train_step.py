@@ -7,7 +7,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import sstrack.crops
 from pipelines.training.optimizer import build_optimizer, learning_rate, set_learning_rate
-from sstrack.configs import OptimConfig, Recipe
+from sstrack.configs.optim import OptimConfig
+from sstrack.configs.recipe import Recipe
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.objectives.registry import build_objective
 from sstrack.objectives.step import TrainStep, compile_network

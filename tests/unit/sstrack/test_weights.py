@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 from sstrack.models.backbone import resize_table
 from sstrack.models.package import save_package
 from sstrack.models.tracker_net import TrackerNet

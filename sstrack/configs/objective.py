@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sstrack.bounds import check
-from sstrack.objectives.names import parse_changes, require_objective
+from sstrack.configs.names import parse_changes, require_objective
 
 
 @dataclass(frozen=True, kw_only=True)

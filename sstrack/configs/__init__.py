@@ -1,0 +1,1 @@
+"""Typed configurations with bounds: what a recipe is made of. Knows no torch."""
