@@ -10,7 +10,9 @@ from sstrack.configs import Recipe
 from sstrack.recipes import recipe
 
 if TYPE_CHECKING:
+    from pipelines.ingest.config import IngestConfig
     from pipelines.ingest.find.sources import Source
+    from pipelines.ingest.pack import Pack
 
 TINY = {
     "net.depth": 1,
@@ -61,6 +63,16 @@ def write_sequences(root: Path, frames: dict[str, int], side: int = 96) -> Path:
             lines.append(f"{x},{y},24,24\n")
         (folder / "groundtruth.txt").write_text("".join(lines))
     return root
+
+
+def pack_video(path: Path, config: "IngestConfig", folder: Path) -> "Pack":
+    """The pack of one video file, made beside the dataset `folder` as ingest's jobs do."""
+    from pipelines.ingest.pack import read_pack
+    from pipelines.ingest.video.cut import pack_source
+    from pipelines.ingest.video.probe import probed
+    from pipelines.ingest.workspace import Workspace
+
+    return read_pack(pack_source(local_source(path), probed(path, config), config, Workspace.of(str(folder))))
 
 
 def local_source(path: Path) -> "Source":

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-BYTE_STAGES = frozenset({"read", "fetch", "probe"})
+BYTE_STAGES = frozenset({"read", "fetch", "probe", "join"})
 """Stages whose work grows with a file's bytes."""
 
 

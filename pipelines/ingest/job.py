@@ -3,7 +3,8 @@
 import hashlib
 import os
 import shutil
-from dataclasses import dataclass, field
+from array import array
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipelines import storage
@@ -18,9 +19,9 @@ from pipelines.ingest.labelled.store import fetch
 from pipelines.ingest.pack import SourceRecord, find_or_make, pack_key
 from pipelines.ingest.reject import Transient, Unusable
 from pipelines.ingest.shared_copy import drop, keep, shared_copy
-from pipelines.ingest.video.cut import process_source
+from pipelines.ingest.video.cut import pack_source
 from pipelines.ingest.video.part import Segment
-from pipelines.ingest.video.probe import probe
+from pipelines.ingest.video.probe import Probe, probed
 from pipelines.ingest.video.segments import join_segments, plan, process_segment
 from pipelines.ingest.workspace import Workspace
 
@@ -50,10 +51,12 @@ class Result:
 
 @dataclass(frozen=True)
 class SegmentJob:
-    """A part of a long video, or with `segment` None the join of all its `segments`."""
+    """A part of a long video, or with `segment` None the join of all its `segments`. `video` is what the one probe of
+    the source found, in a part without the keyframes, which only the join needs."""
 
     found: Found
     source_id: str
+    video: Probe
     segments: tuple[Segment, ...]
     segment: Segment | None
 
@@ -104,22 +107,23 @@ def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Re
         raise Unusable("read", "checksum", f"its bytes have sha256 {source_id}, the list promises {found.sha256}")
     if source_id in setup.known:
         return Result(source_id, size, cpu=cpu)
+    pack = setup.space.pack(pack_key(source_id, setup.config))
+    if storage.exists(pack):
+        return Result(source_id, size, pack, cpu=cpu)
     with stage("probe", size, source_id):
-        if setup.split and len(segments := _segments(path, setup.config)) > 1:
+        video = probed(path, setup.config)
+        if setup.split and isinstance(video, Probe) and len(segments := plan(video, setup.config)) > 1:
             if not storage.is_local(found.uri):
                 keep(path, setup.space.scratch, source_id)
-            parts = tuple(SegmentJob(found, source_id, segments, segment) for segment in segments)
-            return Split(parts, SegmentJob(found, source_id, segments, None))
-        pack = process_source(Source(source_id, found.label, path, size), setup.config, setup.space)
+            return _split(found, source_id, video, segments)
+        pack = pack_source(Source(source_id, found.label, path, size), video, setup.config, setup.space)
     return Result(source_id, size, pack, cpu=cpu)
 
 
-def _segments(path: Path, config: IngestConfig) -> tuple[Segment, ...]:
-    """Parts of a video that is worth splitting; one where it is not, or is no video, which is found out again."""
-    try:
-        return plan(probe(path, config), config)
-    except Unusable:
-        return (Segment(),)
+def _split(found: Found, source_id: str, video: Probe, segments: tuple[Segment, ...]) -> Split:
+    slim = replace(video, keyframes=array("q"))  # hours of video may have as many keyframes as frames
+    parts = tuple(SegmentJob(found, source_id, slim, segments, segment) for segment in segments)
+    return Split(parts, SegmentJob(found, source_id, video, segments, None))
 
 
 def _run_segment(setup: Setup, job: SegmentJob, scratch: Path, cpu: dict[str, float]) -> Result:
@@ -137,16 +141,29 @@ def _run_segment(setup: Setup, job: SegmentJob, scratch: Path, cpu: dict[str, fl
         return copy
 
     kept = setup.space.scratch, job.source_id
-    path = storage.local_path(found.uri) if local else shared_copy(*kept, fetch_again)
+    with stage("fetch", found.bytes, job.source_id):  # or wait until another worker has
+        path = _unchanged(found) if local else shared_copy(*kept, fetch_again)
     source = Source(job.source_id, found.label, path, found.bytes)
-    with stage("probe", found.bytes, job.source_id):
-        if job.segment is not None:
-            process_segment(source, setup.config, setup.space, job.segment)
-            return Result(job.source_id, found.bytes, cpu=cpu)
-        pack = join_segments(source, setup.config, setup.space, job.segments)
+    if job.segment is not None:
+        process_segment(source, job.video, setup.config, setup.space, job.segment)
+        return Result(job.source_id, found.bytes, cpu=cpu)
+    with stage("join", found.bytes, job.source_id):
+        pack = join_segments(source, job.video, setup.config, setup.space, job.segments)
     if not local:
         drop(*kept)
     return Result(job.source_id, found.bytes, pack, cpu=cpu)
+
+
+def _unchanged(found: Found) -> Path:
+    """A local file that was probed before. Raises Transient where it is gone or has another length by now."""
+    path = storage.local_path(found.uri)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise Transient(f"it is gone: {error.strerror}") from error
+    if size != found.bytes:
+        raise Transient("it changed while it was ingested")
+    return path
 
 
 def _fetch(setup: Setup, found: Found, folder: Path) -> tuple[Path, str, int]:

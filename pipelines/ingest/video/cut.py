@@ -19,7 +19,7 @@ from pipelines.ingest.video.confirm import confirmed
 from pipelines.ingest.video.damage import clean_parts, spans_of
 from pipelines.ingest.video.decoding.decode import stored_size
 from pipelines.ingest.video.part import Part, Segment, decode_part
-from pipelines.ingest.video.probe import Probe, probe
+from pipelines.ingest.video.probe import Probe
 from pipelines.ingest.video.timeline import Timeline, timeline_of
 from pipelines.ingest.video.tiny import TinyFrames
 from pipelines.ingest.workspace import Workspace
@@ -27,19 +27,20 @@ from sstrack.clips.clip import Clip, clip_key
 from sstrack.clips.shots import find_cuts, find_fades, shot_spans, split_span
 
 
-def process_source(source: Source, config: IngestConfig, space: Workspace) -> str:
-    """Find or make the pack of one source in `space`; returns its URI.
+def pack_source(source: Source, video: Probe | Unusable, config: IngestConfig, space: Workspace) -> str:
+    """Find or make the pack of one source in `space`; returns its URI. `video` is what its probe came to.
 
     A source that yields nothing gives a pack of rejects. Raises SSTrackError only where the disk refuses.
     """
-    return find_or_make(space, pack_key(source.source_id, config), lambda frames: _fill(source, config, frames))
+    return find_or_make(space, pack_key(source.source_id, config), lambda frames: _fill(source, video, config, frames))
 
 
-def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:
+def _fill(source: Source, video: Probe | Unusable, config: IngestConfig, frames: IO[bytes]) -> Pack:
     record = source_record(source, config)
+    if isinstance(video, Unusable):
+        return rejected_pack(record, video)
+    record = _describe(record, video)
     try:
-        video = probe(source.path, config)
-        record = _describe(record, video)
         with tempfile.TemporaryFile(dir=Path(frames.name).parent) as tiny:
             with stage("decode", video.seconds):
                 part = decode_part(source.path, video, config, Segment(), frames, tiny)

@@ -73,8 +73,17 @@ class Probe:
     bar_share: float = 0.0
 
 
+def probed(path: Path, config: IngestConfig) -> Probe | Unusable:
+    """What a file claims to be, or why it cannot be used."""
+    try:
+        return probe(path, config)
+    except Unusable as problem:
+        return problem
+
+
 def probe(path: Path, config: IngestConfig) -> Probe:
-    """Read a file's headers and count its packets. Raises Unusable for what is no video or breaks a limit."""
+    """Read a file's headers and count its packets, which reads the whole file: once for each source, whose jobs carry
+    the result. Raises Unusable for what is no video or breaks a limit."""
     with storage.explained(path, "read"):
         size = path.stat().st_size
     if size == 0:

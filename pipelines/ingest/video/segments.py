@@ -2,16 +2,17 @@
 
 A scheduler calls `plan`, `process_segment` once for each segment, anywhere and in any order, then `join_segments`:
 
-    segments = plan(probe(source.path, config), config)
+    video = probe(source.path, config)                                 # once: all that follows carries it
+    segments = plan(video, config)
     if len(segments) == 1:
-        pack = process_source(source, config, space)
+        pack = pack_source(source, video, config, space)
     else:
-        for segment in segments:                                # in parallel
-            process_segment(source, config, space, segment)
-        pack = join_segments(source, config, space, segments)   # the same bytes as process_source's
+        for segment in segments:                                       # in parallel
+            process_segment(source, video, config, space, segment)
+        pack = join_segments(source, video, config, space, segments)   # the same bytes as pack_source's
 
-All three find what is done. Segments begin at keyframes and know nothing of shots: clips are planned after the join, so
-no clip ends where a segment does.
+The last three find what is done. Segments begin at keyframes and know nothing of shots: clips are planned after the
+join, so no clip ends where a segment does.
 """
 
 import io
@@ -39,7 +40,7 @@ from pipelines.ingest.video.part import (
     unpack_part,
     with_missing,
 )
-from pipelines.ingest.video.probe import Probe, probe
+from pipelines.ingest.video.probe import Probe
 from pipelines.ingest.video.tiny import TinyFrames
 from pipelines.ingest.workspace import Workspace
 
@@ -62,8 +63,8 @@ def plan(video: Probe, config: IngestConfig) -> tuple[Segment, ...]:
     return tuple(Segment(start, stop) for start, stop in zip([None, *cuts], [*cuts, None], strict=True))
 
 
-def process_segment(source: Source, config: IngestConfig, space: Workspace, segment: Segment) -> str:
-    """Find or make the part of one segment in `space`; returns its URI.
+def process_segment(source: Source, video: Probe, config: IngestConfig, space: Workspace, segment: Segment) -> str:
+    """Find or make the part of one segment in `space`; returns its URI. `video` may come without its keyframes.
 
     Raises SSTrackError where the disk or the store refuses. A segment in which nothing decodes leaves a part that says
     why.
@@ -77,8 +78,7 @@ def process_segment(source: Source, config: IngestConfig, space: Workspace, segm
         try:
             with draft.open("wb") as frames, tempfile.TemporaryFile(dir=space.scratch) as tiny:
                 try:
-                    video = probe(source.path, config)
-                    with stage("decode", video.seconds):
+                    with stage("decode", video.seconds, source.source_id):
                         numbers = pack_part(decode_part(source.path, video, config, segment, frames, tiny))
                 except Unusable as problem:
                     numbers = "\n".join((problem.stage, problem.reason, problem.detail)).encode()
@@ -98,21 +98,28 @@ def process_segment(source: Source, config: IngestConfig, space: Workspace, segm
     return final
 
 
-def join_segments(source: Source, config: IngestConfig, space: Workspace, segments: Sequence[Segment]) -> str:
+def join_segments(
+    source: Source, video: Probe, config: IngestConfig, space: Workspace, segments: Sequence[Segment]
+) -> str:
     """Find or make the pack of a source whose segments are all done; returns its URI and removes the parts.
 
     A source of which no segment decodes gives a pack of rejects, as in one pass.
     """
     parts = [_uri(source, config, space, segment) for segment in segments]
     pack = find_or_make(
-        space, pack_key(source.source_id, config), lambda frames: _join(source, config, segments, parts, frames)
+        space, pack_key(source.source_id, config), lambda frames: _join(source, video, config, segments, parts, frames)
     )
     storage.delete(parts)
     return pack
 
 
 def _join(
-    source: Source, config: IngestConfig, segments: Sequence[Segment], uris: Sequence[str], frames: IO[bytes]
+    source: Source,
+    video: Probe,
+    config: IngestConfig,
+    segments: Sequence[Segment],
+    uris: Sequence[str],
+    frames: IO[bytes],
 ) -> Pack:
     record, problems = source_record(source, config), list[Unusable]()
     parts: list[Part] = []
@@ -133,7 +140,6 @@ def _join(
             return rejected_pack(record, problems[0])
         frames.flush()
         tiny.flush()
-        video = probe(source.path, config)
         # a failed segment's keyframes never came, which makes a gap of it
         lost = [tick for tick in video.keyframes if any(_holds(segment, tick) for segment in failed)]
         if config.backend == "ffmpeg":
