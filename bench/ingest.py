@@ -23,10 +23,10 @@ from unittest.mock import patch
 
 import psutil
 
-from pipelines.crew.stages import cpu_seconds
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.curate.judge import Judgement
 from pipelines.ingest.find.sources import Source
+from pipelines.ingest.job import cpu_seconds
 from pipelines.ingest.progress import IngestProgress
 from pipelines.ingest.run import ingest as ingest_all
 from pipelines.ingest.video import cut as clip_job

@@ -4,8 +4,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.crew.limits import RunLimits
 from pipelines.dataset.manifest import digest_of
+from pipelines.ingest.limits import RunLimits
 
 STAGE_VERSION = 7
 """Raised when the meaning of ingest's output changes, so that older results are not found again."""

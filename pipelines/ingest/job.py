@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipelines import storage
 from pipelines.crew.schedules import Split
-from pipelines.crew.stages import Tell, recorded, stage
+from pipelines.crew.stages import Tell, process_seconds, recorded, stage
 from pipelines.ingest import fetch as remote
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.find.sources import Found, Source
@@ -20,6 +20,7 @@ from pipelines.ingest.pack import SourceRecord, find_or_make, pack_key
 from pipelines.ingest.reject import Transient, Unusable
 from pipelines.ingest.shared_copy import drop, keep, shared_copy
 from pipelines.ingest.video.cut import pack_source
+from pipelines.ingest.video.decoding import decoders
 from pipelines.ingest.video.part import Segment
 from pipelines.ingest.video.probe import Probe, probed
 from pipelines.ingest.video.segments import join_segments, plan, process_segment
@@ -81,7 +82,7 @@ def run_job(setup: Setup, found: Found | SegmentJob, tell: Tell) -> Result | Spl
 
     Raises Transient where it cannot be reached now, SSTrackError where the disk or the dataset's store refuses.
     """
-    with recorded(tell) as stages:
+    with recorded(tell, cpu_seconds) as stages:
         scratch = setup.space.scratch / f"fetch.{os.getpid()}"
         try:
             if isinstance(found, SegmentJob):
@@ -92,6 +93,11 @@ def run_job(setup: Setup, found: Found | SegmentJob, tell: Tell) -> Result | Spl
                 return Result("", found.bytes, problem=(problem.stage, problem.reason, problem.detail), cpu=stages.cpu)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process, of children that have ended, and of decoders."""
+    return process_seconds() + decoders.cpu_seconds()
 
 
 def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Result | Split:

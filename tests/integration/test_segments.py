@@ -111,7 +111,7 @@ def test_short_videos_and_containers_without_an_index_are_one_segment(real_video
     assert segments.plan(probe(film, IngestConfig()), IngestConfig()) == (segments.Segment(None, None),)
 
 
-def _silent(stage: str, amount: float, source_id: str = "") -> None:
+def _silent(stage: str, amount: float, subject: str = "") -> None:
     pass
 
 
@@ -130,8 +130,8 @@ def test_a_source_is_demuxed_once_on_its_whole_way(
     setup = job.Setup(config, Workspace.of(str(tmp_path)), frozenset(), split=True)
     result = job.run_job(setup, local_file(film), _silent)
     if isinstance(result, Split):
-        assert len(result.parts) >= 3
-        for part in result.parts:
+        assert len(result.pieces) >= 3
+        for part in result.pieces:
             job.run_job(setup, pickle.loads(pickle.dumps(part)), _silent)
         result = job.run_job(setup, pickle.loads(pickle.dumps(result.last)), _silent)
     assert isinstance(result, job.Result) and read_pack(result.pack).clips
@@ -149,10 +149,10 @@ def test_a_segment_of_a_file_that_changed_meanwhile_is_not_decoded(film: Path, t
     with path.open("ab") as file:
         file.write(b"more")
     with pytest.raises(Transient, match="it changed while it was ingested"):
-        job.run_job(setup, split.parts[0], _silent)
+        job.run_job(setup, split.pieces[0], _silent)
     path.unlink()
     with pytest.raises(Transient, match="it is gone"):
-        job.run_job(setup, split.parts[0], _silent)
+        job.run_job(setup, split.pieces[0], _silent)
 
 
 def test_a_video_in_a_bucket_is_fetched_once_and_cut_like_a_local_one(
@@ -170,8 +170,8 @@ def test_a_video_in_a_bucket_is_fetched_once_and_cut_like_a_local_one(
     setup = job.Setup(CONFIG, space, frozenset(), split=True)
     split = job.run_job(setup, Found(uri, "1", film.stat().st_size), _silent)
     assert isinstance(split, Split)
-    assert len(split.parts) >= 3
-    for part in split.parts:
+    assert len(split.pieces) >= 3
+    for part in split.pieces:
         job.run_job(setup, part, _silent)
     assert fetched == [uri]
     space.clear_drafts()  # as another run may: the last job fetches it again
@@ -198,7 +198,7 @@ def test_another_machine_fetches_its_own_copy_and_removes_what_nobody_used_for_l
     for name in ("fetched.old", "fetched.new"):
         (there.scratch / name).touch()
     os.utime(there.scratch / "fetched.old", (0, 0))
-    for part, setup in zip(split.parts, cycle(setups)):
+    for part, setup in zip(split.pieces, cycle(setups)):
         job.run_job(setup, part, _silent)
     kept = {path.name for path in there.scratch.iterdir() if path.suffix != ".lock"}
     assert kept == {"fetched.new", f"fetched.{split.last.source_id}"}

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 BYTE_STAGES = frozenset({"read", "fetch", "probe", "join"})
-"""Stages whose work grows with a file's bytes."""
+"""Stages whose work grows with a file's bytes, which they tell; all others tell seconds of video."""
 
 
 class RunLimits(BaseModel):
