@@ -23,17 +23,17 @@ from unittest.mock import patch
 
 import psutil
 
+from pipelines.ingest.clip.judge import Judgement
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.curate.judge import Judgement
-from pipelines.ingest.find.sources import Source
 from pipelines.ingest.job import cpu_seconds
 from pipelines.ingest.progress import IngestProgress
 from pipelines.ingest.run import ingest as ingest_all
+from pipelines.ingest.state.workspace import Workspace
 from pipelines.ingest.video import cut as clip_job
 from pipelines.ingest.video.cut import pack_source
 from pipelines.ingest.video.decoding.ffmpeg_backend import binary
 from pipelines.ingest.video.probe import probe, probed
-from pipelines.ingest.workspace import Workspace
+from pipelines.ingest.video.source import Source
 
 NAMES = ("01_dog.mp4", "02_cups.mp4", "05_default_juggle.mp4", "clip_10s.mp4", "people_768f.mp4", "street_426x240.mp4")
 ROUNDS = 3

@@ -11,8 +11,8 @@ from sstrack.recipes import recipe
 
 if TYPE_CHECKING:
     from pipelines.ingest.config import IngestConfig
-    from pipelines.ingest.find.sources import Source
     from pipelines.ingest.pack import Pack
+    from pipelines.ingest.video.source import Source
 
 TINY = {
     "net.depth": 1,
@@ -68,9 +68,9 @@ def write_sequences(root: Path, frames: dict[str, int], side: int = 96) -> Path:
 def pack_video(path: Path, config: "IngestConfig", folder: Path) -> "Pack":
     """The pack of one video file, made beside the dataset `folder` as ingest's jobs do."""
     from pipelines.ingest.pack import read_pack
+    from pipelines.ingest.state.workspace import Workspace
     from pipelines.ingest.video.cut import pack_source
     from pipelines.ingest.video.probe import probed
-    from pipelines.ingest.workspace import Workspace
 
     return read_pack(pack_source(local_source(path), probed(path, config), config, Workspace.of(str(folder))))
 
@@ -78,6 +78,7 @@ def pack_video(path: Path, config: "IngestConfig", folder: Path) -> "Pack":
 def local_source(path: Path) -> "Source":
     """A video file as ingest's jobs take it."""
     from pipelines import storage
-    from pipelines.ingest.find.sources import Source, label
+    from pipelines.ingest.find.sources import label
+    from pipelines.ingest.video.source import Source
 
     return Source(storage.sha256_file(str(path)), label(path), path, path.stat().st_size)

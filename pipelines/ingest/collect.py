@@ -9,13 +9,13 @@ from functools import partial
 from pipelines.crew.crews import crew
 from pipelines.crew.schedules import GIVEN_UP, Finished, Retries, Running, run_jobs
 from pipelines.errors import SSTrackError
-from pipelines.ingest import quarantine
 from pipelines.ingest.find.sources import Found, printable
 from pipelines.ingest.job import Result, Setup, run_job
-from pipelines.ingest.names import Names
 from pipelines.ingest.pack import Pack, SourceRecord, read_pack
 from pipelines.ingest.progress import IngestProgress, Meter
 from pipelines.ingest.reject import QUARANTINE, Reject, Transient
+from pipelines.ingest.state import quarantine
+from pipelines.ingest.state.names import Names
 
 log = logging.getLogger(__name__)
 

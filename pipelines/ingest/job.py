@@ -12,19 +12,20 @@ from pipelines.crew.schedules import Split
 from pipelines.crew.stages import Tell, process_seconds, recorded, stage
 from pipelines.ingest import fetch as remote
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.find.sources import Found, Source
+from pipelines.ingest.find.sources import Found
 from pipelines.ingest.labelled.clips import digest_of_sequence, fill
 from pipelines.ingest.labelled.find import Member
 from pipelines.ingest.labelled.store import fetch
 from pipelines.ingest.pack import SourceRecord, find_or_make, pack_key
 from pipelines.ingest.reject import Transient, Unusable
-from pipelines.ingest.shared_copy import drop, keep, shared_copy
+from pipelines.ingest.state.shared_copy import drop, keep, shared_copy
+from pipelines.ingest.state.workspace import Workspace
 from pipelines.ingest.video.cut import pack_source
 from pipelines.ingest.video.decoding import decoders
 from pipelines.ingest.video.part import Segment
 from pipelines.ingest.video.probe import Probe, probed
 from pipelines.ingest.video.segments import join_segments, plan, process_segment
-from pipelines.ingest.workspace import Workspace
+from pipelines.ingest.video.source import Source
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pipelines.dataset.manifest import canonical_json, digest_of
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.reject import Reject, Unusable
-from pipelines.ingest.workspace import Workspace
+from pipelines.ingest.state.workspace import Workspace
 from sstrack.clips.clip import Clip
 
 _MAGIC = b"SSTPACK1"

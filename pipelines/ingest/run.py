@@ -18,13 +18,13 @@ from pipelines.ingest.curate.dedup import without_repeats
 from pipelines.ingest.curate.overlap import Benchmarks, load_benchmarks
 from pipelines.ingest.find.sources import Discovery, discover, printable
 from pipelines.ingest.job import Setup
-from pipelines.ingest.names import Names
 from pipelines.ingest.pack import Pack, pack_key
 from pipelines.ingest.publish.publish import publish, tables_of
-from pipelines.ingest.quarantine import Crashes, quarantined
 from pipelines.ingest.reject import Reject
 from pipelines.ingest.report import IngestReport, report_on
-from pipelines.ingest.workspace import Workspace
+from pipelines.ingest.state.names import Names
+from pipelines.ingest.state.quarantine import Crashes, quarantined
+from pipelines.ingest.state.workspace import Workspace
 from pipelines.settings import absolute, settings
 
 log = logging.getLogger(__name__)

@@ -19,10 +19,10 @@ from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.find.sources import Found, local_file
 from pipelines.ingest.pack import Pack, read_pack
 from pipelines.ingest.reject import Transient, Unusable
+from pipelines.ingest.state.workspace import Workspace
 from pipelines.ingest.video import segments
 from pipelines.ingest.video.decoding.ffmpeg_backend import binary
 from pipelines.ingest.video.probe import probe
-from pipelines.ingest.workspace import Workspace
 from tests.factories import local_source, pack_video
 from tests.s3 import S3Server
 

@@ -9,11 +9,11 @@ import pytest
 
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.pack import Pack, read_pack
+from pipelines.ingest.state.workspace import Workspace
 from pipelines.ingest.video.cut import pack_source
 from pipelines.ingest.video.decoding.ffmpeg_backend import binary
 from pipelines.ingest.video.part import Segment, make_task
 from pipelines.ingest.video.probe import Probe, probe
-from pipelines.ingest.workspace import Workspace
 from tests.factories import local_source, pack_video
 
 SMALL = IngestConfig(long_side=96, min_frames=10)

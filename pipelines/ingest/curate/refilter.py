@@ -18,9 +18,9 @@ from pipelines.dataset.commit import Tables, publish_child, read_tables
 from pipelines.dataset.manifest import Manifest, Shard, load_manifest, read_clips
 from pipelines.dataset.writing import writing
 from pipelines.errors import SSTrackError, UsageError
+from pipelines.ingest.clip.judge import limits_of
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.curate.dedup import repeats, rule_of
-from pipelines.ingest.curate.judge import limits_of
 from pipelines.ingest.curate.overlap import load_benchmarks
 from pipelines.ingest.publish.tables import reject_rows
 from pipelines.ingest.reject import Reject

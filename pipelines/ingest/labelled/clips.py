@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.ingest.clip.judge import judge
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.curate.judge import judge
 from pipelines.ingest.labelled.pictures import Damaged, check_size, decode, picture_size, read_bytes, stored
 from pipelines.ingest.labelled.sequence import Labelled
 from pipelines.ingest.pack import Pack, Place, SourceRecord

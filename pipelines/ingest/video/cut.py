@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.crew.stages import stage
+from pipelines.ingest.clip.judge import judge
+from pipelines.ingest.clip.seeding import look_at
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.curate.judge import judge
-from pipelines.ingest.curate.seeding import look_at
-from pipelines.ingest.find.sources import Source
 from pipelines.ingest.pack import Pack, Place, SourceRecord, find_or_make, pack_key
 from pipelines.ingest.reject import Reject, Unusable
+from pipelines.ingest.state.workspace import Workspace
 from pipelines.ingest.video.confirm import confirmed
 from pipelines.ingest.video.damage import clean_parts, spans_of
 from pipelines.ingest.video.decoding.decode import stored_size
 from pipelines.ingest.video.part import Part, Segment, decode_part
 from pipelines.ingest.video.probe import Probe
+from pipelines.ingest.video.source import Source
 from pipelines.ingest.video.timeline import Timeline, timeline_of
 from pipelines.ingest.video.tiny import TinyFrames
-from pipelines.ingest.workspace import Workspace
 from sstrack.clips.clip import Clip, clip_key
 from sstrack.clips.shots import find_cuts, find_fades, shot_spans, split_span
 
@@ -36,7 +36,7 @@ def pack_source(source: Source, video: Probe | Unusable, config: IngestConfig, s
 
 
 def _fill(source: Source, video: Probe | Unusable, config: IngestConfig, frames: IO[bytes]) -> Pack:
-    record = source_record(source, config)
+    record = source.record(config.digest)
     if isinstance(video, Unusable):
         return rejected_pack(record, video)
     record = _describe(record, video)
@@ -47,11 +47,6 @@ def _fill(source: Source, video: Probe | Unusable, config: IngestConfig, frames:
             return make_pack(record, video, part, frames, TinyFrames(tiny, len(part.decoded.ticks)), config)
     except Unusable as problem:
         return rejected_pack(record, problem)
-
-
-def source_record(source: Source, config: IngestConfig) -> SourceRecord:
-    """What is known of a source before it is opened."""
-    return SourceRecord(source.source_id, source.uri, source.bytes, config.digest)
 
 
 def rejected_pack(record: SourceRecord, problem: Unusable) -> Pack:

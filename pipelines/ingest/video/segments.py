@@ -26,10 +26,10 @@ from typing import IO
 from pipelines import storage
 from pipelines.crew.stages import stage
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.find.sources import Source
 from pipelines.ingest.pack import Pack, find_or_make, pack_key
 from pipelines.ingest.reject import Unusable
-from pipelines.ingest.video.cut import make_pack, rejected_pack, source_record
+from pipelines.ingest.state.workspace import Workspace
+from pipelines.ingest.video.cut import make_pack, rejected_pack
 from pipelines.ingest.video.part import (
     Part,
     Segment,
@@ -41,8 +41,8 @@ from pipelines.ingest.video.part import (
     with_missing,
 )
 from pipelines.ingest.video.probe import Probe
+from pipelines.ingest.video.source import Source
 from pipelines.ingest.video.tiny import TinyFrames
-from pipelines.ingest.workspace import Workspace
 
 _TAIL = struct.Struct("<3Q")
 """Bytes of frames, of tiny frames, of the numbers, which lie in this order in a part's file, before this tail."""
@@ -121,7 +121,7 @@ def _join(
     uris: Sequence[str],
     frames: IO[bytes],
 ) -> Pack:
-    record, problems = source_record(source, config), list[Unusable]()
+    record, problems = source.record(config.digest), list[Unusable]()
     parts: list[Part] = []
     failed: list[Segment] = []
     with tempfile.TemporaryFile(dir=Path(frames.name).parent) as tiny:
