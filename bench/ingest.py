@@ -75,7 +75,7 @@ def ingest(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Source(f"{path.stat().st_size:064x}", str(path), path, path.stat().st_size)
         config = IngestConfig()
-        pack_source(source, probed(path, config), config, Workspace.of(f"{folder}/dataset"))
+        pack_source(source, probed(path, config.probing), config, Workspace.of(f"{folder}/dataset"))
 
 
 def without_seeds(path: Path) -> None:
@@ -206,7 +206,7 @@ def main() -> None:
     if options.soak:
         soak([options.videos / name for name in ("big_buck_bunny.wmv", "action.avi", "nasa_13013.mp4")])
         return
-    frames = sum(probe(path, IngestConfig()).packets for path in paths)
+    frames = sum(probe(path, IngestConfig().probing).packets for path in paths)
     best = dict.fromkeys(ROWS, float("inf"))
     began = cpu_seconds()
     ingest(paths[-1])

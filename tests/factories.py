@@ -72,7 +72,7 @@ def pack_video(path: Path, config: "IngestConfig", folder: Path) -> "Pack":
     from pipelines.ingest.video.cut import pack_source
     from pipelines.ingest.video.probe import probed
 
-    return read_pack(pack_source(local_source(path), probed(path, config), config, Workspace.of(str(folder))))
+    return read_pack(pack_source(local_source(path), probed(path, config.probing), config, Workspace.of(str(folder))))
 
 
 def local_source(path: Path) -> "Source":

@@ -19,7 +19,7 @@ from pipelines.ingest.state.names import Names
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[IngestProgress], None]
+OnProgress = Callable[[IngestProgress], None]
 
 
 @dataclass
@@ -39,8 +39,8 @@ def collect(
     crashes: quarantine.Crashes,
     workers: int,
     cluster: str,
-    progress: Progress | None,
-    pulse: Progress | None,
+    progress: OnProgress | None,
+    pulse: OnProgress | None,
 ) -> Gathered:
     """Do all of `new`. `progress` is told after each source, `pulse` every half second.
 
@@ -48,13 +48,15 @@ def collect(
     """
     config = setup.config
     gathered = Gathered()
+    if not new:
+        return gathered
     meter = Meter([found.weight for found in new])
     latest: list[Running] = []
 
     def watch(running: Sequence[Running]) -> None:
         latest[:] = running
         if pulse is not None:
-            pulse(meter.progress(running))
+            pulse(meter.now(running))
 
     retries = Retries(Transient, config.attempts, config.retry_seconds, config.crashes)
     with crew(workers, cluster, partial(run_job, setup), config.deadline, config.memory_mib, Transient) as hands:
@@ -64,7 +66,7 @@ def collect(
             _require_few_failures(gathered, len(new), config.max_failed_share)
             if progress is not None:
                 running = [job for job in latest if job.job is not finished.job]
-                progress(meter.progress(running, finished.job.label, clips))
+                progress(meter.now(running, finished.job.label, clips))
     return gathered
 
 

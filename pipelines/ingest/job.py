@@ -114,12 +114,12 @@ def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Re
         raise Unusable("read", "checksum", f"its bytes have sha256 {source_id}, the list promises {found.sha256}")
     if source_id in setup.known:
         return Result(source_id, size, cpu=cpu)
-    pack = setup.space.pack(pack_key(source_id, setup.config))
+    pack = setup.space.pack(pack_key(source_id, setup.config.digest))
     if storage.exists(pack):
         return Result(source_id, size, pack, cpu=cpu)
     with stage("probe", size, source_id):
-        video = probed(path, setup.config)
-        if setup.split and isinstance(video, Probe) and len(segments := plan(video, setup.config)) > 1:
+        video = probed(path, setup.config.probing)
+        if setup.split and isinstance(video, Probe) and len(segments := plan(video, setup.config.segment_seconds)) > 1:
             if not storage.is_local(found.uri):
                 keep(path, setup.space.scratch, source_id)
             return _split(found, source_id, video, segments)
@@ -190,7 +190,7 @@ def _run_labelled(setup: Setup, found: Found, member: Member, scratch: Path, cpu
     if source_id in setup.known:
         return Result(source_id, found.bytes, cpu=cpu)
     record = SourceRecord(source_id, found.label, found.bytes, setup.config.digest, container=member.layout)
-    key = pack_key(source_id, setup.config)
+    key = pack_key(source_id, setup.config.digest)
     with stage("decode", len(sequence.frames) / sequence.fps, source_id):
         pack = find_or_make(setup.space, key, lambda file: fill(sequence, record, setup.config, file))
     return Result(source_id, found.bytes, pack, cpu=cpu)

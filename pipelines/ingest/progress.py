@@ -92,8 +92,8 @@ class Meter:
         self._done_weight += weight
         self._cpu.update(cpu)
 
-    def progress(self, running: Sequence[Running], source_uri: str = "", clips: int = 0) -> IngestProgress:
-        """The state now."""
+    def now(self, running: Sequence[Running], source_uri: str = "", clips: int = 0) -> IngestProgress:
+        """The state at this moment."""
         now = time.monotonic()
         total = self._expected(running)
         rate = self._seconds / max(now - self._begun, 1e-9) if self._seconds > 0 else None

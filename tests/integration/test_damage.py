@@ -47,13 +47,13 @@ class Stored:
 
 def stored(path: Path, backend: str = "auto") -> Stored:
     config = CONFIG.model_copy(update={"backend": backend})
-    video = probe(path, config)
+    video = probe(path, config.probing)
     with tempfile.TemporaryFile() as frames, tempfile.TemporaryFile() as tiny:
-        part = decode_part(path, video, config, Segment(), frames, tiny)
+        part = decode_part(path, video, config.decoding, Segment(), frames, tiny)
         frames.seek(0)
         data = frames.read()
     found = {part.first + i: data[at : at + size] for i, (at, size) in enumerate(part.places.tolist())}
-    return Stored(found, timeline_of(video, part, config))
+    return Stored(found, timeline_of(video, part, config.stored))
 
 
 def packed(path: Path, tmp_path: Path, **update: object) -> Pack:

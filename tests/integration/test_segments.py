@@ -41,8 +41,8 @@ def film(real_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def in_segments(path: Path, config: IngestConfig, folder: Path) -> Pack:
     source, space = local_source(path), Workspace.of(str(folder))
-    video = probe(path, config)
-    planned = segments.plan(video, config)
+    video = probe(path, config.probing)
+    planned = segments.plan(video, config.segment_seconds)
     assert len(planned) >= 3
     for segment in planned[::-1]:
         segments.process_segment(source, video, config, space, segment)
@@ -85,8 +85,8 @@ def test_a_segment_that_fails_is_a_gap_with_a_reason(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, space = local_source(film), Workspace.of(str(tmp_path))
-    video = probe(film, CONFIG)
-    planned = segments.plan(video, CONFIG)
+    video = probe(film, CONFIG.probing)
+    planned = segments.plan(video, CONFIG.segment_seconds)
     decode_part = segments.decode_part
 
     def fail(path: Path, video: object, config: object, segment: segments.Segment, *files: object) -> object:
@@ -107,8 +107,10 @@ def test_a_segment_that_fails_is_a_gap_with_a_reason(
 
 
 def test_short_videos_and_containers_without_an_index_are_one_segment(real_videos: Path, film: Path) -> None:
-    assert len(segments.plan(probe(real_videos / "big_buck_bunny.mpg", CONFIG), CONFIG)) == 1
-    assert segments.plan(probe(film, IngestConfig()), IngestConfig()) == (segments.Segment(None, None),)
+    assert len(segments.plan(probe(real_videos / "big_buck_bunny.mpg", CONFIG.probing), CONFIG.segment_seconds)) == 1
+    assert segments.plan(probe(film, IngestConfig().probing), IngestConfig().segment_seconds) == (
+        segments.Segment(None, None),
+    )
 
 
 def _silent(stage: str, amount: float, subject: str = "") -> None:

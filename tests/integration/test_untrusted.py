@@ -42,7 +42,7 @@ def test_a_local_script_named_mp4_is_refused_by_the_probe_and_by_each_backend(
     assert (row.stage, row.reason) == ("probe", "not_a_video")
 
     # the backend alone, as if the file had been changed after the probe
-    video: Probe = probe(tmp_path / "video.avi", config)
+    video: Probe = probe(tmp_path / "video.avi", config.probing)
     monkeypatch.chdir(tmp_path)
     pack = pack_source(local_source(script), video, config, Workspace.of(str(tmp_path / "decoded")))
     [row] = read_pack(pack).rejects
@@ -78,7 +78,7 @@ def test_no_decoder_is_told_the_name_or_runs_in_a_shell(real_videos: Path) -> No
     from pipelines.ingest.video.decoding.decode import pyav_order
     from pipelines.ingest.video.decoding.ffmpeg_backend import ffmpeg_command
 
-    task = make_task(probe(real_videos / "action.avi", SMALL), SMALL, Segment())
+    task = make_task(probe(real_videos / "action.avi", SMALL.probing), SMALL.stored, Segment())
     command = ffmpeg_command(task, 3, 4, 5)
     assert "file:/dev/fd/3" in command
     for words in (command, str(pyav_order(task)).split()):

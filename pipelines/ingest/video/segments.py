@@ -2,8 +2,8 @@
 
 A scheduler calls `plan`, `process_segment` once for each segment, anywhere and in any order, then `join_segments`:
 
-    video = probe(source.path, config)                                 # once: all that follows carries it
-    segments = plan(video, config)
+    video = probe(source.path, config.probing)                                 # once: all that follows carries it
+    segments = plan(video, config.segment_seconds)
     if len(segments) == 1:
         pack = pack_source(source, video, config, space)
     else:
@@ -49,10 +49,10 @@ _TAIL = struct.Struct("<3Q")
 _COPY = 8 << 20
 
 
-def plan(video: Probe, config: IngestConfig) -> tuple[Segment, ...]:
-    """Cut a video into segments of at least `config.segment_seconds`, at keyframes; one segment where it is shorter or
+def plan(video: Probe, seconds: float) -> tuple[Segment, ...]:
+    """Cut a video into segments of at least `seconds`, at keyframes; one segment where it is shorter or
     its container cannot be entered in its middle."""
-    least = round(config.segment_seconds / video.time_base)
+    least = round(seconds / video.time_base)
     cuts: list[int] = []
     ends = video.origin + round(video.seconds / video.time_base)
     last = video.origin
@@ -79,7 +79,7 @@ def process_segment(source: Source, video: Probe, config: IngestConfig, space: W
             with draft.open("wb") as frames, tempfile.TemporaryFile(dir=space.scratch) as tiny:
                 try:
                     with stage("decode", video.seconds, source.source_id):
-                        numbers = pack_part(decode_part(source.path, video, config, segment, frames, tiny))
+                        numbers = pack_part(decode_part(source.path, video, config.decoding, segment, frames, tiny))
                 except Unusable as problem:
                     numbers = "\n".join((problem.stage, problem.reason, problem.detail)).encode()
                     for file in (frames, tiny):
@@ -107,7 +107,9 @@ def join_segments(
     """
     parts = [_uri(source, config, space, segment) for segment in segments]
     pack = find_or_make(
-        space, pack_key(source.source_id, config), lambda frames: _join(source, video, config, segments, parts, frames)
+        space,
+        pack_key(source.source_id, config.digest),
+        lambda frames: _join(source, video, config, segments, parts, frames),
     )
     storage.delete(parts)
     return pack
@@ -159,4 +161,4 @@ def _holds(segment: Segment, tick: int) -> bool:
 
 def _uri(source: Source, config: IngestConfig, space: Workspace, segment: Segment) -> str:
     start, stop = (("" if tick is None else str(tick)) for tick in (segment.start, segment.stop))
-    return storage.join(space.packs, f"{pack_key(source.source_id, config)}.{start}-{stop}.part")
+    return storage.join(space.packs, f"{pack_key(source.source_id, config.digest)}.{start}-{stop}.part")

@@ -103,7 +103,7 @@ def decode(
         )
         if ended.status < 0:
             raise Crashed(f"ffmpeg was ended by signal {-ended.status}: {ended.errors}")
-    decoded = _judge(task, found, min(small.count, len(found.ticks)), frames.count, ended)
+    decoded = _soundness(task, found, min(small.count, len(found.ticks)), frames.count, ended)
     tiny.truncate(len(decoded.ticks) * FRAME_BYTES)
     return distrusted(decoded) if backend == "ffmpeg" and (ended.status or ended.error_lines) else decoded
 
@@ -113,7 +113,8 @@ def distrusted(decoded: Decoded) -> Decoded:
     return replace(decoded, corrupt=np.ones(len(decoded.ticks), np.bool_))
 
 
-def _judge(task: DecodeTask, found: "_Records", count: int, stored: int, ended: Ended) -> Decoded:
+def _soundness(task: DecodeTask, found: "_Records", count: int, stored: int, ended: Ended) -> Decoded:
+    """Which of the first `count` frames found are sound, and which never came."""
     ticks = np.maximum.accumulate(np.array(found.ticks[:count], np.int64))
     raw = np.array(found.raw[:count], np.int64)
     corrupt = np.array(found.corrupt[:count], np.bool_)
