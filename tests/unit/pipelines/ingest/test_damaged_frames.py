@@ -1,5 +1,7 @@
 """Which frames of a damaged video can be trusted, on streams small enough to be written down."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -94,7 +96,7 @@ def test_stored_frames_are_damaged_as_long_as_they_show_a_damaged_one(
 def test_spans_cover_what_is_true_and_nothing_else(values: list[bool]) -> None:
     spans = spans_of(np.array(values, np.bool_))
     assert [number for first, end in spans for number in range(first, end)] == [i for i, v in enumerate(values) if v]
-    assert all(end < following for (_, end), (following, _) in zip(spans, spans[1:], strict=False))
+    assert all(end < following for (_, end), (following, _) in pairwise(spans))
 
 
 def test_clean_spans_are_what_damage_leaves_of_a_shot() -> None:
