@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.curate.dedup import rule_of
 from pipelines.ingest.curate.overlap import load_benchmarks
 from pipelines.ingest.video.decoding.ffmpeg_backend import binary
 from pipelines.ingest.video.part import Segment, decode_part
@@ -70,9 +69,9 @@ def copy(source: list[str], out: Path, chain: str, *options: str) -> Path:
 def windows(path: Path, film: str, shift: float = 0.0, seconds: float = WINDOW) -> list[Window]:
     """All whole windows of a video, of `seconds` each and `shift` seconds later than usual, hashed as ingest does."""
     config = IngestConfig(long_side=64, min_side=16, crop_bars=False)
-    video = probe(path, config)
+    video = probe(path, config.probing)
     with tempfile.TemporaryFile() as frames, tempfile.TemporaryFile() as tiny:
-        part = decode_part(path, video, config, Segment(), frames, tiny)
+        part = decode_part(path, video, config.decoding, Segment(), frames, tiny)
         ticks = np.array(part.decoded.ticks, np.float64)
         times = (ticks - ticks[0]) * float(video.time_base)
         shown = TinyFrames(tiny, len(times)).shown_at(times)
@@ -90,7 +89,7 @@ def films(data: Path) -> Iterator[tuple[str, Path]]:
 
 def duplicates(data: Path, work: Path) -> list[Window]:
     """Print recall by edit and precision; returns the windows of the untouched videos."""
-    rule = rule_of(IngestConfig())
+    rule = IngestConfig().match_rule
     originals = [window for name, path in films(data) for window in windows(path, name)]
     wrong = found = 0
     print(f"{len(originals)} windows of {WINDOW:g} s, {rule.look_bits:g} of 256 bits\n\n{'copy':28} found")

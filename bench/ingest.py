@@ -23,17 +23,17 @@ from unittest.mock import patch
 
 import psutil
 
-from pipelines.crew.stages import cpu_seconds
+from pipelines.ingest.clip.judge import Judgement
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.curate.judge import Judgement
-from pipelines.ingest.find.sources import Source
+from pipelines.ingest.job import cpu_seconds
 from pipelines.ingest.progress import IngestProgress
 from pipelines.ingest.run import ingest as ingest_all
+from pipelines.ingest.state.workspace import Workspace
 from pipelines.ingest.video import cut as clip_job
-from pipelines.ingest.video.cut import process_source
+from pipelines.ingest.video.cut import pack_source
 from pipelines.ingest.video.decoding.ffmpeg_backend import binary
-from pipelines.ingest.video.probe import probe
-from pipelines.ingest.workspace import Workspace
+from pipelines.ingest.video.probe import probe, probed
+from pipelines.ingest.video.source import Source
 
 NAMES = ("01_dog.mp4", "02_cups.mp4", "05_default_juggle.mp4", "clip_10s.mp4", "people_768f.mp4", "street_426x240.mp4")
 ROUNDS = 3
@@ -74,7 +74,8 @@ def ingest(path: Path) -> None:
     """One source to one pack."""
     with tempfile.TemporaryDirectory() as folder:
         source = Source(f"{path.stat().st_size:064x}", str(path), path, path.stat().st_size)
-        process_source(source, IngestConfig(), Workspace.of(f"{folder}/dataset"))
+        config = IngestConfig()
+        pack_source(source, probed(path, config.probing), config, Workspace.of(f"{folder}/dataset"))
 
 
 def without_seeds(path: Path) -> None:
@@ -205,7 +206,7 @@ def main() -> None:
     if options.soak:
         soak([options.videos / name for name in ("big_buck_bunny.wmv", "action.avi", "nasa_13013.mp4")])
         return
-    frames = sum(probe(path, IngestConfig()).packets for path in paths)
+    frames = sum(probe(path, IngestConfig().probing).packets for path in paths)
     best = dict.fromkeys(ROWS, float("inf"))
     began = cpu_seconds()
     ingest(paths[-1])

@@ -44,9 +44,9 @@ Span = tuple[int, int]
 def ours(path: Path) -> list[int]:
     """Frames that open a shot, by our detector."""
     config = IngestConfig(long_side=64, min_side=16)
-    video = probe(path, config)
+    video = probe(path, config.probing)
     with tempfile.TemporaryFile() as frames, tempfile.TemporaryFile() as tiny:
-        part = decode_part(path, video, config, Segment(), frames, tiny)
+        part = decode_part(path, video, config.decoding, Segment(), frames, tiny)
         seen = TinyFrames(tiny, len(part.decoded.ticks))
         change = seen.measures(lag=1)[:, 2]
         blends = seen.blends(config.cut_level)

@@ -10,7 +10,9 @@ from sstrack.configs.recipe import Recipe
 from sstrack.recipes import recipe
 
 if TYPE_CHECKING:
-    from pipelines.ingest.find.sources import Source
+    from pipelines.ingest.config import IngestConfig
+    from pipelines.ingest.pack import Pack
+    from pipelines.ingest.video.source import Source
 
 TINY = {
     "net.depth": 1,
@@ -63,9 +65,20 @@ def write_sequences(root: Path, frames: dict[str, int], side: int = 96) -> Path:
     return root
 
 
+def pack_video(path: Path, config: "IngestConfig", folder: Path) -> "Pack":
+    """The pack of one video file, made beside the dataset `folder` as ingest's jobs do."""
+    from pipelines.ingest.pack import read_pack
+    from pipelines.ingest.state.workspace import Workspace
+    from pipelines.ingest.video.cut import pack_source
+    from pipelines.ingest.video.probe import probed
+
+    return read_pack(pack_source(local_source(path), probed(path, config.probing), config, Workspace.of(str(folder))))
+
+
 def local_source(path: Path) -> "Source":
     """A video file as ingest's jobs take it."""
     from pipelines import storage
-    from pipelines.ingest.find.sources import Source, label
+    from pipelines.ingest.find.sources import label
+    from pipelines.ingest.video.source import Source
 
     return Source(storage.sha256_file(str(path)), label(path), path, path.stat().st_size)

@@ -8,12 +8,11 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from pipelines.crew.worker import Deadline, Died, Done, Outcome, Raised, Stopped, Work, Worker
-from pipelines.ingest.reject import Transient
 
 
 @dataclass(frozen=True)
 class Told:
-    """Job `number` is in `stage`, on a video of `amount` seconds (or bytes, see stages.Tell)."""
+    """Job `number` is in `stage`, with `amount` to do in it (see stages.Tell)."""
 
     number: int
     stage: str
@@ -43,18 +42,19 @@ class Crew(Protocol):
 
 
 class Here:
-    """Does one job at a time in this process, without limits on it. What a job raises is raised."""
+    """Does one job at a time in this process, without limits on it. What a job raises is raised, unless it is `again`,
+    after which the job can be tried again."""
 
     size = 1
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, work: Work, again: type[Exception]) -> None:
+        self._work, self._again = work, again
         self._news: list[Told | Ended] = []
 
     def start(self, number: int, job: Any) -> None:
         try:
-            value = self._work(job, lambda stage, amount, source_id="": self._news.append(Told(number, stage, amount)))
-        except Transient as error:
+            value = self._work(job, lambda stage, amount, subject="": self._news.append(Told(number, stage, amount)))
+        except self._again as error:
             self._news.append(Ended(number, Raised(error, str(error))))
         else:
             self._news.append(Ended(number, Done(value)))
@@ -74,7 +74,7 @@ class LocalCrew:
         for worker in self._workers:
             self._idle.put(worker)
         self._news: SimpleQueue[Told | Ended | BaseException] = SimpleQueue()
-        self._threads = ThreadPoolExecutor(size, thread_name_prefix="ingest")
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix="crew")
 
     def start(self, number: int, job: Any) -> None:
         self._threads.submit(self._run, self._idle.get(), number, job).add_done_callback(self._check)
@@ -101,7 +101,7 @@ class LocalCrew:
             worker.close()
 
     def _run(self, worker: Worker, number: int, job: Any) -> None:
-        outcome = worker.run(job, lambda stage, amount, source_id="": self._news.put(Told(number, stage, amount)))
+        outcome = worker.run(job, lambda stage, amount, subject="": self._news.put(Told(number, stage, amount)))
         self._idle.put(worker)
         self._news.put(Ended(number, outcome))
 
@@ -146,13 +146,19 @@ class RayCrew:
             cluster.end(actor)
 
 
-def _silent(stage: str, amount: float, source_id: str = "") -> None:
+def _silent(stage: str, amount: float, subject: str = "") -> None:
     """Stages of jobs on other machines are not told while they run."""
 
 
 @contextmanager
-def crew(workers: int, cluster_address: str, work: Work, deadline: Deadline, memory_mib: float) -> Iterator[Crew]:
-    """The crew for a run: Ray where a cluster is named, this process for 0 workers, worker processes otherwise.
+def crew(
+    workers: int, cluster_address: str, work: Work, deadline: Deadline, memory_mib: float, again: type[Exception]
+) -> Iterator[Crew]:
+    """A crew that does `work`: on Ray where a cluster is named, here for 0 workers, else in worker processes.
+
+    Args:
+        deadline: seconds that a stage may take; `memory_mib`: what one worker may hold with all below it.
+        again: what a job raises to be tried again. All other exceptions end the block where this process works.
 
     Raises SSTrackError where the cluster cannot be reached.
     """
@@ -166,7 +172,7 @@ def crew(workers: int, cluster_address: str, work: Work, deadline: Deadline, mem
             finally:
                 made.close()
     elif workers == 0:
-        yield Here(work)
+        yield Here(work, again)
     else:
         local = LocalCrew(workers, work, deadline, memory_mib)
         try:

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pipelines.crew.crews import Crew, Ended, Told
-from pipelines.crew.limits import BYTE_STAGES, RunLimits
 from pipelines.crew.worker import Died, Done, Raised
 from pipelines.errors import SSTrackError
-from pipelines.ingest.quarantine import Crashes
-from pipelines.ingest.reject import Transient
 
 log = logging.getLogger(__name__)
 
 _LOOK_S = 0.5
+GIVEN_UP = "given_up"
+"""Reason of a job that raised `Retries.again` in every attempt."""
 
 
 class Job(Protocol):
@@ -32,41 +31,61 @@ class Job(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Retries:
+    """When a job is tried again. One that raises `again` has so many `attempts`, the second after `wait_s` seconds,
+    each further one after twice as long; one that killed `deaths` workers is given up."""
+
+    again: type[Exception]
+    attempts: int
+    wait_s: float
+    deaths: int
+
+
+class Deaths(Protocol):
+    """Counts, by label, how many workers a job has killed, over as many runs as whoever keeps the count likes."""
+
+    def one_more(self, label: str, /) -> int:
+        """Count a death; returns how many there were."""
+        ...
+
+
 @dataclass
 class Running:
-    """A job under way: its stage, the length of its video as far as told, and when it began (monotonic seconds)."""
+    """A job under way: its stage, what it told of the amounts of its stages, and when it began (monotonic seconds)."""
 
     job: Any
     stage: str = "start"
-    seconds: float = 0.0
+    amounts: dict[str, float] = field(default_factory=dict)
     begun: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A job's last outcome: `value` where it was done, else `reason` (crashed, memory, deadline, unreachable)."""
+    """A job's last outcome: `value` where it was done, else `reason` (crashed, memory, deadline, given_up)."""
 
     job: Any
     value: Any = None
     reason: str = ""
     detail: str = ""
-    source_id: str = ""
-    """Of a job that was not done, as far as its worker told it."""
-    parts: tuple[Any, ...] = ()
-    """Values of its parts, where it was split."""
+    subject: str = ""
+    """What a job that was not done works on, as far as it told."""
+    pieces: tuple[Any, ...] = ()
+    """Values of its pieces, where it was split."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """A job's value where it asks for `parts` to be done, in any order, and then `last`, whose end is the job's own."""
+    """A job's value where it asks for `pieces` to be done, in any order, and then `last`, whose end is the job's
+    own."""
 
-    parts: tuple[Any, ...]
+    pieces: tuple[Any, ...]
     last: Any
 
 
 @dataclass
 class _Group:
-    """A split job: how many of its parts are still to end, what they gave, and whether it is over."""
+    """A split job: how many of its pieces are still to end, what they gave, and whether it is over."""
 
     job: Any
     last: Any
@@ -81,22 +100,21 @@ class Watch(Protocol):
     def __call__(self, running: Sequence[Running], /) -> None: ...
 
 
-def run_jobs(jobs: Sequence[Any], crew: Crew, limits: RunLimits, watch: Watch, crashes: Crashes) -> Iterator[Finished]:
-    """Yield each job's end, in the order they end. `crashes` counts, by label, how many workers a job has killed. An
-    SSTrackError of a job (no space left, say) stops everything and is raised; so is what fails in this
-    process."""
-    return _Schedule(jobs, crew, limits, watch, crashes).run()
+def run_jobs(jobs: Sequence[Any], crew: Crew, retries: Retries, watch: Watch, deaths: Deaths) -> Iterator[Finished]:
+    """Yield each job's end, in the order they end. An SSTrackError of a job (no space left, say) stops everything and
+    is raised; so is what fails in this process."""
+    return _Schedule(jobs, crew, retries, watch, deaths).run()
 
 
 class _Schedule:
-    def __init__(self, jobs: Sequence[Any], crew: Crew, limits: RunLimits, watch: Watch, crashes: Crashes) -> None:
+    def __init__(self, jobs: Sequence[Any], crew: Crew, retries: Retries, watch: Watch, deaths: Deaths) -> None:
         self._waiting = sorted(range(len(jobs)), key=lambda number: jobs[number].weight)  # popped from the end
         self._later: list[tuple[float, int]] = []
         self._failures = [0] * len(jobs)
         self._running: dict[int, Running] = {}
         self._groups: dict[int, _Group] = {}
         self._jobs = list(jobs)
-        self._crew, self._limits, self._watch, self._crashes = crew, limits, watch, crashes
+        self._crew, self._retries, self._watch, self._deaths = crew, retries, watch, deaths
 
     def run(self) -> Iterator[Finished]:
         while self._waiting or self._later or self._running:
@@ -105,9 +123,8 @@ class _Schedule:
                 if isinstance(item, Told):
                     running = self._running[item.number]
                     running.stage = item.stage
-                    if item.stage not in BYTE_STAGES:
-                        running.seconds = item.amount or running.seconds
-                elif (ended := self._judge(item)) and (finished := self._settle(item.number, ended)):
+                    running.amounts[item.stage] = item.amount
+                elif (ended := self._end_of(item)) and (finished := self._settle(item.number, ended)):
                     yield finished
             self._watch(list(self._running.values()))
 
@@ -124,12 +141,12 @@ class _Schedule:
             time.sleep(max(0.0, min(_LOOK_S, min(ready for ready, _ in self._later) - now)))
 
     def _settle(self, number: int, ended: Finished) -> Finished | None:
-        """What the end of job `number` means for the job that was asked for: None while parts of it are missing."""
+        """What the end of job `number` means for the job that was asked for: None while pieces of it are missing."""
         group = self._groups.get(number)
         if isinstance(ended.value, Split):
             split = ended.value
-            group = _Group(ended.job, split.last, len(split.parts))
-            self._waiting += [self._add(part, group) for part in reversed(split.parts)]
+            group = _Group(ended.job, split.last, len(split.pieces))
+            self._waiting += [self._add(share, group) for share in reversed(split.pieces)]
             return None
         if group is None:
             return ended
@@ -139,7 +156,7 @@ class _Schedule:
             group.over = True
             self._waiting = [each for each in self._waiting if self._groups.get(each) is not group]
             self._later = [each for each in self._later if self._groups.get(each[1]) is not group]
-            return replace(ended, job=group.job, parts=tuple(group.values))
+            return replace(ended, job=group.job, pieces=tuple(group.values))
         group.missing -= 1
         group.values.append(ended.value)
         if group.missing == 0:
@@ -152,7 +169,7 @@ class _Schedule:
         self._groups[len(self._jobs) - 1] = group
         return len(self._jobs) - 1
 
-    def _judge(self, ended: Ended) -> Finished | None:
+    def _end_of(self, ended: Ended) -> Finished | None:
         """The job's end, or None where it is tried again."""
         number, outcome = ended.number, ended.outcome
         job = self._running.pop(number).job
@@ -161,7 +178,7 @@ class _Schedule:
         if isinstance(outcome, Raised):
             if isinstance(outcome.error, SSTrackError):
                 raise outcome.error
-            if isinstance(outcome.error, Transient):
+            if isinstance(outcome.error, self._retries.again):
                 return self._again(number, job, str(outcome.error))
             log.error("%s: %s", job.label, outcome.trace)
             outcome = Died("crashed", f"{type(outcome.error).__name__}: {outcome.error}")
@@ -169,18 +186,18 @@ class _Schedule:
 
     def _again(self, number: int, job: Any, detail: str) -> Finished | None:
         self._failures[number] += 1
-        if self._failures[number] >= self._limits.attempts:
-            return Finished(job, reason="unreachable", detail=f"{detail} ({self._failures[number]} attempts)")
-        wait = self._limits.retry_seconds * 2 ** (self._failures[number] - 1)
+        if self._failures[number] >= self._retries.attempts:
+            return Finished(job, reason=GIVEN_UP, detail=f"{detail} ({self._failures[number]} attempts)")
+        wait = self._retries.wait_s * 2 ** (self._failures[number] - 1)
         log.warning("%s: %s; trying again in %.0f s", job.label, detail, wait)
         self._later.append((time.monotonic() + wait, number))
         return None
 
     def _dead(self, number: int, job: Any, death: Died) -> Finished | None:
-        count = self._crashes.one_more(job.label)
-        if count >= self._limits.crashes:
-            detail = f"{death.detail} ({count} times); --retry-quarantined tries it again"
-            return Finished(job, reason=death.reason, detail=detail, source_id=death.source_id)
+        count = self._deaths.one_more(job.label)
+        if count >= self._retries.deaths:
+            detail = f"{death.detail} ({count} times)"
+            return Finished(job, reason=death.reason, detail=detail, subject=death.subject)
         log.warning("%s: %s; trying again", job.label, death.detail)
         self._later.append((time.monotonic(), number))
         return None

@@ -54,8 +54,8 @@ class Died:
 
     reason: str
     detail: str
-    source_id: str = ""
-    """As far as the job told it."""
+    subject: str = ""
+    """What the job works on, as far as it told."""
 
 
 Outcome = Done | Raised | Died
@@ -72,7 +72,7 @@ class Worker:
         self._work, self._deadline, self._memory = work, deadline, memory_mib * 2**20
         self._child: _Child | None = None
         self._stopping = threading.Event()
-        self._source_id = ""
+        self._subject = ""
 
     def run(self, job: Any, tell: Tell) -> Outcome:
         """Do one job; what it tells is passed on.
@@ -94,9 +94,9 @@ class Worker:
             self._child = None
             child.kill()
             if child.busy:
-                return replace(outcome, source_id=self._source_id)
+                return replace(outcome, subject=self._subject)
         raise SSTrackError(
-            f"a worker did not come up {_STARTS} times ({outcome.detail}), so no source is to blame: see what it wrote "
+            f"a worker did not come up {_STARTS} times ({outcome.detail}), so no job is to blame: see what it wrote "
             "above, and whether memory and processes are to be had; the same command goes on"
         )
 
@@ -111,7 +111,7 @@ class Worker:
             self._child = None
 
     def _watch(self, child: "_Child", job: Any, tell: Tell) -> Outcome:
-        self._source_id, child.busy = "", False
+        self._subject, child.busy = "", False
         if not child.send(job):
             return Died("crashed", child.ending())
         stage, amount, begun, looked = "start", 0.0, time.monotonic(), 0.0
@@ -123,8 +123,8 @@ class Worker:
             if isinstance(message, str):
                 child.busy, begun = True, now
             elif message is not None:
-                (stage, amount, source_id), begun = message, now
-                self._source_id = source_id or self._source_id
+                (stage, amount, subject), begun = message, now
+                self._subject = subject or self._subject
                 tell(stage, amount)
             if now - looked < _LOOK_S:
                 continue
@@ -218,7 +218,7 @@ def _serve(work: Work, pipe: Connection, alive: Connection) -> None:
             return
         send(_BEGUN)
         try:
-            result = Done(work(job, lambda stage, amount, source_id="": send((stage, amount, source_id))))
+            result = Done(work(job, lambda stage, amount, subject="": send((stage, amount, subject))))
         except Exception as error:  # noqa: BLE001 - handed to the parent, which decides
             result = Raised(_portable(error), "".join(traceback.format_exception(error)[-3:])[-2000:])
         send(result)

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pipelines.crew.crews import crew
-from pipelines.crew.schedules import Finished, Running, run_jobs
+from pipelines.crew.schedules import GIVEN_UP, Finished, Retries, Running, run_jobs
 from pipelines.errors import SSTrackError
-from pipelines.ingest import quarantine
 from pipelines.ingest.find.sources import Found, printable
 from pipelines.ingest.job import Result, Setup, run_job
-from pipelines.ingest.names import Names
 from pipelines.ingest.pack import Pack, SourceRecord, read_pack
 from pipelines.ingest.progress import IngestProgress, Meter
-from pipelines.ingest.reject import QUARANTINE, Reject
+from pipelines.ingest.reject import QUARANTINE, Reject, Transient
+from pipelines.ingest.state import quarantine
+from pipelines.ingest.state.names import Names
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[IngestProgress], None]
+OnProgress = Callable[[IngestProgress], None]
 
 
 @dataclass
@@ -39,8 +39,8 @@ def collect(
     crashes: quarantine.Crashes,
     workers: int,
     cluster: str,
-    progress: Progress | None,
-    pulse: Progress | None,
+    progress: OnProgress | None,
+    pulse: OnProgress | None,
 ) -> Gathered:
     """Do all of `new`. `progress` is told after each source, `pulse` every half second.
 
@@ -48,29 +48,32 @@ def collect(
     """
     config = setup.config
     gathered = Gathered()
+    if not new:
+        return gathered
     meter = Meter([found.weight for found in new])
     latest: list[Running] = []
 
     def watch(running: Sequence[Running]) -> None:
         latest[:] = running
         if pulse is not None:
-            pulse(meter.progress(running))
+            pulse(meter.now(running))
 
-    with crew(workers, cluster, partial(run_job, setup), config.deadline, config.memory_mib) as hands:
-        for finished in run_jobs(new, hands, config, watch, crashes):
+    retries = Retries(Transient, config.attempts, config.retry_seconds, config.crashes)
+    with crew(workers, cluster, partial(run_job, setup), config.deadline, config.memory_mib, Transient) as hands:
+        for finished in run_jobs(new, hands, retries, watch, crashes):
             seconds, clips = _take(finished, gathered, names, config.digest)
             meter.ended(finished.job.weight, seconds, _cpu(finished))
             _require_few_failures(gathered, len(new), config.max_failed_share)
             if progress is not None:
                 running = [job for job in latest if job.job is not finished.job]
-                progress(meter.progress(running, finished.job.label, clips))
+                progress(meter.now(running, finished.job.label, clips))
     return gathered
 
 
 def _cpu(finished: Finished) -> dict[str, float]:
-    """CPU seconds per stage of a source and its parts."""
+    """CPU seconds per stage of a source, its segments included."""
     spent: Counter[str] = Counter()
-    for result in (*finished.parts, finished.value):
+    for result in (*finished.pieces, finished.value):
         spent.update(result.cpu if result else {})
     return dict(spent)
 
@@ -100,16 +103,20 @@ def _take(finished: Finished, gathered: Gathered, names: Names, config: str) -> 
 
 def _take_failure(finished: Finished, gathered: Gathered, names: Names, config: str) -> tuple[float, int]:
     found: Found = finished.job
-    log.warning("%s: %s: %s", printable(found.label), finished.reason, finished.detail)
+    source_id, reason, detail = finished.subject, finished.reason, finished.detail
+    if reason == GIVEN_UP:
+        reason = "unreachable"
+    elif reason in QUARANTINE:
+        detail += "; --retry-quarantined tries it again"
+    log.warning("%s: %s: %s", printable(found.label), reason, detail)
     gathered.failed += 1
-    if finished.reason in QUARANTINE and finished.source_id:
-        record = SourceRecord(finished.source_id, found.label, found.bytes, config)
-        row = quarantine.row(finished.source_id, found.label, finished.reason, finished.detail, config)
-        gathered.packs.setdefault(finished.source_id, Pack(record, (), (row,)))
-        names.add(finished.source_id, found.label, found.version)
+    if reason in QUARANTINE and source_id:
+        record = SourceRecord(source_id, found.label, found.bytes, config)
+        row = quarantine.row(source_id, found.label, reason, detail, config)
+        gathered.packs.setdefault(source_id, Pack(record, (), (row,)))
+        names.add(source_id, found.label, found.version)
     else:
-        row = Reject("", found.label, quarantine.STAGE, finished.reason, finished.detail[:500], config)
-        gathered.extra.append(row)
+        gathered.extra.append(Reject("", found.label, quarantine.STAGE, reason, detail[:500], config))
     return 0.0, 0
 
 

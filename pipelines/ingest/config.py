@@ -1,17 +1,62 @@
 """What ingest does with a video: sampling, limits, thresholds. All that changes a clip is part of its key."""
 
+from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.crew.limits import RunLimits
 from pipelines.dataset.manifest import digest_of
+from pipelines.ingest.limits import RunLimits
+from sstrack.clips.matching import MatchRule
+from sstrack.clips.quality import Limits as ClipLimits
 
 STAGE_VERSION = 7
 """Raised when the meaning of ingest's output changes, so that older results are not found again."""
 
 _WITHOUT_EFFECT = {"shard_mib", "dedup", "duplicate_bits", "duplicate_mirror", *RunLimits.model_fields}
 """How results are packed and what is picked from them, not what a clip is."""
+
+
+@dataclass(frozen=True)
+class ProbeLimits:
+    """What a file may be, and whether its bars are looked for; see the fields of `IngestConfig` for each."""
+
+    max_mib: float
+    max_pixels: int
+    max_seconds: float
+    min_side: int
+    crop_bars: bool
+
+
+@dataclass(frozen=True)
+class StoredFrames:
+    """How frames are stored; see the fields of `IngestConfig` for each."""
+
+    fps: float
+    long_side: int
+    quality: int
+    max_pixels: int
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What decodes, within which limits, to which frames. `memory_bytes` is what a decoder may hold."""
+
+    backend: Literal["auto", "pyav", "ffmpeg"]
+    deadline_factor: float
+    memory_bytes: int
+    stored: StoredFrames
+
+
+@dataclass(frozen=True)
+class ShotLevels:
+    """What ends a shot; see the fields of `IngestConfig` for each."""
+
+    cut_level: float
+    cut_ratio: float
+    confirm_cuts: bool
+    black_level: float
+    flat_level: float
 
 
 class IngestConfig(RunLimits):
@@ -84,6 +129,45 @@ class IngestConfig(RunLimits):
         if self.max_frames < self.min_frames:
             raise ValueError(f"max_frames is {self.max_frames}, which is below min_frames, {self.min_frames}")
         return self
+
+    @property
+    def probing(self) -> ProbeLimits:
+        """The part that a probe takes."""
+        return ProbeLimits(self.max_mib, self.max_pixels, self.max_seconds, self.min_side, self.crop_bars)
+
+    @property
+    def stored(self) -> StoredFrames:
+        """The part that says how frames are stored."""
+        return StoredFrames(self.fps, self.long_side, self.quality, self.max_pixels)
+
+    @property
+    def decoding(self) -> Decoding:
+        """The part that a pass over a video takes."""
+        return Decoding(self.backend, self.deadline_factor, self.decoder_bytes, self.stored)
+
+    @property
+    def shot_levels(self) -> ShotLevels:
+        """The part that finds shots."""
+        return ShotLevels(self.cut_level, self.cut_ratio, self.confirm_cuts, self.black_level, self.flat_level)
+
+    @property
+    def clip_limits(self) -> ClipLimits:
+        """The part that verdicts on clips are drawn from."""
+        return ClipLimits(
+            min_frames=self.min_frames,
+            black_level=self.black_level,
+            flat_level=self.flat_level,
+            frozen_share=self.frozen_share,
+            still_level=self.still_level,
+            slideshow_share=self.slideshow_share,
+            blur_level=self.blur_level,
+            overlay_share=self.overlay_share,
+        )
+
+    @property
+    def match_rule(self) -> MatchRule:
+        """The part that tells which clips show the same."""
+        return MatchRule(look_bits=self.duplicate_bits, mirror=self.duplicate_mirror)
 
     @property
     def digest(self) -> str:

@@ -1,54 +1,20 @@
-"""Videos in object stores: what is there, in which version, and a copy of one in a scratch folder."""
+"""A copy of a stored video in a scratch folder of this machine."""
 
 import errno
 import hashlib
-import re
 import shutil
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from fsspec.utils import glob_translate
-
-from pipelines import s3, storage
-from pipelines.errors import SSTrackError, UsageError
+from pipelines import storage
+from pipelines.errors import SSTrackError
 from pipelines.ingest.reject import Transient, Unusable
 from pipelines.local_files import explained
-from pipelines.s3 import Object
 from pipelines.s3_errors import MissingObject
 
 _SPARE = 256 << 20
 """Bytes that a fetch leaves free on the disk."""
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
 """What this machine's disk says, not the store: trying again helps nobody."""
-
-
-def require_scheme(uri: str) -> None:
-    """Raise UsageError for a scheme that is not read."""
-    if not uri.startswith("s3://"):
-        raise UsageError(f"{uri} cannot be read: sources are local paths and s3:// URIs.")
-
-
-def under(uri: str) -> list[Object]:
-    """The object `uri` and all objects below it, taken as a folder."""
-    named = s3.look_up([uri]) if s3.split(uri)[1] and not uri.endswith("/") else []
-    return [*named, *storage.list_objects(uri)]
-
-
-def matching(pattern: str) -> list[Object]:
-    """All objects that a pattern with *, ?, ** and [] names."""
-    fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
-    wanted = re.compile(glob_translate(pattern.removeprefix("s3://")))
-    return [each for each in storage.list_objects(fixed) if wanted.match(each.uri.removeprefix("s3://"))]
-
-
-def look_up(uris: Iterable[str]) -> dict[str, Object]:
-    """Those of `uris` that are objects, by URI."""
-    return {each.uri: each for each in s3.look_up(uris)}
-
-
-def version(each: Object) -> str:
-    """What names the bytes of an object: its entity tag."""
-    return each.tag or f"{each.size}-{each.modified.isoformat()}"
 
 
 def fetch(uri: str, size: int, folder: Path, limit: int) -> tuple[Path, str, int]:

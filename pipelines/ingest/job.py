@@ -3,26 +3,29 @@
 import hashlib
 import os
 import shutil
-from dataclasses import dataclass, field
+from array import array
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipelines import storage
 from pipelines.crew.schedules import Split
-from pipelines.crew.stages import Tell, recorded, stage
+from pipelines.crew.stages import Tell, process_seconds, recorded, stage
 from pipelines.ingest import fetch as remote
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.find.sources import Found, Source
+from pipelines.ingest.find.sources import Found
 from pipelines.ingest.labelled.clips import digest_of_sequence, fill
 from pipelines.ingest.labelled.find import Member
 from pipelines.ingest.labelled.store import fetch
 from pipelines.ingest.pack import SourceRecord, find_or_make, pack_key
 from pipelines.ingest.reject import Transient, Unusable
-from pipelines.ingest.shared_copy import drop, keep, shared_copy
-from pipelines.ingest.video.cut import process_source
+from pipelines.ingest.state.shared_copy import drop, keep, shared_copy
+from pipelines.ingest.state.workspace import Workspace
+from pipelines.ingest.video.cut import pack_source
+from pipelines.ingest.video.decoding import decoders
 from pipelines.ingest.video.part import Segment
-from pipelines.ingest.video.probe import probe
+from pipelines.ingest.video.probe import Probe, probed
 from pipelines.ingest.video.segments import join_segments, plan, process_segment
-from pipelines.ingest.workspace import Workspace
+from pipelines.ingest.video.source import Source
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,12 @@ class Result:
 
 @dataclass(frozen=True)
 class SegmentJob:
-    """A part of a long video, or with `segment` None the join of all its `segments`."""
+    """A part of a long video, or with `segment` None the join of all its `segments`. `video` is what the one probe of
+    the source found, in a part without the keyframes, which only the join needs."""
 
     found: Found
     source_id: str
+    video: Probe
     segments: tuple[Segment, ...]
     segment: Segment | None
 
@@ -78,7 +83,7 @@ def run_job(setup: Setup, found: Found | SegmentJob, tell: Tell) -> Result | Spl
 
     Raises Transient where it cannot be reached now, SSTrackError where the disk or the dataset's store refuses.
     """
-    with recorded(tell) as stages:
+    with recorded(tell, cpu_seconds) as stages:
         scratch = setup.space.scratch / f"fetch.{os.getpid()}"
         try:
             if isinstance(found, SegmentJob):
@@ -89,6 +94,11 @@ def run_job(setup: Setup, found: Found | SegmentJob, tell: Tell) -> Result | Spl
                 return Result("", found.bytes, problem=(problem.stage, problem.reason, problem.detail), cpu=stages.cpu)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process, of children that have ended, and of decoders."""
+    return process_seconds() + decoders.cpu_seconds()
 
 
 def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Result | Split:
@@ -104,22 +114,23 @@ def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Re
         raise Unusable("read", "checksum", f"its bytes have sha256 {source_id}, the list promises {found.sha256}")
     if source_id in setup.known:
         return Result(source_id, size, cpu=cpu)
+    pack = setup.space.pack(pack_key(source_id, setup.config.digest))
+    if storage.exists(pack):
+        return Result(source_id, size, pack, cpu=cpu)
     with stage("probe", size, source_id):
-        if setup.split and len(segments := _segments(path, setup.config)) > 1:
+        video = probed(path, setup.config.probing)
+        if setup.split and isinstance(video, Probe) and len(segments := plan(video, setup.config.segment_seconds)) > 1:
             if not storage.is_local(found.uri):
                 keep(path, setup.space.scratch, source_id)
-            parts = tuple(SegmentJob(found, source_id, segments, segment) for segment in segments)
-            return Split(parts, SegmentJob(found, source_id, segments, None))
-        pack = process_source(Source(source_id, found.label, path, size), setup.config, setup.space)
+            return _split(found, source_id, video, segments)
+        pack = pack_source(Source(source_id, found.label, path, size), video, setup.config, setup.space)
     return Result(source_id, size, pack, cpu=cpu)
 
 
-def _segments(path: Path, config: IngestConfig) -> tuple[Segment, ...]:
-    """Parts of a video that is worth splitting; one where it is not, or is no video, which is found out again."""
-    try:
-        return plan(probe(path, config), config)
-    except Unusable:
-        return (Segment(),)
+def _split(found: Found, source_id: str, video: Probe, segments: tuple[Segment, ...]) -> Split:
+    slim = replace(video, keyframes=array("q"))  # hours of video may have as many keyframes as frames
+    parts = tuple(SegmentJob(found, source_id, slim, segments, segment) for segment in segments)
+    return Split(parts, SegmentJob(found, source_id, video, segments, None))
 
 
 def _run_segment(setup: Setup, job: SegmentJob, scratch: Path, cpu: dict[str, float]) -> Result:
@@ -137,16 +148,29 @@ def _run_segment(setup: Setup, job: SegmentJob, scratch: Path, cpu: dict[str, fl
         return copy
 
     kept = setup.space.scratch, job.source_id
-    path = storage.local_path(found.uri) if local else shared_copy(*kept, fetch_again)
+    with stage("fetch", found.bytes, job.source_id):  # or wait until another worker has
+        path = _unchanged(found) if local else shared_copy(*kept, fetch_again)
     source = Source(job.source_id, found.label, path, found.bytes)
-    with stage("probe", found.bytes, job.source_id):
-        if job.segment is not None:
-            process_segment(source, setup.config, setup.space, job.segment)
-            return Result(job.source_id, found.bytes, cpu=cpu)
-        pack = join_segments(source, setup.config, setup.space, job.segments)
+    if job.segment is not None:
+        process_segment(source, job.video, setup.config, setup.space, job.segment)
+        return Result(job.source_id, found.bytes, cpu=cpu)
+    with stage("join", found.bytes, job.source_id):
+        pack = join_segments(source, job.video, setup.config, setup.space, job.segments)
     if not local:
         drop(*kept)
     return Result(job.source_id, found.bytes, pack, cpu=cpu)
+
+
+def _unchanged(found: Found) -> Path:
+    """A local file that was probed before. Raises Transient where it is gone or has another length by now."""
+    path = storage.local_path(found.uri)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise Transient(f"it is gone: {error.strerror}") from error
+    if size != found.bytes:
+        raise Transient("it changed while it was ingested")
+    return path
 
 
 def _fetch(setup: Setup, found: Found, folder: Path) -> tuple[Path, str, int]:
@@ -166,7 +190,7 @@ def _run_labelled(setup: Setup, found: Found, member: Member, scratch: Path, cpu
     if source_id in setup.known:
         return Result(source_id, found.bytes, cpu=cpu)
     record = SourceRecord(source_id, found.label, found.bytes, setup.config.digest, container=member.layout)
-    key = pack_key(source_id, setup.config)
+    key = pack_key(source_id, setup.config.digest)
     with stage("decode", len(sequence.frames) / sequence.fps, source_id):
         pack = find_or_make(setup.space, key, lambda file: fill(sequence, record, setup.config, file))
     return Result(source_id, found.bytes, pack, cpu=cpu)

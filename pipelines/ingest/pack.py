@@ -15,9 +15,8 @@ from typing import IO, Any
 from pipelines import storage
 from pipelines.dataset.manifest import canonical_json, digest_of
 from pipelines.errors import SSTrackError
-from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.reject import Reject, Unusable
-from pipelines.ingest.workspace import Workspace
+from pipelines.ingest.state.workspace import Workspace
 from sstrack.clips.clip import Clip
 
 _MAGIC = b"SSTPACK1"
@@ -101,9 +100,9 @@ def tool_versions() -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-def pack_key(source_id: str, config: IngestConfig) -> str:
+def pack_key(source_id: str, config_digest: str) -> str:
     """Name of a source's pack: it changes with the bytes, the settings and the tools."""
-    return digest_of({"source": source_id, "config": config.digest, "tools": tool_versions()})[:32]
+    return digest_of({"source": source_id, "config": config_digest, "tools": tool_versions()})[:32]
 
 
 def find_or_make(space: Workspace, key: str, fill: Callable[[IO[bytes]], Pack]) -> str:

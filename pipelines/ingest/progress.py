@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pipelines.crew.schedules import Running
 from pipelines.ingest.find.sources import printable
+from pipelines.ingest.limits import BYTE_STAGES
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def _seconds(running: Running) -> float:
+    """Length of a running job's video, 0 where it is not told yet."""
+    return max((amount for stage, amount in running.amounts.items() if stage not in BYTE_STAGES), default=0.0)
+
+
 class Meter:
     """Counts a run whose sources weigh `weights` bytes in all."""
 
@@ -86,8 +92,8 @@ class Meter:
         self._done_weight += weight
         self._cpu.update(cpu)
 
-    def progress(self, running: Sequence[Running], source_uri: str = "", clips: int = 0) -> IngestProgress:
-        """The state now."""
+    def now(self, running: Sequence[Running], source_uri: str = "", clips: int = 0) -> IngestProgress:
+        """The state at this moment."""
         now = time.monotonic()
         total = self._expected(running)
         rate = self._seconds / max(now - self._begun, 1e-9) if self._seconds > 0 else None
@@ -108,9 +114,9 @@ class Meter:
         )
 
     def _expected(self, running: Sequence[Running]) -> float | None:
-        known = [job for job in running if job.seconds > 0]
-        measured = self._done_weight + sum(job.job.weight for job in known)
-        seconds = self._seconds + sum(job.seconds * job.job.share for job in known)
+        known = [(at.job, seconds) for at in running if (seconds := _seconds(at)) > 0]
+        measured = self._done_weight + sum(job.weight for job, _ in known)
+        seconds = self._seconds + sum(seconds * job.share for job, seconds in known)
         if seconds <= 0 or measured <= 0:
             return None
         return seconds + seconds / measured * max(0.0, self._weight - measured)

@@ -1,30 +1,44 @@
-"""`ingest`: videos and labelled sets in, a published dataset out. Finds what is done, does the rest, commits once."""
+"""`ingest`: videos and labelled sets in, a published dataset out. Finds what is done, does the rest, commits once.
+
+find      find.sources     what the sources name, in which version
+          held, state      less what is done: those are not read again
+for each that is new, on a crew of workers (collect, job):
+  fetch     fetch            a copy where it is stored elsewhere; what its bytes are
+  probe     video.probe      what it claims to be
+  decode    video.part       one pass: tiny frames, stored frames, their soundness
+  shots     video.cut        where a shot may not go on, less what is damaged
+  judge     clip.judge       scores, verdicts and hash of each clip
+  seed      clip.seeding     where its target may be
+  pack      pack             all of it in one file, which is found again
+dedup     curate.dedup     less clips that show what others, or benchmarks, show
+publish   publish.publish  packs to shards and tables; the manifest; HEAD
+"""
 
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import pyarrow as pa
-
 from pipelines import storage
-from pipelines.dataset.commit import HeadMoved, Tables
-from pipelines.dataset.manifest import Manifest, head, load_manifest
+from pipelines.dataset.commit import HeadMoved
+from pipelines.dataset.manifest import Manifest
 from pipelines.dataset.writing import writing
 from pipelines.errors import SSTrackError
-from pipelines.ingest.collect import Gathered, Progress, collect
+from pipelines.ingest.collect import Gathered, OnProgress, collect
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.curate.dedup import without_repeats
 from pipelines.ingest.curate.overlap import Benchmarks, load_benchmarks
-from pipelines.ingest.find.sources import Discovery, discover, printable
+from pipelines.ingest.find.lists import BadRow
+from pipelines.ingest.find.sources import Found, discover, printable
+from pipelines.ingest.held import Held, held_in
 from pipelines.ingest.job import Setup
-from pipelines.ingest.names import Names
 from pipelines.ingest.pack import Pack, pack_key
-from pipelines.ingest.publish.publish import publish, tables_of
-from pipelines.ingest.quarantine import Crashes, quarantined
+from pipelines.ingest.publish.publish import publish
 from pipelines.ingest.reject import Reject
 from pipelines.ingest.report import IngestReport, report_on
-from pipelines.ingest.workspace import Workspace
+from pipelines.ingest.state.names import Names
+from pipelines.ingest.state.quarantine import Crashes
+from pipelines.ingest.state.workspace import Workspace
 from pipelines.settings import absolute, settings
 
 log = logging.getLogger(__name__)
@@ -42,8 +56,8 @@ def ingest(
     layout: str = "",
     exclude: Sequence[str] = (),
     retry_quarantined: bool = False,
-    progress: Progress | None = None,
-    pulse: Progress | None = None,
+    progress: OnProgress | None = None,
+    pulse: OnProgress | None = None,
 ) -> IngestReport:
     """Add videos and labelled sequences to `dataset` (a folder or s3:// prefix) and publish a new manifest.
 
@@ -73,114 +87,106 @@ def ingest(
     with writing(dataset, "ingest"):
         benchmarks = load_benchmarks([absolute(root) for root in exclude], settings().work / "benchmark-hashes")
         run = _Run(dataset, config, benchmarks, retry_quarantined)
-        gathered = run.gather(discovery, workers, cluster, progress, pulse)
-        report = run.publish(discovery, gathered)
+        new = [found for found in discovery.found if not run.is_done(found)]
+        setup = Setup(config, run.space, run.held.done, split=workers > 1)
+        gathered = collect(new, setup, run.names, run.crashes, workers, cluster, progress, pulse)
+        gathered.known += len(discovery.found) - len(new)
+        gathered.extra += [_named_in_vain(bad, config.digest) for bad in discovery.bad]
+        report = run.publish(gathered, named={each.label for each in discovery.found} | {b.uri for b in discovery.bad})
     log.info(report.line())
     return report
 
 
 class _Run:
-    """One run: what is known of the dataset, which changes where somebody else publishes meanwhile."""
+    """What one run knows of the dataset, which changes where somebody else publishes meanwhile, and keeps beside it."""
 
     def __init__(self, dataset: str, config: IngestConfig, benchmarks: Benchmarks, retry_quarantined: bool) -> None:
         self._dataset, self._config, self._retry = dataset, config, retry_quarantined
         self._benchmarks = benchmarks
-        self._space = Workspace.of(dataset)
-        self._space.clear_drafts()
-        self._crashes = Crashes(dataset)
+        self.space = Workspace.of(dataset)
+        self.space.clear_drafts()
+        self.crashes = Crashes(dataset)
         if retry_quarantined:
-            self._crashes.forget()
-        self._look()
-        self._names = Names(dataset, self._before.sources)
+            self.crashes.forget()
+        self.held = self._look()
+        self.names = Names(dataset, self.held.tables.sources)
 
-    def _look(self) -> None:
-        """Read the manifest that HEAD names, its tables, and the sources that it holds under these settings."""
-        self._parent: Manifest | None = load_manifest(self._dataset) if head(self._dataset) else None
-        self._before: Tables = tables_of(self._dataset, self._parent)
-        columns = (self._before.sources[name].to_pylist() for name in ("source_id", "config"))
-        self._known = {key for key, digest in zip(*columns, strict=True) if digest == self._config.digest}
-        if self._retry:
-            self._known -= quarantined(self._before.rejects)
+    def is_done(self, found: Found) -> bool:
+        """Whether the dataset holds the source that bears this name in this version."""
+        return self.names.source_of(found.label, found.version) in self.held.done
 
-    def gather(
-        self, discovery: Discovery, workers: int, cluster: str, progress: Progress | None, pulse: Progress | None
-    ) -> Gathered:
-        """Do what is new."""
-        new = [
-            found for found in discovery.found if self._names.source_of(found.label, found.version) not in self._known
-        ]
-        gathered = Gathered()
-        if new:
-            known = frozenset(self._known)
-            setup = Setup(self._config, self._space, known, split=workers > 1)
-            gathered = collect(new, setup, self._names, self._crashes, workers, cluster, progress, pulse)
-        gathered.known += len(discovery.found) - len(new)
-        gathered.extra += [
-            Reject(
-                "", bad.uri, "list", bad.reason, f"{bad.place}: {bad.detail}".removeprefix(": "), self._config.digest
-            )
-            for bad in discovery.bad
-        ]
-        return gathered
-
-    def publish(self, discovery: Discovery, gathered: Gathered) -> IngestReport:
-        """Commit a manifest with what is new, on top of whatever HEAD names by then."""
-        named = {found.label for found in discovery.found} | {bad.uri for bad in discovery.bad}
+    def publish(self, gathered: Gathered, named: set[str]) -> IngestReport:
+        """Commit a manifest with what is new, on top of whatever HEAD names by then. `named` are all names that this
+        run was given: what was said of them before gives way."""
         while True:
-            packs = [self._named(pack) for key, pack in sorted(gathered.packs.items()) if key not in self._known]
-            packs = without_repeats(packs, self._before.clips, self._config, self._benchmarks)
-            clips_new = sum(len(pack.clips) for pack in packs)
-            if not packs and self._parent is not None:
-                manifest = self._parent
+            packs = self._fresh(gathered)
+            if not packs and self.held.parent is not None:
+                manifest = self.held.parent
                 break
-            if clips_new == 0 and self._before.clips.num_rows == 0:
-                self._space.discard(self._leftovers(gathered.packs))
-                raise SSTrackError(_nothing_usable(packs, gathered.extra))
-            before = replace(
-                self._before,
-                rejects=_without_names(self._before.rejects, named),
-                sources=self._names.in_table(self._before.sources),
-            )
-            extra = [*gathered.extra, *self._duplicates(packs)]
+            self._require_clips(packs, gathered)
             try:
-                manifest = publish(self._dataset, self._parent, before, packs, extra, self._config, self._space.scratch)
+                manifest = self._commit(packs, gathered, named)
                 break
             except HeadMoved as moved:
                 log.warning("%s Publishing on top of it.", moved)
-                self._look()
+                self.held = self._look()
         if packs:
-            self._names.forget_waiting()
-            self._crashes.forget()
+            self.names.forget_waiting()
+            self.crashes.forget()
         else:
-            self._names.keep_waiting(self._before.sources["source_id"].to_pylist())
-        self._space.discard(self._leftovers({*gathered.packs, *self._known}))
-        return report_on(manifest, published=bool(packs), new=len(packs), known=gathered.known, clips_new=clips_new)
+            self.names.keep_waiting(self.held.source_ids)
+        self.space.discard(self._leftovers({*gathered.packs, *self.held.done}))
+        clips = sum(len(pack.clips) for pack in packs)
+        return report_on(manifest, published=bool(packs), new=len(packs), known=gathered.known, clips_new=clips)
+
+    def _look(self) -> Held:
+        return held_in(self._dataset, self._config.digest, retry_quarantined=self._retry)
+
+    def _fresh(self, gathered: Gathered) -> list[Pack]:
+        """Packs of sources that the dataset does not hold by now, without clips that repeat others."""
+        packs = [self._named(pack) for key, pack in sorted(gathered.packs.items()) if key not in self.held.done]
+        rule = self._config.match_rule if self._config.dedup else None
+        return without_repeats(packs, self.held.tables.clips, rule, self._benchmarks)
+
+    def _require_clips(self, packs: Sequence[Pack], gathered: Gathered) -> None:
+        """Raise SSTrackError where the dataset would hold no clip at all; the packs of this run go."""
+        if self.held.tables.clips.num_rows == 0 and not any(pack.clips for pack in packs):
+            self.space.discard(self._leftovers(gathered.packs))
+            raise SSTrackError(_nothing_usable(packs, gathered.extra))
+
+    def _commit(self, packs: Sequence[Pack], gathered: Gathered, named: set[str]) -> Manifest:
+        before = replace(
+            self.held.tables,
+            rejects=self.held.rejects_less(named),
+            sources=self.names.in_table(self.held.tables.sources),
+        )
+        extra = [*gathered.extra, *self._duplicates(packs)]
+        return publish(self._dataset, self.held.parent, before, packs, extra, self._config, self.space.scratch)
 
     def _named(self, pack: Pack) -> Pack:
         """The pack with all names of its source."""
-        return pack.located(*self._names.of(pack.source.source_id))
+        return pack.located(*self.names.of(pack.source.source_id))
 
     def _duplicates(self, packs: Sequence[Pack]) -> list[Reject]:
         """A row for each further name of new bytes."""
         return [
             Reject(pack.source.source_id, uri, "read", "duplicate", f"the same bytes as {first}", self._config.digest)
             for pack in packs
-            for first, *others in [self._names.of(pack.source.source_id)[0]]
+            for first, *others in [self.names.of(pack.source.source_id)[0]]
             for uri in others
         ]
 
     def _leftovers(self, source_ids: Iterable[str]) -> list[str]:
         """Packs of these sources that still lie beside the dataset."""
-        there = storage.list_files(self._space.packs)
-        wanted = {self._space.pack(pack_key(source_id, self._config)) for source_id in source_ids} if there else set()
+        there = storage.list_files(self.space.packs)
+        wanted = (
+            {self.space.pack(pack_key(source_id, self._config.digest)) for source_id in source_ids} if there else set()
+        )
         return [uri for uri in there if uri in wanted]
 
 
-def _without_names(rejects: pa.Table, named: set[str]) -> pa.Table:
-    """The reject rows less those of names without a source that are judged anew by this run."""
-    columns = (rejects[name].to_pylist() for name in ("source_id", "source_uri"))
-    keep = [bool(key) or uri not in named for key, uri in zip(*columns, strict=True)]
-    return rejects.filter(pa.array(keep, pa.bool_()))
+def _named_in_vain(bad: BadRow, config_digest: str) -> Reject:
+    return Reject("", bad.uri, "list", bad.reason, f"{bad.place}: {bad.detail}".removeprefix(": "), config_digest)
 
 
 def _nothing_usable(packs: Sequence[Pack], extra: Sequence[Reject]) -> str:

@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.pack import Pack, read_pack
-from pipelines.ingest.video.cut import process_source
+from pipelines.ingest.pack import Pack
 from pipelines.ingest.video.decoding.ffmpeg_backend import binary
 from pipelines.ingest.video.part import Segment, decode_part
 from pipelines.ingest.video.probe import probe
 from pipelines.ingest.video.timeline import Timeline, timeline_of
-from pipelines.ingest.workspace import Workspace
-from tests.factories import local_source
+from tests.factories import pack_video
 
 CONFIG = IngestConfig(long_side=160, min_frames=10, still_level=0.5)
 SECONDS = 12
@@ -49,18 +47,18 @@ class Stored:
 
 def stored(path: Path, backend: str = "auto") -> Stored:
     config = CONFIG.model_copy(update={"backend": backend})
-    video = probe(path, config)
+    video = probe(path, config.probing)
     with tempfile.TemporaryFile() as frames, tempfile.TemporaryFile() as tiny:
-        part = decode_part(path, video, config, Segment(), frames, tiny)
+        part = decode_part(path, video, config.decoding, Segment(), frames, tiny)
         frames.seek(0)
         data = frames.read()
     found = {part.first + i: data[at : at + size] for i, (at, size) in enumerate(part.places.tolist())}
-    return Stored(found, timeline_of(video, part, config))
+    return Stored(found, timeline_of(video, part, config.stored))
 
 
 def packed(path: Path, tmp_path: Path, **update: object) -> Pack:
     config = CONFIG.model_copy(update=update)
-    return read_pack(process_source(local_source(path), config, Workspace.of(str(tmp_path / "dataset"))))
+    return pack_video(path, config, tmp_path / "dataset")
 
 
 def reasons(pack: Pack) -> set[str]:

@@ -28,7 +28,7 @@ def edited(source: Path, edit: str, out: Path) -> Path:
 @pytest.mark.parametrize("kind", EDITS)
 def test_bars_are_cut_off_and_nothing_else(kind: str, real_videos: Path, tmp_path: Path) -> None:
     edit, size = EDITS[kind]
-    found = probe(edited(real_videos / "02_cups.mp4", edit, tmp_path / "video.mp4"), IngestConfig())
+    found = probe(edited(real_videos / "02_cups.mp4", edit, tmp_path / "video.mp4"), IngestConfig().probing)
     assert found.width == pytest.approx(size[0], abs=4)
     assert found.height == pytest.approx(size[1], abs=4)
     assert (found.bar_share > 0) == (kind != "clean")
@@ -36,7 +36,7 @@ def test_bars_are_cut_off_and_nothing_else(kind: str, real_videos: Path, tmp_pat
 
 def test_no_bars_are_seen_in_clean_and_in_dark_real_video(real_videos: Path) -> None:
     for name in ("01_dog.mp4", "nasa_13013.mp4", "action.avi"):
-        assert probe(real_videos / name, IngestConfig()).bar_share == 0, name
+        assert probe(real_videos / name, IngestConfig().probing).bar_share == 0, name
 
 
 @pytest.mark.parametrize("backend", ["pyav", "ffmpeg"])

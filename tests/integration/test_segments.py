@@ -1,11 +1,13 @@
 """Long videos in segments: joined, they are what one pass gives, whatever the order of work, damage included."""
 
 import os
+import pickle
 import subprocess
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 
+import av
 import fsspec
 import pytest
 
@@ -14,14 +16,14 @@ from pipelines.crew.schedules import Split
 from pipelines.ingest import fetch as remote
 from pipelines.ingest import job
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.find.sources import Found
+from pipelines.ingest.find.sources import Found, local_file
 from pipelines.ingest.pack import Pack, read_pack
+from pipelines.ingest.reject import Transient, Unusable
+from pipelines.ingest.state.workspace import Workspace
 from pipelines.ingest.video import segments
-from pipelines.ingest.video.cut import process_source
 from pipelines.ingest.video.decoding.ffmpeg_backend import binary
 from pipelines.ingest.video.probe import probe
-from pipelines.ingest.workspace import Workspace
-from tests.factories import local_source
+from tests.factories import local_source, pack_video
 from tests.s3 import S3Server
 
 CONFIG = IngestConfig(long_side=128, min_frames=10, segment_seconds=2)
@@ -37,17 +39,14 @@ def film(real_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def whole(path: Path, config: IngestConfig, folder: Path) -> Pack:
-    return read_pack(process_source(local_source(path), config, Workspace.of(str(folder))))
-
-
 def in_segments(path: Path, config: IngestConfig, folder: Path) -> Pack:
     source, space = local_source(path), Workspace.of(str(folder))
-    planned = segments.plan(probe(path, config), config)
+    video = probe(path, config.probing)
+    planned = segments.plan(video, config.segment_seconds)
     assert len(planned) >= 3
     for segment in planned[::-1]:
-        segments.process_segment(source, config, space, segment)
-    uri = segments.join_segments(source, config, space, planned)
+        segments.process_segment(source, video, config, space, segment)
+    uri = segments.join_segments(source, video, config, space, planned)
     assert storage.list_files(space.packs) == [uri]
     return read_pack(uri)
 
@@ -59,7 +58,7 @@ def pictures(pack: Pack) -> list[list[bytes]]:
 @pytest.mark.parametrize("backend", ["pyav", "ffmpeg"])
 def test_joined_segments_are_what_one_pass_gives(backend: str, film: Path, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"backend": backend})
-    one, joined = whole(film, config, tmp_path / "one"), in_segments(film, config, tmp_path / "joined")
+    one, joined = pack_video(film, config, tmp_path / "one"), in_segments(film, config, tmp_path / "joined")
     assert len(one.clips) >= 2
     assert joined.source == one.source
     assert joined.rejects == one.rejects
@@ -73,7 +72,7 @@ def test_damage_is_the_same_in_segments(film: Path, tmp_path: Path) -> None:
     data[middle : middle + 60_000] = bytes(60_000)
     path = tmp_path / "broken.mp4"
     path.write_bytes(data)
-    one, joined = whole(path, CONFIG, tmp_path / "one"), in_segments(path, CONFIG, tmp_path / "joined")
+    one, joined = pack_video(path, CONFIG, tmp_path / "one"), in_segments(path, CONFIG, tmp_path / "joined")
     assert any(reject.reason == "corrupt" for reject in one.rejects)
     assert [clip for clip, _ in joined.clips] == [clip for clip, _ in one.clips]
     assert pictures(joined) == pictures(one)
@@ -85,10 +84,9 @@ def test_damage_is_the_same_in_segments(film: Path, tmp_path: Path) -> None:
 def test_a_segment_that_fails_is_a_gap_with_a_reason(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.ingest.reject import Unusable
-
     source, space = local_source(film), Workspace.of(str(tmp_path))
-    planned = segments.plan(probe(film, CONFIG), CONFIG)
+    video = probe(film, CONFIG.probing)
+    planned = segments.plan(video, CONFIG.segment_seconds)
     decode_part = segments.decode_part
 
     def fail(path: Path, video: object, config: object, segment: segments.Segment, *files: object) -> object:
@@ -98,9 +96,8 @@ def test_a_segment_that_fails_is_a_gap_with_a_reason(
 
     monkeypatch.setattr(segments, "decode_part", fail)
     for segment in planned:
-        segments.process_segment(source, CONFIG, space, segment)
-    pack = read_pack(segments.join_segments(source, CONFIG, space, planned))
-    video = probe(film, CONFIG)
+        segments.process_segment(source, video, CONFIG, space, segment)
+    pack = read_pack(segments.join_segments(source, video, CONFIG, space, planned))
     start, stop = ((tick - video.origin) * float(video.time_base) for tick in (planned[1].start, planned[1].stop))  # type: ignore[operator]
     assert pack.clips
     assert not any(clip.start_s < stop - 0.1 and clip.end_s > start + 0.1 for clip, _ in pack.clips)
@@ -110,12 +107,54 @@ def test_a_segment_that_fails_is_a_gap_with_a_reason(
 
 
 def test_short_videos_and_containers_without_an_index_are_one_segment(real_videos: Path, film: Path) -> None:
-    assert len(segments.plan(probe(real_videos / "big_buck_bunny.mpg", CONFIG), CONFIG)) == 1
-    assert segments.plan(probe(film, IngestConfig()), IngestConfig()) == (segments.Segment(None, None),)
+    assert len(segments.plan(probe(real_videos / "big_buck_bunny.mpg", CONFIG.probing), CONFIG.segment_seconds)) == 1
+    assert segments.plan(probe(film, IngestConfig().probing), IngestConfig().segment_seconds) == (
+        segments.Segment(None, None),
+    )
 
 
-def _silent(stage: str, amount: float, source_id: str = "") -> None:
+def _silent(stage: str, amount: float, subject: str = "") -> None:
     pass
+
+
+@pytest.mark.parametrize("segment_seconds", [2, 600], ids=["segmented", "whole"])
+def test_a_source_is_demuxed_once_on_its_whole_way(
+    segment_seconds: float, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, demux = list[str](), av.open
+
+    def note(*args, **options):
+        opened.append(args[0])
+        return demux(*args, **options)
+
+    monkeypatch.setattr(av, "open", note)  # decoders open it too, in processes of their own
+    config = CONFIG.model_copy(update={"segment_seconds": segment_seconds})
+    setup = job.Setup(config, Workspace.of(str(tmp_path)), frozenset(), split=True)
+    result = job.run_job(setup, local_file(film), _silent)
+    if isinstance(result, Split):
+        assert len(result.pieces) >= 3
+        for part in result.pieces:
+            job.run_job(setup, pickle.loads(pickle.dumps(part)), _silent)
+        result = job.run_job(setup, pickle.loads(pickle.dumps(result.last)), _silent)
+    assert isinstance(result, job.Result) and read_pack(result.pack).clips
+    assert len(opened) == 1
+    job.run_job(setup, local_file(film), _silent)  # as after a kill: the pack is found
+    assert len(opened) == 1
+
+
+def test_a_segment_of_a_file_that_changed_meanwhile_is_not_decoded(film: Path, tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(film.read_bytes())
+    setup = job.Setup(CONFIG, Workspace.of(str(tmp_path / "dataset")), frozenset(), split=True)
+    split = job.run_job(setup, local_file(path), _silent)
+    assert isinstance(split, Split)
+    with path.open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(Transient, match="it changed while it was ingested"):
+        job.run_job(setup, split.pieces[0], _silent)
+    path.unlink()
+    with pytest.raises(Transient, match="it is gone"):
+        job.run_job(setup, split.pieces[0], _silent)
 
 
 def test_a_video_in_a_bucket_is_fetched_once_and_cut_like_a_local_one(
@@ -133,8 +172,8 @@ def test_a_video_in_a_bucket_is_fetched_once_and_cut_like_a_local_one(
     setup = job.Setup(CONFIG, space, frozenset(), split=True)
     split = job.run_job(setup, Found(uri, "1", film.stat().st_size), _silent)
     assert isinstance(split, Split)
-    assert len(split.parts) >= 3
-    for part in split.parts:
+    assert len(split.pieces) >= 3
+    for part in split.pieces:
         job.run_job(setup, part, _silent)
     assert fetched == [uri]
     space.clear_drafts()  # as another run may: the last job fetches it again
@@ -142,7 +181,7 @@ def test_a_video_in_a_bucket_is_fetched_once_and_cut_like_a_local_one(
     assert isinstance(joined, job.Result)
     assert fetched == [uri, uri]
     assert list(space.scratch.iterdir()) == []
-    ours, theirs = read_pack(joined.pack), whole(film, CONFIG, tmp_path / "local")
+    ours, theirs = read_pack(joined.pack), pack_video(film, CONFIG, tmp_path / "local")
     assert [clip for clip, _ in ours.clips] == [clip for clip, _ in theirs.clips]
     assert pictures(ours) == pictures(theirs)
 
@@ -161,10 +200,10 @@ def test_another_machine_fetches_its_own_copy_and_removes_what_nobody_used_for_l
     for name in ("fetched.old", "fetched.new"):
         (there.scratch / name).touch()
     os.utime(there.scratch / "fetched.old", (0, 0))
-    for part, setup in zip(split.parts, cycle(setups)):
+    for part, setup in zip(split.pieces, cycle(setups)):
         job.run_job(setup, part, _silent)
     kept = {path.name for path in there.scratch.iterdir() if path.suffix != ".lock"}
     assert kept == {"fetched.new", f"fetched.{split.last.source_id}"}
     joined = job.run_job(setups[0], split.last, _silent)
     assert isinstance(joined, job.Result) and not list(here.scratch.iterdir())
-    assert pictures(read_pack(joined.pack)) == pictures(whole(film, CONFIG, tmp_path / "local"))
+    assert pictures(read_pack(joined.pack)) == pictures(pack_video(film, CONFIG, tmp_path / "local"))

@@ -9,12 +9,12 @@ import pytest
 
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.pack import Pack, read_pack
-from pipelines.ingest.video.cut import process_source
+from pipelines.ingest.state.workspace import Workspace
+from pipelines.ingest.video.cut import pack_source
 from pipelines.ingest.video.decoding.ffmpeg_backend import binary
 from pipelines.ingest.video.part import Segment, make_task
 from pipelines.ingest.video.probe import Probe, probe
-from pipelines.ingest.workspace import Workspace
-from tests.factories import local_source
+from tests.factories import local_source, pack_video
 
 SMALL = IngestConfig(long_side=96, min_frames=10)
 SCRIPTS = {
@@ -26,7 +26,7 @@ SCRIPTS = {
 
 
 def packed(path: Path, folder: Path, config: IngestConfig = SMALL) -> Pack:
-    return read_pack(process_source(local_source(path), config, Workspace.of(str(folder / "dataset"))))
+    return pack_video(path, config, folder / "dataset")
 
 
 @pytest.mark.parametrize("backend", ["pyav", "ffmpeg"])
@@ -34,8 +34,6 @@ def packed(path: Path, folder: Path, config: IngestConfig = SMALL) -> Pack:
 def test_a_local_script_named_mp4_is_refused_by_the_probe_and_by_each_backend(
     kind: str, backend: str, real_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.ingest.video import cut as clip_job
-
     shutil.copy(real_videos / "action.avi", tmp_path / "video.avi")
     script = tmp_path / "list.mp4"
     script.write_text(SCRIPTS[kind].format(name="video.avi"))
@@ -44,10 +42,10 @@ def test_a_local_script_named_mp4_is_refused_by_the_probe_and_by_each_backend(
     assert (row.stage, row.reason) == ("probe", "not_a_video")
 
     # the backend alone, as if the file had been changed after the probe
-    video: Probe = probe(tmp_path / "video.avi", config)
-    monkeypatch.setattr(clip_job, "probe", lambda path, config: video)
+    video: Probe = probe(tmp_path / "video.avi", config.probing)
     monkeypatch.chdir(tmp_path)
-    [row] = packed(script, tmp_path / "decoded", config).rejects
+    pack = pack_source(local_source(script), video, config, Workspace.of(str(tmp_path / "decoded")))
+    [row] = read_pack(pack).rejects
     assert row.stage == "decode"
 
 
@@ -80,7 +78,7 @@ def test_no_decoder_is_told_the_name_or_runs_in_a_shell(real_videos: Path) -> No
     from pipelines.ingest.video.decoding.decode import pyav_order
     from pipelines.ingest.video.decoding.ffmpeg_backend import ffmpeg_command
 
-    task = make_task(probe(real_videos / "action.avi", SMALL), SMALL, Segment())
+    task = make_task(probe(real_videos / "action.avi", SMALL.probing), SMALL.stored, Segment())
     command = ffmpeg_command(task, 3, 4, 5)
     assert "file:/dev/fd/3" in command
     for words in (command, str(pyav_order(task)).split()):

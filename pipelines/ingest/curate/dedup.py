@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.curate.overlap import Benchmarks
 from pipelines.ingest.pack import Pack
 from pipelines.ingest.reject import Reject
@@ -29,9 +28,10 @@ class Repeat:
 
 
 def without_repeats(
-    packs: Sequence[Pack], present: pa.Table, config: IngestConfig, benchmarks: Benchmarks = _NOTHING
+    packs: Sequence[Pack], present: pa.Table, rule: MatchRule | None, benchmarks: Benchmarks = _NOTHING
 ) -> list[Pack]:
-    """The packs without clips that repeat a better one, one of `present` (a clips table), or a benchmark's sequence.
+    """The packs without clips that repeat a better one, one of `present` (a clips table), or a benchmark's sequence;
+    the latter alone where there is no `rule`.
 
     Rows of `present` from the packs' own sources do not count, as those will be replaced. Labelled clips repeat no
     other clip: two targets of one film show the same pictures. What goes becomes a reject.
@@ -40,7 +40,7 @@ def without_repeats(
         clip.clip_id: (pack, clip, sum(size for _, size in places)) for pack in packs for clip, places in pack.clips
     }
     gone = _leaks({clip_id: _hashes(clip) for clip_id, (_, clip, _) in clips.items()}, benchmarks)
-    if config.dedup:
+    if rule is not None:
         replaced = {pack.source.source_id for pack in packs}
         rows = present.select(["clip_id", "source_id", "phash"]).to_pylist()
         ranked = {row["clip_id"]: hashes_of(row["phash"]) for row in rows if row["source_id"] not in replaced}
@@ -48,13 +48,8 @@ def without_repeats(
         fresh = [entry for clip_id, entry in clips.items() if clip_id not in gone and entry[1].boxes is None]
         for _, clip, _ in sorted(fresh, key=lambda entry: _rank(*entry)):
             ranked[clip.clip_id] = _hashes(clip)
-        gone |= repeats(ranked, fixed, rule_of(config))
+        gone |= repeats(ranked, fixed, rule)
     return [_without(pack, gone) for pack in packs]
-
-
-def rule_of(config: IngestConfig) -> MatchRule:
-    """The rule for duplicates that a configuration sets."""
-    return MatchRule(look_bits=config.duplicate_bits, mirror=config.duplicate_mirror)
 
 
 def repeats(ranked: Mapping[str, Hashes], fixed: int, rule: MatchRule) -> dict[str, Repeat]:

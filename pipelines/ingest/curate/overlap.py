@@ -34,7 +34,7 @@ _FEWEST = 5
 """Pictures that make a folder a sequence."""
 _BITS = 66
 """Bits of a look (256) that may differ between a clip and a sequence."""
-_RUN = 3
+_IN_A_ROW = 3
 """Hashes of a clip in a row, 1.8 s, that have to show the sequence in its order; half of those of a shorter clip."""
 _INNER = {"img", "imgs", "images", "color", "frames"}
 
@@ -60,7 +60,7 @@ class Benchmarks:
     def _bands(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """All bands of all looks, sorted, and the sequence that each belongs to."""
         keys = [_bands_of(looks) for looks in self.looks]
-        owners = np.repeat(np.arange(len(keys)), [len(part) for part in keys])
+        owners = np.repeat(np.arange(len(keys)), [len(bands) for bands in keys])
         both = np.unique(np.stack([np.concatenate(keys), owners], axis=1), axis=0)
         return both[:, 0], both[:, 1]
 
@@ -84,17 +84,17 @@ def _shows(clip: Hashes, looks: NDArray[np.uint8]) -> bool:
     whole, middle = looks[:, :32], looks[:, 32:]
     pairs = ((look(clip), whole), (look(clip), middle), (middle_look(clip), whole))
     blank = ~look(clip).any(axis=1)
-    needed = min(_RUN, max(2, len(clip) // 2))
+    needed = min(_IN_A_ROW, max(2, len(clip) // 2))
     for one, other in pairs:
         apart = distance(one[:, None], other[None])
         apart[blank] = 256
         place = apart.argmin(axis=1)
         near = apart[np.arange(len(clip)), place] <= _BITS
-        run = 0
+        row = 0
         for number in range(len(clip)):
-            follows = number > 0 and run > 0 and place[number] >= place[number - 1] - _TOGETHER
-            run = (run + 1 if follows else 1) if near[number] else 0
-            if run >= needed:
+            follows = number > 0 and row > 0 and place[number] >= place[number - 1] - _TOGETHER
+            row = (row + 1 if follows else 1) if near[number] else 0
+            if row >= needed:
                 return True
     return False
 

@@ -19,14 +19,14 @@ from pipelines.dataset.manifest import Manifest, Shard, load_manifest, read_clip
 from pipelines.dataset.writing import writing
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.curate.dedup import repeats, rule_of
-from pipelines.ingest.curate.judge import limits_of
+from pipelines.ingest.curate.dedup import repeats
 from pipelines.ingest.curate.overlap import load_benchmarks
 from pipelines.ingest.publish.tables import reject_rows
 from pipelines.ingest.reject import Reject
 from pipelines.settings import absolute, settings
 from sstrack.clips.hashing import hashes_of
-from sstrack.clips.quality import SCORES, verdicts
+from sstrack.clips.matching import MatchRule
+from sstrack.clips.quality import SCORES, Limits, verdicts
 
 log = logging.getLogger(__name__)
 
@@ -85,10 +85,10 @@ def _refilter(dataset: str, changes: Mapping[str, Any], exclude: Sequence[str], 
     tables = read_tables(dataset, parent)
     config = _changed(parent, changes)
     stored, shards, lost = _stored(dataset, parent, tables)
-    why = _judge(stored, config)
+    why = _spoken_against(stored, config.clip_limits, keep_all=config.score_only)
     why |= _benchmarked({key: row for key, row in stored.items() if key not in why}, exclude)
     if config.dedup and any(name in changes for name in _REPEATS):
-        why |= _repeated({key: row for key, row in stored.items() if key not in why}, tables.sources, config)
+        why |= _repeated({key: row for key, row in stored.items() if key not in why}, tables.sources, config.match_rule)
     before = set(tables.clips["clip_id"].to_pylist())
     after = set(stored) - set(why)
     report = RefilterReport(
@@ -167,14 +167,14 @@ class _Why:
     duplicate_of: str = ""
 
 
-def _judge(rows: Mapping[str, Row], config: IngestConfig) -> dict[str, _Why]:
+def _spoken_against(rows: Mapping[str, Row], limits: Limits, *, keep_all: bool) -> dict[str, _Why]:
     """Why clips go; labels speak for a clip, whatever its scores. Brings each row's verdicts up to date on the way."""
-    limits, why = limits_of(config), {}
+    why = {}
     for clip_id, row in rows.items():
         scores = {name: row[name] for name in SCORES if name in row}
         against = verdicts(scores, row["frames"], limits)
         row["verdicts"] = list(against)
-        if against and not config.score_only and not row["labelled"]:
+        if against and not keep_all and not row["labelled"]:
             known = ", ".join(f"{name} {value:.3g}" for name, value in scores.items() if not np.isnan(value))
             why[clip_id] = _Why(against[0], f"{row['frames']} frames, {known}")
     return why
@@ -190,13 +190,13 @@ def _benchmarked(rows: Mapping[str, Row], exclude: Sequence[str]) -> dict[str, _
     }
 
 
-def _repeated(rows: Mapping[str, Row], sources: pa.Table, config: IngestConfig) -> dict[str, _Why]:
+def _repeated(rows: Mapping[str, Row], sources: pa.Table, rule: MatchRule) -> dict[str, _Why]:
     sizes = {row["source_id"]: row["width"] * row["height"] for row in sources.to_pylist()}
     best = sorted(
         (row for row in rows.values() if not row["labelled"]),
         key=lambda row: (-sizes[row["source_id"]], -np.nan_to_num(row["sharpness"]), row["clip_id"]),
     )
-    found = repeats({row["clip_id"]: hashes_of(row["phash"]) for row in best}, 0, rule_of(config))
+    found = repeats({row["clip_id"]: hashes_of(row["phash"]) for row in best}, 0, rule)
     return {clip_id: _Why(repeat.reason, repeat.detail, repeat.duplicate_of) for clip_id, repeat in found.items()}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
-from pipelines.ingest import fetch as remote
+from pipelines.ingest import objects as remote
 from pipelines.ingest.find.lists import BadRow, is_list, read_list
 from pipelines.ingest.labelled.find import Member, describe, find_members
 from pipelines.ingest.labelled.store import find_stored
@@ -55,16 +55,6 @@ class Found:
     def share(self) -> float:
         """What part of its video it is: all of it."""
         return 1.0
-
-
-@dataclass(frozen=True)
-class Source:
-    """One video file on this machine: its sha256, its readable name, where it lies and its size in bytes."""
-
-    source_id: str
-    uri: str
-    path: Path
-    bytes: int
 
 
 @dataclass

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.ingest.clip.judge import judge
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.curate.judge import judge
 from pipelines.ingest.labelled.pictures import Damaged, check_size, decode, picture_size, read_bytes, stored
 from pipelines.ingest.labelled.sequence import Labelled
 from pipelines.ingest.pack import Pack, Place, SourceRecord
@@ -177,8 +177,8 @@ def _clip(
     span_s = (shown[0] / film.fps, (shown[0] + len(shown)) / film.fps)
     track = LumaTrack(lag=max(1, round(film.fps / 2)))
     track.add(film.tiny[shown])
-    lenient = config.model_copy(update={"score_only": True})
-    found = judge(film.path, places, size, span_s, track.measures(), film.tiny_at, 0.0, lenient)
+    limits, measures = config.clip_limits, track.measures()
+    found = judge(film.path, places, size, span_s, measures, film.tiny_at, 0.0, limits, keep_all=True)
     clip = Clip(
         clip_id=clip_key(record.source_id, shown[0], shown[0] + len(shown), config.digest),
         source_id=record.source_id,

@@ -15,10 +15,11 @@ from pathlib import Path, PurePosixPath
 
 from pipelines import s3, storage
 from pipelines.errors import SSTrackError
-from pipelines.ingest.fetch import require_room, version
+from pipelines.ingest.fetch import require_room
 from pipelines.ingest.labelled import coco
 from pipelines.ingest.labelled.find import Member, find_members, may_be_coco
 from pipelines.ingest.labelled.sequence import IMAGES
+from pipelines.ingest.objects import version
 from pipelines.ingest.reject import Transient, Unusable
 from pipelines.local_files import explained
 from pipelines.s3 import Object

@@ -9,48 +9,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.crew.stages import stage
-from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.curate.judge import judge
-from pipelines.ingest.curate.seeding import look_at
-from pipelines.ingest.find.sources import Source
+from pipelines.ingest.clip.judge import judge
+from pipelines.ingest.clip.seeding import look_at
+from pipelines.ingest.config import IngestConfig, ShotLevels
 from pipelines.ingest.pack import Pack, Place, SourceRecord, find_or_make, pack_key
 from pipelines.ingest.reject import Reject, Unusable
+from pipelines.ingest.state.workspace import Workspace
 from pipelines.ingest.video.confirm import confirmed
-from pipelines.ingest.video.damage import clean_parts, spans_of
+from pipelines.ingest.video.damage import clean_spans, spans_of
 from pipelines.ingest.video.decoding.decode import stored_size
 from pipelines.ingest.video.part import Part, Segment, decode_part
-from pipelines.ingest.video.probe import Probe, probe
+from pipelines.ingest.video.probe import Probe
+from pipelines.ingest.video.source import Source
 from pipelines.ingest.video.timeline import Timeline, timeline_of
 from pipelines.ingest.video.tiny import TinyFrames
-from pipelines.ingest.workspace import Workspace
 from sstrack.clips.clip import Clip, clip_key
 from sstrack.clips.shots import find_cuts, find_fades, shot_spans, split_span
 
 
-def process_source(source: Source, config: IngestConfig, space: Workspace) -> str:
-    """Find or make the pack of one source in `space`; returns its URI.
+def pack_source(source: Source, video: Probe | Unusable, config: IngestConfig, space: Workspace) -> str:
+    """Find or make the pack of one source in `space`; returns its URI. `video` is what its probe came to.
 
     A source that yields nothing gives a pack of rejects. Raises SSTrackError only where the disk refuses.
     """
-    return find_or_make(space, pack_key(source.source_id, config), lambda frames: _fill(source, config, frames))
+    return find_or_make(
+        space, pack_key(source.source_id, config.digest), lambda frames: _fill(source, video, config, frames)
+    )
 
 
-def _fill(source: Source, config: IngestConfig, frames: IO[bytes]) -> Pack:
-    record = source_record(source, config)
+def _fill(source: Source, video: Probe | Unusable, config: IngestConfig, frames: IO[bytes]) -> Pack:
+    record = source.record(config.digest)
+    if isinstance(video, Unusable):
+        return rejected_pack(record, video)
+    record = _describe(record, video)
     try:
-        video = probe(source.path, config)
-        record = _describe(record, video)
         with tempfile.TemporaryFile(dir=Path(frames.name).parent) as tiny:
             with stage("decode", video.seconds):
-                part = decode_part(source.path, video, config, Segment(), frames, tiny)
+                part = decode_part(source.path, video, config.decoding, Segment(), frames, tiny)
             return make_pack(record, video, part, frames, TinyFrames(tiny, len(part.decoded.ticks)), config)
     except Unusable as problem:
         return rejected_pack(record, problem)
-
-
-def source_record(source: Source, config: IngestConfig) -> SourceRecord:
-    """What is known of a source before it is opened."""
-    return SourceRecord(source.source_id, source.uri, source.bytes, config.digest)
 
 
 def rejected_pack(record: SourceRecord, problem: Unusable) -> Pack:
@@ -62,7 +60,7 @@ def make_pack(
     record: SourceRecord, video: Probe, part: Part, frames: IO[bytes], tiny: TinyFrames, config: IngestConfig
 ) -> Pack:
     """Cut a wholly decoded video, whose JPEGs lie in the file `frames`, into clips and say what is dropped."""
-    decoded, timeline = part.decoded, timeline_of(video, part, config)
+    decoded, timeline = part.decoded, timeline_of(video, part, config.stored)
     record = replace(
         _describe(record, video),
         frames_expected=timeline.expected,
@@ -113,17 +111,27 @@ def _cut(
     """Kept clips and dropped spans of one decoded source."""
     fps, numbers = timeline.fps, timeline.numbers
     measures = tiny.measures(lag=max(1, round(source.fps / 2)))
-    opens = shot_changes(measures, tiny, config)
+    opens = shot_changes(measures, tiny, config.shot_levels)
     clips: list[tuple[Clip, tuple[Place, ...]]] = []
     rejects: list[Reject] = []
     shots = shot_spans(np.unique(numbers[opens]), len(places))
-    clean = [part for shot in shots for part in clean_parts(shot, timeline.damage)]
+    clean = [span for shot in shots for span in clean_spans(shot, timeline.damage)]
     for span in clean:
         for first, end in split_span(span, config.max_frames):
             span_s = timeline.seconds(first), timeline.seconds(end)
             taken = tuple(places[first:end])
             rows = measures[timeline.decoded(first, end)]
-            judged = judge(frames, taken, size, span_s, rows, tiny.shown_at(timeline.times), bars, config)
+            judged = judge(
+                frames,
+                taken,
+                size,
+                span_s,
+                rows,
+                tiny.shown_at(timeline.times),
+                bars,
+                config.clip_limits,
+                keep_all=config.score_only,
+            )
             if judged.reason:
                 problem = Unusable("quality", judged.reason, f"{end - first} frames, {judged.detail}")
                 rejects.append(source.reject(problem, *span_s))
@@ -148,16 +156,16 @@ def _cut(
     return clips, rejects
 
 
-def shot_changes(measures: NDArray[np.float32], tiny: TinyFrames, config: IngestConfig) -> NDArray[np.int64]:
+def shot_changes(measures: NDArray[np.float32], tiny: TinyFrames, levels: ShotLevels) -> NDArray[np.int64]:
     """Decoded frames at which a shot may not go on, ascending: cuts, both ends of dissolves and fades, and where the
     picture goes dark or comes back."""
     mean, spread, change = measures[:, :3].T
-    dark = (mean < config.black_level) & (spread < 2 * config.flat_level)
-    ends = [edge for first, last in tiny.blends(config.cut_level) for edge in (first, last + 1)]
+    dark = (mean < levels.black_level) & (spread < 2 * levels.flat_level)
+    ends = [edge for first, last in tiny.blends(levels.cut_level) for edge in (first, last + 1)]
     blends = np.array(ends, np.int64).clip(0, len(measures) - 1)
-    cuts = find_cuts(change, config.cut_level, config.cut_ratio)
-    if config.confirm_cuts:
-        cuts = confirmed(cuts, change, tiny, config.cut_level)
+    cuts = find_cuts(change, levels.cut_level, levels.cut_ratio)
+    if levels.confirm_cuts:
+        cuts = confirmed(cuts, change, tiny, levels.cut_level)
     return np.unique(np.concatenate([cuts, find_fades(dark), blends]))
 
 

@@ -89,7 +89,7 @@ def spans_of(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(first), int(end)) for first, end in edges.reshape(-1, 2)]
 
 
-def clean_parts(span: tuple[int, int], damage: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def clean_spans(span: tuple[int, int], damage: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """What is left of a span of stored frames without the damaged ones (`damage` bool, one per stored frame)."""
     first, end = span
     return [(first + start, first + stop) for start, stop in spans_of(~damage[first:end])]

@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.config import Decoding, StoredFrames
 from pipelines.ingest.pack import Place
 from pipelines.ingest.reject import Unusable
 from pipelines.ingest.video.decoding.decode import Crashed, Decoded, decode, distrusted, stored_size
@@ -42,7 +42,7 @@ class Part:
     places: NDArray[np.int64]
 
 
-def make_task(video: Probe, config: IngestConfig, segment: Segment) -> DecodeTask:
+def make_task(video: Probe, stored: StoredFrames, segment: Segment) -> DecodeTask:
     """How `segment` of a probed video is to be decoded."""
     return DecodeTask(
         stream=video.stream,
@@ -54,38 +54,36 @@ def make_task(video: Probe, config: IngestConfig, segment: Segment) -> DecodeTas
         source=video.pixels,
         planar=video.planar,
         colour=video.colour,
-        size=stored_size(video, config.long_side),
-        fps=stored_rate(video, config),
-        quality=config.quality,
-        max_pixels=config.max_pixels,
+        size=stored_size(video, stored.long_side),
+        fps=stored_rate(video, stored.fps),
+        quality=stored.quality,
+        max_pixels=stored.max_pixels,
         end=video.end,
         start=segment.start,
         stop=segment.stop,
     )
 
 
-def stored_rate(video: Probe, config: IngestConfig) -> Fraction:
-    """Stored frames per second: what is configured, or the video's own rate where that is lower."""
-    return min(Fraction(config.fps).limit_denominator(1001), video.fps)
+def stored_rate(video: Probe, fps: float) -> Fraction:
+    """Stored frames per second: `fps`, or the video's own rate where that is lower."""
+    return min(Fraction(fps).limit_denominator(1001), video.fps)
 
 
-def decode_part(
-    path: Path, video: Probe, config: IngestConfig, segment: Segment, frames: IO[bytes], tiny: IO[bytes]
-) -> Part:
+def decode_part(path: Path, video: Probe, how: Decoding, segment: Segment, frames: IO[bytes], tiny: IO[bytes]) -> Part:
     """Decode one segment: JPEGs of its stored frames go to the file `frames`, tiny frames of all to the file `tiny`.
 
     Raises Unusable where nothing decodes or a limit is passed.
     """
-    limits = Limits(60 + config.deadline_factor * video.seconds, config.decoder_bytes)
-    backends = _BACKENDS[config.backend]
+    limits = Limits(60 + how.deadline_factor * video.seconds, how.memory_bytes)
+    backends = _BACKENDS[how.backend]
     for backend in backends:
         try:
-            part = _attempt(path, video, config, make_task(video, config, segment), backend, limits, frames, tiny)
+            part = _attempt(path, video, make_task(video, how.stored, segment), backend, limits, frames, tiny)
             late = segment.start is not None and part.decoded.ticks[0] > segment.start
             if late or (segment.start is not None and backend == "ffmpeg" and part.decoded.corrupt.any()):
                 # it jumped too far, or erred over frames before the segment: decode from the file's start
-                task = replace(make_task(video, config, segment), seek=False)
-                part = _attempt(path, video, config, task, backend, limits, frames, tiny)
+                task = replace(make_task(video, how.stored, segment), seek=False)
+                part = _attempt(path, video, task, backend, limits, frames, tiny)
         except Crashed as crash:
             if backend == backends[-1]:
                 raise Unusable("decode", "crashed", str(crash)) from crash
@@ -106,7 +104,6 @@ def distrust_short(parts: Sequence[Part], video: Probe) -> list[Part]:
 def _attempt(
     path: Path,
     video: Probe,
-    config: IngestConfig,
     task: DecodeTask,
     backend: str,
     limits: Limits,

@@ -14,7 +14,7 @@ from av.stream import Disposition
 
 from pipelines import storage
 from pipelines.frames import CONTAINERS
-from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.config import ProbeLimits
 from pipelines.ingest.reject import Unusable
 from pipelines.ingest.video.bars import bars_of
 from pipelines.ingest.video.picture import Colour
@@ -73,47 +73,56 @@ class Probe:
     bar_share: float = 0.0
 
 
-def probe(path: Path, config: IngestConfig) -> Probe:
-    """Read a file's headers and count its packets. Raises Unusable for what is no video or breaks a limit."""
+def probed(path: Path, limits: ProbeLimits) -> Probe | Unusable:
+    """What a file claims to be, or why it cannot be used."""
+    try:
+        return probe(path, limits)
+    except Unusable as problem:
+        return problem
+
+
+def probe(path: Path, limits: ProbeLimits) -> Probe:
+    """Read a file's headers and count its packets, which reads the whole file: once for each source, whose jobs carry
+    the result. Raises Unusable for what is no video or breaks a limit."""
     with storage.explained(path, "read"):
         size = path.stat().st_size
     if size == 0:
         raise Unusable("probe", "empty", "the file holds no bytes")
-    if size > config.max_mib * 2**20:
-        raise Unusable("probe", "file_too_large", f"{size} bytes, the limit is {config.max_mib:g} MiB")
+    if size > limits.max_mib * 2**20:
+        raise Unusable("probe", "file_too_large", f"{size} bytes, the limit is {limits.max_mib:g} MiB")
     try:
         # by descriptor, so that no name is ever read as a pattern, a protocol or an option
         with path.open("rb") as file, av.open(f"file:/dev/fd/{file.fileno()}", options=OPTIONS) as container:
-            return _read(container, config)
+            return _read(container, limits)
     except av.error.FFmpegError as error:  # its whole text ends with the descriptor's name
         raise Unusable("probe", "not_a_video", error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
         raise Unusable("probe", "not_a_video", f"its headers hold no text: {error.reason}") from error
 
 
-def _read(container: av.container.InputContainer, config: IngestConfig) -> Probe:
+def _read(container: av.container.InputContainer, limits: ProbeLimits) -> Probe:
     stream = _pick(container)
     codec = stream.codec_context
     if codec is None:
         raise Unusable("probe", "unknown_codec", "no decoder for its video stream")
     codec.thread_count = 1
-    if codec.width * codec.height > config.max_pixels:
-        raise Unusable("probe", "frame_too_large", f"{codec.width}x{codec.height}, limit {config.max_pixels} pixels")
+    if codec.width * codec.height > limits.max_pixels:
+        raise Unusable("probe", "frame_too_large", f"{codec.width}x{codec.height}, limit {limits.max_pixels} pixels")
     fps = stream.average_rate or stream.guessed_rate or Fraction(25)
-    scan = _scan(container, stream, round(config.max_seconds * _MOST_PACKETS_A_SECOND))
+    scan = _scan(container, stream, round(limits.max_seconds * _MOST_PACKETS_A_SECOND))
     stated = _seconds(container, stream)
     seconds = max(stated, scan.last, float(scan.packets / fps) if scan.packets else 0.0)
-    if seconds > config.max_seconds:
-        raise Unusable("probe", "too_long", f"{seconds:.0f} s, the limit is {config.max_seconds:g} s")
+    if seconds > limits.max_seconds:
+        raise Unusable("probe", "too_long", f"{seconds:.0f} s, the limit is {limits.max_seconds:g} s")
     aspect = stream.sample_aspect_ratio or Fraction(1)
     width, height = (round(codec.width * aspect) if Fraction(1, 4) < aspect < 4 else codec.width), codec.height
     rotation = 0 if scan.first is None else round(scan.first.rotation / 90) % 4 * 90
     if rotation % 180 == 90:
         width, height = height, width
-    if min(width, height) < config.min_side:
-        raise Unusable("probe", "too_small", f"{width}x{height}, the smallest usable side is {config.min_side}")
+    if min(width, height) < limits.min_side:
+        raise Unusable("probe", "too_small", f"{width}x{height}, the smallest usable side is {limits.min_side}")
     across, down = (codec.height, codec.width) if rotation % 180 == 90 else (codec.width, codec.height)
-    bars = bars_of(container, stream, rotation, scan.first, scan.keyframes) if config.crop_bars else _NO_BARS
+    bars = bars_of(container, stream, rotation, scan.first, scan.keyframes) if limits.crop_bars else _NO_BARS
     left, kept = 1 - (bars.left + bars.right) / across, 1 - (bars.top + bars.bottom) / down
     width, height = round(width * left), round(height * kept)
     time_base = stream.time_base or Fraction(1, 1000)

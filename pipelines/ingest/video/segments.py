@@ -2,16 +2,17 @@
 
 A scheduler calls `plan`, `process_segment` once for each segment, anywhere and in any order, then `join_segments`:
 
-    segments = plan(probe(source.path, config), config)
+    video = probe(source.path, config.probing)                                 # once: all that follows carries it
+    segments = plan(video, config.segment_seconds)
     if len(segments) == 1:
-        pack = process_source(source, config, space)
+        pack = pack_source(source, video, config, space)
     else:
-        for segment in segments:                                # in parallel
-            process_segment(source, config, space, segment)
-        pack = join_segments(source, config, space, segments)   # the same bytes as process_source's
+        for segment in segments:                                       # in parallel
+            process_segment(source, video, config, space, segment)
+        pack = join_segments(source, video, config, space, segments)   # the same bytes as pack_source's
 
-All three find what is done. Segments begin at keyframes and know nothing of shots: clips are planned after the join, so
-no clip ends where a segment does.
+The last three find what is done. Segments begin at keyframes and know nothing of shots: clips are planned after the
+join, so no clip ends where a segment does.
 """
 
 import io
@@ -25,10 +26,10 @@ from typing import IO
 from pipelines import storage
 from pipelines.crew.stages import stage
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.find.sources import Source
 from pipelines.ingest.pack import Pack, find_or_make, pack_key
 from pipelines.ingest.reject import Unusable
-from pipelines.ingest.video.cut import make_pack, rejected_pack, source_record
+from pipelines.ingest.state.workspace import Workspace
+from pipelines.ingest.video.cut import make_pack, rejected_pack
 from pipelines.ingest.video.part import (
     Part,
     Segment,
@@ -39,19 +40,19 @@ from pipelines.ingest.video.part import (
     unpack_part,
     with_missing,
 )
-from pipelines.ingest.video.probe import Probe, probe
+from pipelines.ingest.video.probe import Probe
+from pipelines.ingest.video.source import Source
 from pipelines.ingest.video.tiny import TinyFrames
-from pipelines.ingest.workspace import Workspace
 
 _TAIL = struct.Struct("<3Q")
 """Bytes of frames, of tiny frames, of the numbers, which lie in this order in a part's file, before this tail."""
 _COPY = 8 << 20
 
 
-def plan(video: Probe, config: IngestConfig) -> tuple[Segment, ...]:
-    """Cut a video into segments of at least `config.segment_seconds`, at keyframes; one segment where it is shorter or
+def plan(video: Probe, seconds: float) -> tuple[Segment, ...]:
+    """Cut a video into segments of at least `seconds`, at keyframes; one segment where it is shorter or
     its container cannot be entered in its middle."""
-    least = round(config.segment_seconds / video.time_base)
+    least = round(seconds / video.time_base)
     cuts: list[int] = []
     ends = video.origin + round(video.seconds / video.time_base)
     last = video.origin
@@ -62,8 +63,8 @@ def plan(video: Probe, config: IngestConfig) -> tuple[Segment, ...]:
     return tuple(Segment(start, stop) for start, stop in zip([None, *cuts], [*cuts, None], strict=True))
 
 
-def process_segment(source: Source, config: IngestConfig, space: Workspace, segment: Segment) -> str:
-    """Find or make the part of one segment in `space`; returns its URI.
+def process_segment(source: Source, video: Probe, config: IngestConfig, space: Workspace, segment: Segment) -> str:
+    """Find or make the part of one segment in `space`; returns its URI. `video` may come without its keyframes.
 
     Raises SSTrackError where the disk or the store refuses. A segment in which nothing decodes leaves a part that says
     why.
@@ -77,9 +78,8 @@ def process_segment(source: Source, config: IngestConfig, space: Workspace, segm
         try:
             with draft.open("wb") as frames, tempfile.TemporaryFile(dir=space.scratch) as tiny:
                 try:
-                    video = probe(source.path, config)
-                    with stage("decode", video.seconds):
-                        numbers = pack_part(decode_part(source.path, video, config, segment, frames, tiny))
+                    with stage("decode", video.seconds, source.source_id):
+                        numbers = pack_part(decode_part(source.path, video, config.decoding, segment, frames, tiny))
                 except Unusable as problem:
                     numbers = "\n".join((problem.stage, problem.reason, problem.detail)).encode()
                     for file in (frames, tiny):
@@ -98,23 +98,32 @@ def process_segment(source: Source, config: IngestConfig, space: Workspace, segm
     return final
 
 
-def join_segments(source: Source, config: IngestConfig, space: Workspace, segments: Sequence[Segment]) -> str:
+def join_segments(
+    source: Source, video: Probe, config: IngestConfig, space: Workspace, segments: Sequence[Segment]
+) -> str:
     """Find or make the pack of a source whose segments are all done; returns its URI and removes the parts.
 
     A source of which no segment decodes gives a pack of rejects, as in one pass.
     """
     parts = [_uri(source, config, space, segment) for segment in segments]
     pack = find_or_make(
-        space, pack_key(source.source_id, config), lambda frames: _join(source, config, segments, parts, frames)
+        space,
+        pack_key(source.source_id, config.digest),
+        lambda frames: _join(source, video, config, segments, parts, frames),
     )
     storage.delete(parts)
     return pack
 
 
 def _join(
-    source: Source, config: IngestConfig, segments: Sequence[Segment], uris: Sequence[str], frames: IO[bytes]
+    source: Source,
+    video: Probe,
+    config: IngestConfig,
+    segments: Sequence[Segment],
+    uris: Sequence[str],
+    frames: IO[bytes],
 ) -> Pack:
-    record, problems = source_record(source, config), list[Unusable]()
+    record, problems = source.record(config.digest), list[Unusable]()
     parts: list[Part] = []
     failed: list[Segment] = []
     with tempfile.TemporaryFile(dir=Path(frames.name).parent) as tiny:
@@ -133,7 +142,6 @@ def _join(
             return rejected_pack(record, problems[0])
         frames.flush()
         tiny.flush()
-        video = probe(source.path, config)
         # a failed segment's keyframes never came, which makes a gap of it
         lost = [tick for tick in video.keyframes if any(_holds(segment, tick) for segment in failed)]
         if config.backend == "ffmpeg":
@@ -153,4 +161,4 @@ def _holds(segment: Segment, tick: int) -> bool:
 
 def _uri(source: Source, config: IngestConfig, space: Workspace, segment: Segment) -> str:
     start, stop = (("" if tick is None else str(tick)) for tick in (segment.start, segment.stop))
-    return storage.join(space.packs, f"{pack_key(source.source_id, config)}.{start}-{stop}.part")
+    return storage.join(space.packs, f"{pack_key(source.source_id, config.digest)}.{start}-{stop}.part")

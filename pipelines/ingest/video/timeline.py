@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.config import StoredFrames
 from pipelines.ingest.video.damage import damage_mask, find_gaps
 from pipelines.ingest.video.part import Part, Segment, make_task
 from pipelines.ingest.video.probe import Probe
@@ -39,9 +39,9 @@ class Timeline:
         return slice(int(np.searchsorted(self.numbers, first)), int(np.searchsorted(self.numbers, end)))
 
 
-def timeline_of(video: Probe, part: Part, config: IngestConfig) -> Timeline:
+def timeline_of(video: Probe, part: Part, stored: StoredFrames) -> Timeline:
     """The timeline of a wholly decoded video."""
-    decoded, task = part.decoded, make_task(video, config, Segment())
+    decoded, task = part.decoded, make_task(video, stored, Segment())
     numbers = np.array([task.number(int(tick)) for tick in decoded.ticks], np.int64) - part.first
     gaps = find_gaps(decoded.ticks, decoded.missing)
     gap_numbers = [(task.number(before) - part.first, task.number(after) - part.first) for before, after in gaps]

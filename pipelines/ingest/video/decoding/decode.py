@@ -74,7 +74,7 @@ def decode(
     Raises Unusable where nothing decodes or a limit is passed, Crashed where the
     decoder's process dies. What `store` raises stops the decoder and passes on.
     """
-    found = _Records()
+    found = Records()
     small = _Tiny(tiny)
     # after a jump, ffmpeg takes the end of the video for later than it is, and repeats the last frame until then
     end = task.stop if task.stop is not None else task.end
@@ -103,7 +103,7 @@ def decode(
         )
         if ended.status < 0:
             raise Crashed(f"ffmpeg was ended by signal {-ended.status}: {ended.errors}")
-    decoded = _judge(task, found, min(small.count, len(found.ticks)), frames.count, ended)
+    decoded = soundness(task, found, min(small.count, len(found.ticks)), frames.count, ended)
     tiny.truncate(len(decoded.ticks) * FRAME_BYTES)
     return distrusted(decoded) if backend == "ffmpeg" and (ended.status or ended.error_lines) else decoded
 
@@ -113,7 +113,8 @@ def distrusted(decoded: Decoded) -> Decoded:
     return replace(decoded, corrupt=np.ones(len(decoded.ticks), np.bool_))
 
 
-def _judge(task: DecodeTask, found: "_Records", count: int, stored: int, ended: Ended) -> Decoded:
+def soundness(task: DecodeTask, found: "Records", count: int, stored: int, ended: Ended) -> Decoded:
+    """Which of the first `count` frames found are sound, and which never came."""
     ticks = np.maximum.accumulate(np.array(found.ticks[:count], np.int64))
     raw = np.array(found.raw[:count], np.int64)
     corrupt = np.array(found.corrupt[:count], np.bool_)
@@ -149,7 +150,7 @@ def pyav_order(task: DecodeTask) -> dict[str, Any]:
     }
 
 
-class _Records:
+class Records:
     """What a decoder says of packets, in decoding order, and of frames, in showing order."""
 
     def __init__(self) -> None:

@@ -3,9 +3,9 @@
 Started by `decoders.py`. An own process for each video because a decoder may hang, crash or fill the memory; a fork
 because starting Python and importing PyAV and OpenCV takes as long as decoding a second of video.
 
-Over the control socket come lines, each with five descriptors: the JSON task of `pyav_child.decode`. The answer is the
-decoder's process id at once, and its exit status when it has ended. The line `kill` ends a decoder, and so does the end
-of the socket, which ends this process too.
+Over the control socket come lines, each with five descriptors: the JSON task of `pyav_backend.decode`. The answer is
+the decoder's process id at once, and its exit status when it has ended. The line `kill` ends a decoder, and so does the
+end of the socket, which ends this process too.
 """
 
 import json

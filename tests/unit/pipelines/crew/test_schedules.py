@@ -1,20 +1,31 @@
 """Which outcome leads to another attempt, which to a quarantine, and which stops the run."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from pipelines.crew.crews import Ended, Told
-from pipelines.crew.limits import RunLimits
-from pipelines.crew.schedules import Finished, Running, Split, run_jobs
+from pipelines.crew.schedules import Finished, Retries, Running, Split, run_jobs
 from pipelines.crew.worker import Died, Done, Outcome, Raised
 from pipelines.errors import SSTrackError
-from pipelines.ingest.quarantine import Crashes
-from pipelines.ingest.reject import Transient
 
-LIMITS = RunLimits(attempts=3, retry_seconds=0, crashes=2)
+
+class Busy(Exception):
+    """What a job of this crew raises to be tried again."""
+
+
+RETRIES = Retries(again=Busy, attempts=3, wait_s=0, deaths=2)
+
+
+class Crashes:
+    """A count that lives as long as this object."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def one_more(self, label: str) -> int:
+        self.counts[label] = self.counts.get(label, 0) + 1
+        return self.counts[label]
 
 
 @dataclass(frozen=True)
@@ -43,13 +54,13 @@ class Script:
 
 
 @pytest.fixture
-def crashes(tmp_path: Path) -> Iterator[Crashes]:
-    yield Crashes(str(tmp_path))
+def crashes() -> Crashes:
+    return Crashes()
 
 
 def ends(script: Script, jobs: list[Job], crashes: Crashes) -> dict[str, Finished]:
     seen: list[Running] = []
-    return {end.job.label: end for end in run_jobs(jobs, script, LIMITS, seen.extend, crashes)}
+    return {end.job.label: end for end in run_jobs(jobs, script, RETRIES, seen.extend, crashes)}
 
 
 def test_the_largest_begin_first_and_every_job_ends_once(crashes: Crashes) -> None:
@@ -60,24 +71,24 @@ def test_the_largest_begin_first_and_every_job_ends_once(crashes: Crashes) -> No
 
 
 def test_transient_errors_are_tried_again_so_often_and_no_more(crashes: Crashes) -> None:
-    away = Raised(Transient("no answer"), "")
+    away = Raised(Busy("no answer"), "")
     script = Script(1, {"later": [away, away, Done(1)], "never": [away] * 3})
     finished = ends(script, [Job("later"), Job("never")], crashes)
     assert finished["later"].value == 1
-    assert (finished["never"].reason, finished["never"].detail) == ("unreachable", "no answer (3 attempts)")
+    assert (finished["never"].reason, finished["never"].detail) == ("given_up", "no answer (3 attempts)")
     assert crashes.counts == {}
 
 
-def test_a_job_that_kills_two_workers_is_set_aside_and_the_others_go_on(crashes: Crashes, tmp_path: Path) -> None:
+def test_a_job_that_kills_two_workers_is_set_aside_and_the_others_go_on(crashes: Crashes) -> None:
     death = Died("crashed", "killed by SIGSEGV", "the id")
     script = Script(1, {"bad": [death, death], "good": [Done(1)], "once": [death, Done(2)]})
     finished = ends(script, [Job("bad"), Job("good"), Job("once")], crashes)
-    assert finished["bad"].reason == "crashed" and finished["bad"].source_id == "the id"
+    assert finished["bad"].reason == "crashed" and finished["bad"].subject == "the id"
     assert (finished["good"].value, finished["once"].value) == (1, 2)
-    assert Crashes(str(tmp_path)).counts == {"bad": 2, "once": 1}
+    assert crashes.counts == {"bad": 2, "once": 1}
 
 
-def test_deaths_of_an_earlier_run_count(crashes: Crashes) -> None:
+def test_deaths_counted_before_the_jobs_began_count(crashes: Crashes) -> None:
     crashes.one_more("bad")
     script = Script(1, {"bad": [Died("memory", "too much")]})
     assert ends(script, [Job("bad")], crashes)["bad"].reason == "memory"
@@ -102,7 +113,7 @@ def test_a_split_job_ends_once_with_what_its_last_step_gives(crashes: Crashes) -
     script = Script(2, {"long": split, "film": [Done(1)], "film2": [Done(2)], "join": [Done(3)], "other": [Done(4)]})
     finished = ends(script, [Job("long", 9), Job("other", 1)], crashes)
     assert {label: end.value for label, end in finished.items()} == {"long": 3, "other": 4}
-    assert sorted(finished["long"].parts) == [1, 2]
+    assert sorted(finished["long"].pieces) == [1, 2]
     assert script.started.index("join") > max(script.started.index("film"), script.started.index("film2"))
 
 
@@ -112,5 +123,5 @@ def test_a_part_that_kills_its_workers_ends_the_whole_job_and_no_other(crashes: 
     script = Script(1, {"long": split, "bad": [death, death], "fine": [Done(1)], "other": [Done(4)]})
     finished = ends(script, [Job("long", 9), Job("other", 1)], crashes)
     assert set(finished) == {"long", "other"}
-    assert (finished["long"].reason, finished["long"].source_id) == ("crashed", "the id")
+    assert (finished["long"].reason, finished["long"].subject) == ("crashed", "the id")
     assert "join" not in script.started

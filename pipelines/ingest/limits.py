@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-BYTE_STAGES = frozenset({"read", "fetch", "probe"})
-"""Stages whose work grows with a file's bytes."""
+BYTE_STAGES = frozenset({"read", "fetch", "probe", "join"})
+"""Stages whose work grows with a file's bytes, which they tell; all others tell seconds of video."""
 
 
 class RunLimits(BaseModel):

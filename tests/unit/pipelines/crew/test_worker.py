@@ -48,7 +48,7 @@ def deadline(stage: str, amount: float) -> float:
     return 2.0 if stage == "hang" else 60.0
 
 
-def silent(stage: str, amount: float, source_id: str = "") -> None: ...
+def silent(stage: str, amount: float, subject: str = "") -> None: ...
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def worker() -> Iterator[Worker]:
 def test_jobs_run_in_one_other_process_and_tell_their_stages(worker: Worker) -> None:
     told: list[tuple[str, float]] = []
     first, second = (
-        worker.run(("pid", ""), lambda stage, amount, source_id="": told.append((stage, amount))) for _ in "ab"
+        worker.run(("pid", ""), lambda stage, amount, subject="": told.append((stage, amount))) for _ in "ab"
     )
     assert isinstance(first, Done) and first == second
     assert first.value != os.getpid()
@@ -155,12 +155,12 @@ def test_stop_ends_a_running_job(worker: Worker, tmp_path: Path) -> None:
 
 def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from tests.unit.pipelines.test_worker import *\n"
+        "import sys; from pathlib import Path; from tests.unit.pipelines.crew.test_worker import *\n"
         "if __name__ == '__main__':\n"
         "    Worker(work, lambda *_: 600.0, 600).run(('hang', sys.argv[1]), silent)\n"
     )
     (tmp_path / "run.py").write_text(script)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
     pid_file = tmp_path / "pid"
     with subprocess.Popen([sys.executable, str(tmp_path / "run.py"), str(pid_file)], env=environment) as parent:
         while not pid_file.exists() or not pid_file.read_text():

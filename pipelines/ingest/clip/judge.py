@@ -10,7 +10,6 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.pack import Place
 from sstrack.clips.hashing import clip_hash
 from sstrack.clips.quality import Limits, clip_scores, span_scores, verdicts
@@ -46,7 +45,9 @@ def judge(
     measures: NDArray[np.float32],
     tiny_at: TinyAt,
     bars: float,
-    config: IngestConfig,
+    limits: Limits,
+    *,
+    keep_all: bool,
 ) -> Judgement:
     """Judge one clip.
 
@@ -56,32 +57,19 @@ def judge(
         measures: float32 [n, 5], its rows of `LumaTrack.measures`.
         tiny_at: gives tiny frames at times of the source.
         bars: share of the source's picture that was cropped.
+        limits: what verdicts are drawn from.
+        keep_all: record verdicts and drop the clip for none of them.
     """
-    limits = limits_of(config)
-    if len(places) < limits.min_frames and not config.score_only:
+    if len(places) < limits.min_frames and not keep_all:
         return Judgement(_rounded(span_scores(measures)), ("too_short",), "too_short", "")
     tiny = tiny_at(_every(span_s, 1 / RATE))
     scores = clip_scores(measures, tiny, _pictures(frames, places, size), bars)
     against = verdicts(scores, len(places), limits)
-    reason = against[0] if against and not config.score_only else None
+    reason = against[0] if against and not keep_all else None
     if len(places) < 2:
         reason = "too_short"  # what has no second frame is no clip
     phash = clip_hash(tiny).hex() if reason is None else ""
     return Judgement(_rounded(scores), against, reason, phash)
-
-
-def limits_of(config: IngestConfig) -> Limits:
-    """The limits that a configuration sets."""
-    return Limits(
-        min_frames=config.min_frames,
-        black_level=config.black_level,
-        flat_level=config.flat_level,
-        frozen_share=config.frozen_share,
-        still_level=config.still_level,
-        slideshow_share=config.slideshow_share,
-        blur_level=config.blur_level,
-        overlay_share=config.overlay_share,
-    )
 
 
 def _every(span_s: tuple[float, float], step: float) -> NDArray[np.float64]:

@@ -1,0 +1,1 @@
+"""What an ingest keeps beside the dataset until it is published, and what it remembers of earlier runs."""

@@ -1,0 +1,59 @@
+"""The keys of an ingest: nothing that changes no clip is in them, and they stay what datasets in the world hold."""
+
+import json
+
+import pytest
+
+from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.limits import RunLimits
+
+DEFAULT = "2c80651f8983d71c68f9ecd77def7ee3e6ebf7335d0ba6e9b1bdbfb428e9066f"
+"""Digest of the default settings at stage version 7. It may move with `STAGE_VERSION` alone."""
+
+
+def test_the_digest_of_the_default_settings_stays() -> None:
+    assert IngestConfig().digest == DEFAULT
+    assert IngestConfig(long_side=128, min_frames=10).digest != DEFAULT
+
+
+def test_the_settings_in_a_manifest_keep_their_names_and_order() -> None:
+    names = list(json.loads(IngestConfig().model_dump_json()))
+    assert names == [
+        *("deadline_factor", "segment_seconds", "fetch_mib_s", "memory_mib", "scratch_mib", "attempts"),
+        *("retry_seconds", "crashes", "max_failed_share"),
+        *("fps", "long_side", "quality", "min_frames", "max_frames", "shard_mib", "cut_level", "cut_ratio"),
+        *("confirm_cuts", "score_only", "black_level", "flat_level", "frozen_share", "still_level", "slideshow_share"),
+        *("blur_level", "overlay_share", "crop_bars", "dedup", "duplicate_bits", "duplicate_mirror", "min_side"),
+        *("seed_seconds", "seed_score", "backend", "max_pixels", "max_seconds", "max_mib"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({name: 3} for name in ("deadline_factor", "attempts", "crashes", "retry_seconds", "segment_seconds")),
+        *({"shard_mib": 1}, {"dedup": False}, {"duplicate_bits": 10}, {"duplicate_mirror": False}),
+    ],
+    ids=str,
+)
+def test_what_changes_no_clip_is_in_no_key(change: dict[str, float]) -> None:
+    assert IngestConfig.model_validate(change).digest == DEFAULT
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"fps": 5}, {"quality": 90}, {"cut_level": 11}, {"blur_level": 0.2}, {"seed_score": 0.3}, {"backend": "ffmpeg"}],
+    ids=str,
+)
+def test_what_changes_a_clip_is_in_the_key(change: dict[str, float]) -> None:
+    assert IngestConfig.model_validate(change).digest != DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("stage", "amount", "seconds"),
+    [("start", 0, 180), ("decode", 100, 980), ("judge", 10, 260), ("fetch", 2**20, 62), ("join", 10 * 2**20, 80)],
+)
+def test_stages_that_read_have_time_by_bytes_and_all_others_by_the_length_of_the_video(
+    stage: str, amount: float, seconds: float
+) -> None:
+    assert RunLimits().deadline(stage, amount) == seconds
