@@ -1,6 +1,7 @@
 """Reports of a dataset whose files have hostile names: nothing of them becomes markup."""
 
 import dataclasses
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -66,8 +67,8 @@ def test_names_in_the_markdown_add_no_line_and_no_cell(text: str) -> None:
     for one, two in zip(plain, hostile, strict=True):
         if one.startswith("|"):
             assert two.replace("\\|", "").count("|") == one.count("|")
-        outside = "".join(two.split("`")[::2])  # what is not code
-        assert "<" not in outside and two.count("`") - two.count("\\`") == one.count("`")
+        outside = re.sub(r"(?<!\\)`[^`]*`", "", two)  # what is not code
+        assert "<" not in outside and "`" not in outside.replace("\\`", "")
 
 
 def test_plain_names_read_as_they_are() -> None:
