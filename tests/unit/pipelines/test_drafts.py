@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import time
+from collections import UserDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -57,7 +58,7 @@ def write_boxes(path: Path, size: int, pause: Callable[[], object] = lambda: Non
 
 
 def write_package(path: Path, size: int, pause: Callable[[], object] = lambda: None) -> None:
-    class Slow(dict[str, object]):
+    class Slow(UserDict[str, object]):  # a dict is copied without asking for its keys
         def keys(self):
             pause()
             return super().keys()
