@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipelines.errors import SSTrackError
 from pipelines.locks import work_lock
-from pipelines.processes import descendants, stop_processes
+from pipelines.processes import stop_processes, tree
 from pipelines.settings import settings
 
 POOL = "local"
@@ -166,10 +166,9 @@ def _stop(stack: Stack) -> None:
     """Worker first, so that it starts nothing new; then whatever any of them has started."""
     for name in ("worker", "mlflow", "prefect-server"):
         if name in stack.processes:
-            pid = stack.processes[name].pid
-            below = descendants(pid)
-            stop_processes([pid])
-            stop_processes(below, patience=5.0)
+            started = tree(stack.processes[name].pid)
+            stop_processes(started[:1])
+            stop_processes(started[1:], patience=5.0)
             stack.processes[name].wait()
 
 

@@ -8,7 +8,6 @@ photographs that no training video shows; they go through the same encoder befor
 import importlib.util
 import json
 import logging
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -24,6 +23,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipelines import storage
 from pipelines.errors import SSTrackError
 from pipelines.ingest.video.decoding.ffmpeg_backend import binary as ffmpeg_binary
 
@@ -96,16 +96,9 @@ def _find_or_make(folder: Path, write: Callable[[Path], None]) -> bool:
     stamp = folder / ".inputs.json"
     if stamp.is_file() and json.loads(stamp.read_text()) == {"version": INPUTS_VERSION}:
         return True
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with storage.new_folder(folder, "replace") as draft:
         write(draft)
         (draft / stamp.name).write_text(json.dumps({"version": INPUTS_VERSION}))
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
     return False
 
 

@@ -1,13 +1,21 @@
-"""Stop every process below this one, grandchildren in sessions of their own included."""
+"""Processes and all below them: found, measured and ended together, grandchildren in sessions of their own included.
+
+A child that must not outlive its parent holds the reading end of a pipe, a lifeline, whose other end the parent has.
+The kernel closes that with its holder, however it ends, and the child ends with everything below it. (Linux' own signal
+for a parent's death comes with the end of the parent's *thread*, and reaches no grandchildren.)
+"""
 
 import os
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
+
+import psutil
+
+_LOOK_S = 0.05
+_KILL_S = 2.0
 
 
 def fork_supervised() -> None:
@@ -23,24 +31,31 @@ def fork_supervised() -> None:
         os.close(held)
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        threading.Thread(target=_end_with_parent, args=(lifeline,), name="lifeline", daemon=True).start()
+        end_with_parent(lifeline, patience=1.0)
         return
     os.close(lifeline)
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         _, status = os.waitpid(child, 0)
     except KeyboardInterrupt:
-        stop_processes([child, *descendants(child)])
+        stop_processes(tree(child))
         raise
     os.close(held)
     code = os.waitstatus_to_exitcode(status)
     raise Ended(code if code >= 0 else 128 - code)
 
 
-def _end_with_parent(lifeline: int) -> None:
-    """Wait until the waiting process is gone, killed say; then nobody should go on here."""
+def end_with_parent(lifeline: int, patience: float = 0.0) -> None:
+    """From now on end this process with all below it when the other end of the pipe `lifeline` is closed.
+
+    What is below has `patience` seconds from SIGTERM to SIGKILL; with 0 there is no SIGTERM.
+    """
+    threading.Thread(target=_end_with_parent, args=(lifeline, patience), name="lifeline", daemon=True).start()
+
+
+def _end_with_parent(lifeline: int, patience: float) -> None:
     os.read(lifeline, 1)
-    stop_processes(descendants(os.getpid()), patience=1.0)
+    stop_processes(descendants(os.getpid()), patience)
     os._exit(1)
 
 
@@ -56,57 +71,83 @@ class Ended(Exception):
         self.code = code
 
 
-def descendants(pid: int) -> list[int]:
-    """Process ids of all children of `pid`, their children, and so on."""
-    below: dict[int, list[int]] = {}
-    for child, parent in _parents():
-        below.setdefault(parent, []).append(child)
-    found, waiting = [], [pid]
-    while waiting:
-        children = below.get(waiting.pop(), [])
-        found += children
-        waiting += children
-    return found
+def tree(pid: int) -> list[psutil.Process]:
+    """Process `pid`, then all children of it, their children, and so on; empty where it is gone."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
-def stop_processes(pids: Collection[int], patience: float = 10.0) -> None:
-    """SIGTERM all, wait up to `patience` seconds, SIGKILL those that are left."""
-    for signum, wait in ((signal.SIGTERM, patience), (signal.SIGKILL, 2.0)):
-        for pid in pids:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signum)
+def descendants(pid: int) -> list[psutil.Process]:
+    """All children of process `pid`, their children, and so on."""
+    return tree(pid)[1:]
+
+
+def stop_processes(processes: Iterable[psutil.Process], patience: float = 10.0) -> None:
+    """SIGTERM all, wait up to `patience` seconds, SIGKILL those that are left and wait for their end; with a patience
+    of 0 SIGKILL at once."""
+    left = list(processes)
+    for signum, wait in ((signal.SIGTERM, patience), (signal.SIGKILL, _KILL_S)):
+        if not wait:
+            continue
+        for process in left:
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                process.send_signal(signum)
         until = time.monotonic() + wait
-        while (pids := [pid for pid in pids if alive(pid)]) and time.monotonic() < until:
-            time.sleep(0.05)
-        if not pids:
-            return
+        while (left := [process for process in left if alive(process)]) and time.monotonic() < until:
+            time.sleep(_LOOK_S)
 
 
-def alive(pid: int) -> bool:
-    """Running, and not a zombie: a child of ours that ended is reaped here."""
-    with suppress(ChildProcessError):
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return False
+def alive(process: psutil.Process) -> bool:
+    """Running, and not a zombie that waits for its parent to look."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
-        return True
-    stat = Path(f"/proc/{pid}/stat")
+
+
+def resident_of(pid: int) -> int:
+    """Bytes of physical memory that one process holds, pages that it shares included; 0 once it is gone."""
+    with suppress(psutil.NoSuchProcess):
+        return _resident(psutil.Process(pid))
+    return 0
+
+
+def _resident(process: psutil.Process) -> int:
     try:
-        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return not Path("/proc/self").exists()
+        return process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0
 
 
-def _parents() -> list[tuple[int, int]]:
-    """(process, its parent) for all processes."""
-    if not Path("/proc/self/stat").exists():
-        lines = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-        return [(int(pid), int(parent)) for pid, parent in (line.split() for line in lines.splitlines())]
-    pairs = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            pairs.append((int(folder.name), int((folder / "stat").read_text().rpartition(")")[2].split()[1])))
-    return pairs
+class Tree:
+    """A process, and every descendant that was ever seen: one stays known when its own parent is gone."""
+
+    def __init__(self, pid: int) -> None:
+        """Raises psutil.NoSuchProcess where there is no such process."""
+        self._root = psutil.Process(pid)
+        self._below: set[psutil.Process] = set()
+
+    def resident_bytes(self) -> int:
+        """Bytes of physical memory that all of them hold.
+
+        A page that several of them share is counted for each: what forks have in common makes this more than they
+        take, never less, so a limit on it errs to the safe side. To share it out among them, as the kernel's PSS does,
+        it has to walk all their pages, and here it is asked for several times a second.
+        """
+        self._look()
+        return sum(_resident(process) for process in (self._root, *self._below))
+
+    def kill(self) -> None:
+        """SIGKILL to all of them; does not wait."""
+        self._look()
+        for process in (self._root, *self._below):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def _look(self) -> None:
+        with suppress(psutil.NoSuchProcess):
+            self._below.update(self._root.children(recursive=True))
+        self._below = {process for process in self._below if process.is_running()}

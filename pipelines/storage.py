@@ -14,11 +14,11 @@ from pathlib import Path
 
 from pipelines import local_files, s3
 from pipelines.errors import SSTrackError, UsageError
-from pipelines.local_files import explained
+from pipelines.local_files import There, draft, explained, name_folder, new_file, new_folder
 from pipelines.s3 import Object
 from pipelines.s3_errors import MissingObject
 
-__all__ = ["MissingObject", "Object", "explained"]
+__all__ = ["MissingObject", "Object", "There", "draft", "explained", "name_folder", "new_file", "new_folder"]
 
 _CHUNK = 8 << 20
 _conditions: dict[tuple[str, str], bool] = {}
@@ -69,18 +69,18 @@ def put_if_absent(uri: str, data: bytes) -> bool:
     return s3.put(uri, data, {"IfNoneMatch": "*"})
 
 
-def move_if_absent(draft: Path, uri: str) -> bool:
-    """Give a finished, synced local file its final place unless that is taken; the draft is gone either way.
+def move_if_absent(finished: Path, uri: str) -> bool:
+    """Give a finished local file its final place unless that is taken; it has lost its first name either way.
 
     On S3 a large file goes up in parallel parts and is visible when all are there. Returns whether this call put it.
     """
     if is_local(uri):
-        return local_files.keep_if_absent(draft, local_path(uri))
+        return local_files.keep_if_absent(finished, local_path(uri))
     require_conditions(uri)
     try:
-        return s3.upload_if_absent(draft, uri)
+        return s3.upload_if_absent(finished, uri)
     finally:
-        draft.unlink()
+        finished.unlink()
 
 
 def swap(uri: str, expected: bytes | None, data: bytes) -> bool:
@@ -211,22 +211,14 @@ def delete_folder(uri: str) -> None:
 
 def download(uri: str, path: Path) -> None:
     """Copy an object to a local file, which appears when it is whole and on disk. Large ones come in parallel parts."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with draft.open("wb") as file:
-                if is_local(uri):
-                    with explained(uri, "read"), local_path(uri).open("rb") as source:
-                        while piece := source.read(_CHUNK):
-                            file.write(piece)
-                    file.flush()
-                else:
-                    s3.download(uri, file.fileno())
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+    with new_file(path) as unnamed, unnamed.open("wb") as file:
+        if not is_local(uri):
+            s3.download(uri, file.fileno())
+            return
+        with explained(uri, "read"), local_path(uri).open("rb") as source:
+            while piece := source.read(_CHUNK):
+                with explained(path):
+                    file.write(piece)
 
 
 def sha256_file(uri: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
+from tests import seams
 
 SMALL = IngestConfig(long_side=128, min_frames=5, max_frames=9, shard_mib=0.08)
 
@@ -59,9 +60,7 @@ def _place(argument: object) -> object:
 
 def start(kill: Kill | None, sources: list[str], dataset: str, workers: int = 0) -> BaseProcess:
     context = get_context("forkserver")  # forks of a process that has imported all this once
-    context.set_forkserver_preload(
-        ["tests.kills", "pipelines.ingest.run", "pipelines.ingest.video.cut", "webdataset.writer", "s3fs"]
-    )
+    context.set_forkserver_preload(["tests.kills", *seams.INGEST_MODULES, "webdataset.writer", "s3fs"])
     names = ("AWS_", "SSTRACK_")
     environment = {name: value for name, value in os.environ.items() if name.startswith(names)}
     process = context.Process(target=ingest_and_die, args=(kill, sources, dataset, workers, environment))

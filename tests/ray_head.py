@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -11,11 +10,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.processes import descendants, stop_processes
+from pipelines.processes import Tree, stop_processes, tree
 from tests.conftest import REPO
 
 
@@ -30,9 +29,7 @@ class RayHead:
 
     def kill(self) -> None:
         """Lose the machine: every process of it at once."""
-        for pid in [self.process.pid, *descendants(self.process.pid)]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        Tree(self.process.pid).kill()
         self.process.wait()
 
 
@@ -58,9 +55,9 @@ def ray_head(cpus: int = 2, environment: dict[str, str] | None = None) -> Iterat
         _wait(process, f"{jobs}/api/version", temp / "head.log")
         yield RayHead(jobs, f"127.0.0.1:{ports['port']}", temp, process)
     finally:
-        below = descendants(process.pid)
-        stop_processes([process.pid], patience=20.0)
-        stop_processes(below, patience=2.0)
+        started = tree(process.pid)
+        stop_processes(started[:1], patience=20.0)
+        stop_processes(started[1:], patience=2.0)
         process.wait()
         shutil.rmtree(temp, ignore_errors=True)
 

@@ -10,16 +10,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-import psutil
-
 from pipelines.crew.stages import Tell
 from pipelines.errors import SSTrackError
+from pipelines.processes import Tree, end_with_parent
 
 Work = Callable[[Any, Tell], Any]
 """(job, tell) -> result. Runs in the child; itself, the job and the result can be pickled."""
@@ -146,9 +144,10 @@ class _Child:
         self._process = context.Process(target=_serve, args=(work, theirs, self._alive), daemon=False)
         self._process.start()
         theirs.close()
-        self._root = psutil.Process(self._process.pid)
+        pid = self._process.pid
+        assert pid is not None
+        self._tree = Tree(pid)
         self.busy = False
-        self._below: set[psutil.Process] = set()
 
     def send(self, job: Any) -> bool:
         try:
@@ -165,16 +164,7 @@ class _Child:
 
     def memory(self) -> int:
         """Resident bytes of the process and all below it."""
-        total = 0
-        with suppress(psutil.NoSuchProcess):
-            self._below.update(self._root.children(recursive=True))
-            total = self._root.memory_info().rss
-        for process in list(self._below):
-            try:
-                total += process.memory_info().rss
-            except psutil.NoSuchProcess:
-                self._below.discard(process)
-        return total
+        return self._tree.resident_bytes()
 
     def ending(self) -> str:
         """How the process ended, in words that are the same each time."""
@@ -186,13 +176,7 @@ class _Child:
 
     def kill(self) -> None:
         """Kill the process and all below it, those in sessions of their own included."""
-        with suppress(psutil.NoSuchProcess):
-            self._below.update(self._root.children(recursive=True))
-        if self._process.is_alive():
-            self._process.kill()
-        for process in self._below:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        self._tree.kill()
         self._process.join()
         self._process.close()
         for end in (self._pipe, self._alive, self._hold):
@@ -203,7 +187,7 @@ def _serve(work: Work, pipe: Connection, alive: Connection) -> None:
     """The child: leaves Ctrl-C to its parent, and ends with all below it when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.setpgrp()
-    threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
+    end_with_parent(alive.fileno())
     sending = threading.Lock()
 
     def send(message: object) -> None:
@@ -231,11 +215,3 @@ def _portable(error: Exception) -> Exception:
     except Exception:  # noqa: BLE001 - any failure means that it cannot travel
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
-
-
-def _end_with_parent(alive: Connection) -> None:
-    alive.poll(None)
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    os._exit(1)

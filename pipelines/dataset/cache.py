@@ -84,7 +84,7 @@ class ShardCache:
                 storage.download(uri, draft)
                 found = storage.sha256_file(str(draft))
                 if found == shard:
-                    draft.replace(final)
+                    draft.replace(final)  # synced by the download; others know the draft by its name and count it
                     self.fetched += 1
                     return
                 time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - spreads retries, no secret

@@ -1,9 +1,7 @@
 """Clips as plain files: an mp4 each, or a folder of JPEGs each, with the clip's JSON beside it."""
 
 import io
-import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -82,23 +80,15 @@ def _is_there(out: Path, clip_id: str, kind: Kind) -> bool:
 
 def _write(out: Path, clip_id: str, sample: Sample, fps: float, kind: Kind) -> None:
     final = _final(out, clip_id, kind)
-    draft = out / f".{clip_id}.{os.getpid()}.tmp"
-    pictures = {part: data for part, data in sample.items() if part != "json"}
-    with storage.explained(final):
-        try:
-            if kind == "mp4":
-                draft.write_bytes(_encode(list(pictures.values()), fps))
-            else:
-                draft.mkdir()
-                for number, data in enumerate(pictures.values()):
-                    (draft / f"{number:04d}.jpg").write_bytes(data)
-            if final.is_dir():
-                shutil.rmtree(final)  # of a run that ended before it wrote the JSON
-            draft.replace(final)
-        finally:
-            if draft.is_dir():
-                shutil.rmtree(draft)
-            draft.unlink(missing_ok=True)
+    pictures = [data for part, data in sample.items() if part != "json"]
+    if kind == "mp4":
+        storage.write_atomic(str(final), _encode(pictures, fps))
+    else:
+        # One that is there is of a run that ended before it wrote the JSON. To wait for the disk at each frame would
+        # take longer than all the rest, and the dataset still has them.
+        with storage.new_folder(final, "replace", sync=False) as folder:
+            for number, data in enumerate(pictures):
+                (folder / f"{number:04d}.jpg").write_bytes(data)
     # Last: its presence says that the clip is done.
     storage.write_atomic(str(out / f"{clip_id}.json"), sample["json"])
 

@@ -1,7 +1,6 @@
 """Shards as files: WebDataset tars written byte for byte repeatable, and read back clip by clip."""
 
 import hashlib
-import os
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,26 +23,21 @@ def write_shard(dataset: str, samples: Iterable[tuple[str, Sample]], scratch: Pa
     # webdataset imports torch, two seconds that a run with nothing to write should not pay
     from webdataset.writer import TarWriter
 
-    draft = scratch / f"shard.{os.getpid()}.tar"
     digests: dict[str, str] = {}
     frames = 0
-    with storage.explained(draft):
-        scratch.mkdir(parents=True, exist_ok=True)
-        try:
-            with draft.open("wb") as file:
-                with TarWriter(file, user="", group="", mode=0o644, mtime=0, encoder=False) as tar:
-                    for clip_id, sample in samples:
-                        tar.write({"__key__": clip_id, **sample})
-                        digests[clip_id] = sample_digest(sample)
-                        frames += len(sample) - 1
-                file.flush()
-                os.fsync(file.fileno())
-            sha256 = storage.sha256_file(str(draft))
-            size = draft.stat().st_size
-            storage.put_if_absent(index_uri(dataset, sha256), index.format_index(index.scan_tar(draft)))
-            storage.move_if_absent(draft, shard_uri(dataset, sha256))
-        finally:
-            draft.unlink(missing_ok=True)
+    with storage.draft(scratch / "shard.tar") as draft, storage.explained(draft):
+        with (
+            draft.open("wb") as file,
+            TarWriter(file, user="", group="", mode=0o644, mtime=0, encoder=False) as tar,
+        ):
+            for clip_id, sample in samples:
+                tar.write({"__key__": clip_id, **sample})
+                digests[clip_id] = sample_digest(sample)
+                frames += len(sample) - 1
+        sha256 = storage.sha256_file(str(draft))
+        size = draft.stat().st_size
+        storage.put_if_absent(index_uri(dataset, sha256), index.format_index(index.scan_tar(draft)))
+        storage.move_if_absent(draft, shard_uri(dataset, sha256))
     return Shard(sha256, size, len(digests), frames), digests
 
 

@@ -1,7 +1,5 @@
 """Raw results to other people's files: submissions for servers, formats of other toolkits."""
 
-import os
-import shutil
 from pathlib import Path
 
 from pipelines import storage
@@ -58,14 +56,8 @@ def convert_results(name: str, gt: Path, results: Path, to: str, out: Path) -> i
         files = FORMATS[to](read_results(results, truths, entry.protocol), entry.name)
     except ValueError as error:
         raise SSTrackError(f"{results}: {error}") from error
-    draft = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
+    with storage.new_folder(out) as folder:
         for path, data in files.items():
-            (draft / path).parent.mkdir(parents=True, exist_ok=True)
-            (draft / path).write_bytes(data)
-        draft.rename(out)
-    except OSError as error:
-        raise SSTrackError(f"{out} cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
     return len(files)

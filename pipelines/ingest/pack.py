@@ -113,19 +113,12 @@ def find_or_make(space: Workspace, key: str, fill: Callable[[IO[bytes]], Pack]) 
     final = space.pack(key)
     if storage.exists(final):
         return final
-    draft = space.scratch / f"{key}.{os.getpid()}.pack"
-    with storage.explained(draft):
-        space.scratch.mkdir(parents=True, exist_ok=True)
-        try:
-            with draft.open("wb") as file:
-                body = fill(file).to_json()
-                file.seek(0, os.SEEK_END)
-                file.write(body + struct.pack("<Q", len(body)) + _MAGIC)
-                file.flush()
-                os.fsync(file.fileno())
-            storage.move_if_absent(draft, final)
-        finally:
-            draft.unlink(missing_ok=True)
+    with storage.draft(space.scratch / f"{key}.pack") as draft, storage.explained(draft):
+        with draft.open("wb") as file:
+            body = fill(file).to_json()
+            file.seek(0, os.SEEK_END)
+            file.write(body + struct.pack("<Q", len(body)) + _MAGIC)
+        storage.move_if_absent(draft, final)
     return final
 
 

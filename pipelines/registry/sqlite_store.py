@@ -1,10 +1,9 @@
 """The MLflow store of a laptop: one SQLite file, there whole or not at all."""
 
-import os
 import threading
 from pathlib import Path
 
-from pipelines.local_files import explained, keep_if_absent
+from pipelines.local_files import draft, keep_if_absent
 
 SQLITE = "sqlite:///"
 """What the URI of such a store begins with; the file's path follows."""
@@ -27,12 +26,7 @@ def make_sqlite_store(path: Path) -> None:
 def _make(path: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        store = SqlAlchemyStore(f"{SQLITE}{draft}", (path.parent / "mlflow-artifacts").as_uri())
+    with draft(path) as unnamed:
+        store = SqlAlchemyStore(f"{SQLITE}{unnamed}", (path.parent / "mlflow-artifacts").as_uri())
         store.engine.dispose()
-        keep_if_absent(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+        keep_if_absent(unnamed, path)

@@ -13,6 +13,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from pipelines import storage
 from pipelines.errors import SSTrackError
 from pipelines.registry.package import log_package
 from pipelines.registry.runs import RUN_KEY, experiment_id, registry_client
@@ -179,10 +180,8 @@ def _fetch(client: MlflowClient, version: Registered, uri: str, folder: Path) ->
             raise SSTrackError(
                 f"version {version.version} of {version.name} is damaged: its files do not have its digest"
             )
-        fresh = Path(scratch) / "fresh"
-        shutil.copytree(copy, fresh)
-        if not folder.is_dir():
-            fresh.replace(folder)
+        with storage.new_folder(folder, "keep") as draft:
+            shutil.copytree(copy, draft, dirs_exist_ok=True)
     return folder
 
 

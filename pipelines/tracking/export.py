@@ -1,8 +1,6 @@
 """A model as a file that runs without us, checked against the original before it gets its name."""
 
 import dataclasses
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -60,28 +58,22 @@ def export_model(
 
     net, recipe = load_package(resolve_model(model))
     count = templates or 1 + recipe.tracking.memory
-    with storage.explained(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent)
-    os.close(handle)
-    draft = Path(name)
     try:
-        if format == "onnx":
-            save_onnx(net, draft, count, batch=batch)
-        else:
-            with draft.open("wb") as file:
-                torch.export.save(export_program(net, count, batch=batch), file)
-        difference = max(_difference(net, draft, format, count, n) for n in ([batch] if batch else [1, 3]))
-        if not difference <= TOLERANCE:
-            raise SSTrackError(f"the exported {out.name} differs from {model} by {difference:.2g}; nothing is written")
-        with storage.explained(out):
-            draft.replace(out)
+        with storage.new_file(out) as draft:
+            if format == "onnx":
+                save_onnx(net, draft, count, batch=batch)
+            else:
+                with draft.open("wb") as file:
+                    torch.export.save(export_program(net, count, batch=batch), file)
+            difference = max(_difference(net, draft, format, count, n) for n in ([batch] if batch else [1, 3]))
+            if not difference <= TOLERANCE:
+                raise SSTrackError(
+                    f"the exported {out.name} differs from {model} by {difference:.2g}; nothing is written"
+                )
     except ValueError as error:
         raise SSTrackError(str(error)) from error
     except ImportError as error:
         raise SSTrackError(f"{error}; exporting needs: pip install 'sstrack[export]'") from error
-    finally:
-        draft.unlink(missing_ok=True)
     return Exported(model, str(out), format, count, batch, difference)
 
 

@@ -1,6 +1,5 @@
 """Model packages in run folders, which may lie on s3://."""
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,13 +41,9 @@ def local_package(uri: str) -> Path:
     if storage.is_local(uri):
         return storage.local_path(uri)
     models = settings().work / "models"
-    with storage.explained(models):
-        models.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=models) as scratch:
-            copy = Path(scratch) / "package"
-            for name in (WEIGHTS, CONFIG):
-                storage.download(storage.join(uri, name), copy / name)
-            folder = models / package_digest(copy)
-            if not folder.is_dir():
-                shutil.move(copy, folder)
+    with storage.draft(models / "package") as copy, storage.explained(models):
+        for name in (WEIGHTS, CONFIG):
+            storage.download(storage.join(uri, name), copy / name)
+        folder = models / package_digest(copy)
+        storage.name_folder(copy, folder, "keep")
     return folder

@@ -5,8 +5,10 @@ The folder is written under a temporary name and renamed, so a folder under its 
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -25,24 +27,37 @@ def save_package(folder: Path, net: nn.Module, recipe: Recipe, facts: Mapping[st
     An existing package of that name is replaced. Returns `folder`. Raises OSError where the disk refuses.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.parent / f".{folder.name}.{os.getpid()}"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
+    # The one writer of files down here, as the domain imports no storage: same names for drafts, same order.
+    draft, old = (folder.parent / f".{folder.name}.{secrets.token_hex(4)}.tmp" for _ in "ab")
     try:
+        draft.mkdir()
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
         (draft / WEIGHTS).write_bytes(save(tensors))  # not save_file: a full disk should be an OSError
         config = {"format": FORMAT, "recipe": as_dict(without_paths(recipe)), "facts": dict(facts)}
         (draft / CONFIG).write_text(json.dumps(config, sort_keys=True, indent=1) + "\n")
-        for path in (draft / WEIGHTS, draft / CONFIG):
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        if folder.exists():
-            shutil.rmtree(folder)
-        draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
+        for path in (draft / WEIGHTS, draft / CONFIG, draft):
+            _sync(path)
+        with suppress(FileNotFoundError):
+            folder.rename(old)  # aside, so that no half-removed package bears the name
+        try:
+            draft.rename(folder)
+        except OSError:
+            with suppress(FileNotFoundError):
+                old.rename(folder)
+            raise
+        _sync(folder.parent)
+    finally:
+        for path in (draft, old):
+            shutil.rmtree(path, ignore_errors=True)
     return folder
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def load_package(folder: Path, device: str = "cpu") -> tuple[TrackerNet, Recipe]:

@@ -29,6 +29,7 @@ from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
 from sstrack.configs.data import DataConfig
+from tests import seams
 from tests.s3 import S3Server
 
 SMALL = IngestConfig(long_side=160, min_frames=10, max_frames=25, shard_mib=0.12)
@@ -284,7 +285,7 @@ def test_a_clip_id_that_is_no_file_name_is_refused(
     clips = read_clips(str(dataset), load_manifest(str(dataset)))
     names = ["../../escaped", *clips["clip_id"].to_pylist()[1:]]
     evil = clips.set_column(0, "clip_id", pa.array(names, pa.string()))
-    monkeypatch.setattr("pipelines.dataset.export.read_clips", lambda *_: evil)
+    monkeypatch.setattr(seams.EXPORTED_CLIPS, lambda *_: evil)
     with pytest.raises(SSTrackError, match="no safe file name"):
         export(str(dataset), tmp_path / "out")
     assert not (tmp_path / "out").exists()

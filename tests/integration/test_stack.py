@@ -145,4 +145,4 @@ def test_ctrl_c_leaves_no_process_behind(stack):
     process.send_signal(signal.SIGINT)
     process.wait(timeout=60)
     assert process.returncode == 0
-    assert not [pid for pid in below if alive(pid)]
+    assert not [process for process in below if alive(process)]

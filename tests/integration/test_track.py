@@ -22,6 +22,7 @@ from pipelines.errors import SSTrackError
 from pipelines.frames import read_clip, read_image
 from pipelines.tracking.ahead import read_ahead
 from pipelines.tracking.follow import FollowedFrame, follow
+from tests import seams
 from tests.factories import write_package, write_sequences
 
 SSTRACK = str(Path(sys.executable).with_name("sstrack"))
@@ -252,7 +253,7 @@ def test_the_page_on_tracking_shows_python_that_runs(
     (tmp_path / "package").symlink_to(package)
     (tmp_path / "clip.mp4").symlink_to(real_videos / "clip_10s.mp4")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pipelines.frames.read_clip", lambda path: itertools.islice(read_clip(path), 4))
+    monkeypatch.setattr(seams.READ_CLIP, lambda path: itertools.islice(read_clip(path), 4))
     code = page.split("```python\n")[1].split("```")[0]
     exec(compile(code, "tracking.md", "exec"), {})
     assert len(capsys.readouterr().out.splitlines()) == 3

@@ -1,53 +1,27 @@
 """The funnel as text: Markdown for a flow's artifact, and counters for Prometheus' textfile collector."""
 
 import base64
+from pathlib import Path
 
 from pipelines.dataset.report.funnel import Funnel, Histogram
+from pipelines.pages import markdown_page
 
+_TEMPLATE = Path(__file__).with_name("templates") / "report.md.jinja"
 _HEIGHTS = " ▁▂▃▄▅▆▇█"
 
 
 def markdown(funnel: Funnel, sheet: bytes = b"") -> str:
     """The funnel in Markdown, with the JPEG `sheet` inside it where there is one.
 
-    Names of files are shown as code, and cannot break out of it.
+    Names of files are shown as code and cannot break out of it; other text begins nothing.
     """
-    share = funnel.kept_seconds / funnel.seconds if funnel.seconds else 0.0
-    lines = [
-        f"# {_code(funnel.dataset)}",
-        "",
-        f"Manifest {_code(funnel.totals['manifest'])}. {funnel.kept_seconds:.0f} of {funnel.seconds:.0f} s kept "
-        f"({share:.0%}), {funnel.totals['bytes'] / 2**20:.0f} MiB in {funnel.totals['shards']} shards.",
-        "",
-        "| sources | with clips | clips judged | kept | with a seed box |",
-        "|---:|---:|---:|---:|---:|",
-        "| "
-        + " | ".join(
-            str(count)
-            for count in (funnel.totals["sources"], funnel.usable_sources, funnel.judged, funnel.clips, funnel.seeded)
-        )
-        + " |",
-        "",
-        "| stage | dropped because | count | seconds |",
-        "|---|---|---:|---:|",
-        *(f"| {loss.stage} | {loss.reason} | {loss.count} | {loss.seconds:.1f} |" for loss in funnel.losses),
-    ]
-    if funnel.offenders:
-        lines += ["", "| most lost from | of s | lost s | because |", "|---|---:|---:|---|"]
-        lines += [
-            f"| {_code(worst.uri)} | {worst.seconds:.1f} | {worst.lost:.1f} | {', '.join(worst.reasons)} |"
-            for worst in funnel.offenders
-        ]
-    if funnel.histograms:
-        lines += ["", "| score of kept clips | from 0 | to | clips without |", "|---|---|---:|---:|"]
-        lines += [
-            f"| {name} | `{_bars(histogram)}` | {histogram.high:.3g} | {histogram.missing} |"
-            for name, histogram in funnel.histograms.items()
-        ]
-    if sheet:
-        picture = base64.b64encode(sheet).decode("ascii")
-        lines += ["", f"![First frames of clips with their seed boxes](data:image/jpeg;base64,{picture})"]
-    return "\n".join(lines) + "\n"
+    return markdown_page(
+        _TEMPLATE,
+        funnel=funnel,
+        share=funnel.kept_seconds / funnel.seconds if funnel.seconds else 0.0,
+        heights=_heights,
+        sheet=base64.b64encode(sheet).decode("ascii"),
+    )
 
 
 def story(funnel: Funnel) -> dict[str, str | dict[str, str]]:
@@ -68,15 +42,10 @@ def story(funnel: Funnel) -> dict[str, str | dict[str, str]]:
     }
 
 
-def _bars(histogram: Histogram) -> str:
+def _heights(histogram: Histogram) -> str:
     """A character a bin, as tall as the bin is full; a bin that holds anything shows."""
     tallest, top = max(histogram.counts) or 1, len(_HEIGHTS) - 1
     return "".join(_HEIGHTS[-(-count * top // tallest)] for count in histogram.counts)
-
-
-def _code(text: str) -> str:
-    safe = "".join(char if char.isprintable() else "?" for char in text).replace("`", "'").replace("|", "\\|")
-    return f"`{safe}`"
 
 
 def prometheus_text(funnel: Funnel) -> str:

@@ -72,29 +72,22 @@ def process_segment(source: Source, video: Probe, config: IngestConfig, space: W
     final = _uri(source, config, space, segment)
     if storage.exists(final):
         return final
-    draft = space.scratch / f"{final.rsplit('/', 1)[-1]}.{os.getpid()}"
-    with storage.explained(draft):
-        space.scratch.mkdir(parents=True, exist_ok=True)
-        try:
-            with draft.open("wb") as frames, tempfile.TemporaryFile(dir=space.scratch) as tiny:
-                try:
-                    with stage("decode", video.seconds, source.source_id):
-                        numbers = pack_part(decode_part(source.path, video, config.decoding, segment, frames, tiny))
-                except Unusable as problem:
-                    numbers = "\n".join((problem.stage, problem.reason, problem.detail)).encode()
-                    for file in (frames, tiny):
-                        file.seek(0)
-                        file.truncate()
-                frames_end, tiny_end = frames.seek(0, os.SEEK_END), tiny.seek(0, os.SEEK_END)
-                tiny.seek(0)
-                while data := tiny.read(_COPY):
-                    frames.write(data)
-                frames.write(numbers + _TAIL.pack(frames_end, tiny_end, len(numbers)))
-                frames.flush()
-                os.fsync(frames.fileno())
-            storage.move_if_absent(draft, final)
-        finally:
-            draft.unlink(missing_ok=True)
+    with storage.draft(space.scratch / final.rsplit("/", 1)[-1]) as draft, storage.explained(draft):
+        with draft.open("wb") as frames, tempfile.TemporaryFile(dir=space.scratch) as tiny:
+            try:
+                with stage("decode", video.seconds, source.source_id):
+                    numbers = pack_part(decode_part(source.path, video, config.decoding, segment, frames, tiny))
+            except Unusable as problem:
+                numbers = "\n".join((problem.stage, problem.reason, problem.detail)).encode()
+                for file in (frames, tiny):
+                    file.seek(0)
+                    file.truncate()
+            frames_end, tiny_end = frames.seek(0, os.SEEK_END), tiny.seek(0, os.SEEK_END)
+            tiny.seek(0)
+            while data := tiny.read(_COPY):
+                frames.write(data)
+            frames.write(numbers + _TAIL.pack(frames_end, tiny_end, len(numbers)))
+        storage.move_if_absent(draft, final)
     return final
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.errors import SSTrackError
 from pipelines.evaluation.score import ScoreReport, score_files
+from tests import seams
 
 FRAMES = 20
 
@@ -154,7 +155,7 @@ def test_a_zip_is_read_in_place_and_may_not_lead_out(gt: Path, results: Path, tm
 
 
 def test_a_zip_that_swells_is_refused(gt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sstrack.benchmarks.tree.MAX_FILE", 1 << 16)
+    monkeypatch.setattr(seams.LARGEST_RESULT, 1 << 16)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as out:
         out.writestr("bird-2.txt", "1,2,3,4\n" * (1 << 16))

@@ -16,6 +16,7 @@ from pipelines.dataset.modes import open_loader, recommended_mode
 from pipelines.dataset.streaming import StreamLoader
 from pipelines.errors import SSTrackError
 from sstrack.configs.data import DataConfig
+from tests import seams
 from tests.dataset_factory import make_dataset
 
 CONFIG = DataConfig(group_size=2, groups=3, n_search=2, reading="streaming", stream_per_clip=2, stream_shuffle=5)
@@ -95,7 +96,7 @@ def test_the_recommended_mode_goes_by_place_size_and_shards(tmp_path: Path, monk
     manifest = make_dataset(str(tmp_path), tmp_path / "s", shards=8, clips=1, frames=30, sizes=((400, 300),))
     assert recommended_mode(manifest, 2, 2)[0] == "random"
     assert recommended_mode(manifest, 2, 2, remote=True)[0] == "random"
-    monkeypatch.setattr("pipelines.dataset.modes.settings", lambda: type("Small", (), {"cache_bytes": 1000})())
+    monkeypatch.setattr(seams.LOADER_SETTINGS, lambda: type("Small", (), {"cache_bytes": 1000})())
     mode, reason = recommended_mode(manifest, 2, 2, remote=True)
     assert mode == "streaming" and "exceed the cache" in reason
     assert recommended_mode(manifest, 4, 2, remote=True)[0] == "random"

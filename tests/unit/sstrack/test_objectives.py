@@ -12,6 +12,7 @@ from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.pictures import KNOWN, training_picture
 from sstrack.objectives.registry import build_objective
 from sstrack.recipes import recipe
+from tests import seams
 from tests.unit.sstrack.moving_squares import squares
 
 SMALL = {"net.depth": 1, "net.width": 32, "net.heads": 2, "net.head_width": 16}
@@ -125,9 +126,7 @@ def test_no_objective_asks_the_device_for_numbers(name: str, monkeypatch: pytest
         raise AssertionError("a tensor's value was read")
 
     # The CPU's crops look at their windows; here they take the way that crops take on a GPU.
-    monkeypatch.setattr(
-        "sstrack.crops._crop_by_taps", lambda *given: crops._crop_by_matrices(*given, dtype=torch.float32)
-    )
+    monkeypatch.setattr(seams.CROP_BY_TAPS, lambda *given: crops._crop_by_matrices(*given, dtype=torch.float32))
     for reader in ("__bool__", "__float__", "__int__", "item", "tolist", "nonzero", "numpy", "__index__"):
         monkeypatch.setattr(torch.Tensor, reader, refuse)
     objective(net, batch, generator, 0.7)

@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import ClassVar, Protocol
 import psutil
 
 from pipelines.ingest.video.decoding import fork_server
+from pipelines.processes import Tree
 
 _ROOT = Path(__file__).parents[4]
 _PROGRAM = f"import sys; sys.path.append(sys.argv[1]); from {fork_server.__name__} import main; main(int(sys.argv[2]))"
@@ -75,8 +75,8 @@ class Spawned:
 
     def kill(self) -> None:
         if self._process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):
+                Tree(self.pid).kill()
 
     def wait(self) -> int:
         return self._process.wait()

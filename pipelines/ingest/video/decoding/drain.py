@@ -17,10 +17,10 @@ from typing import IO
 
 from pipelines.ingest.reject import Unusable
 from pipelines.ingest.video.decoding.decoders import Decoder, Descriptors, Start
+from pipelines.processes import resident_of
 
 _PIPE_BYTES = 1 << 20
 _LOOK_S = 0.1
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which Python names from 3.10 on Linux alone
 
 
@@ -127,7 +127,7 @@ class _Guard(threading.Thread):
         while not self._over.wait(_LOOK_S):
             if time.monotonic() > end:
                 self._break("deadline", f"not decoded within {self._limits.seconds:.0f} s")
-            elif (held := _resident(self._decoder.pid)) > self._limits.bytes:
+            elif (held := resident_of(self._decoder.pid)) > self._limits.bytes:
                 limit = self._limits.bytes / 2**20
                 self._break("memory", f"its decoder held {held / 2**20:.0f} MiB, the limit is {limit:.0f}")
             if self.broken:
@@ -160,11 +160,3 @@ class _Errors:
     @property
     def text(self) -> str:
         return "; ".join(self._last)
-
-
-def _resident(pid: int) -> int:
-    """Bytes that a process holds in memory; 0 where the system does not say or the process is gone."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
-    except (OSError, IndexError):
-        return 0
