@@ -169,7 +169,7 @@ def test_real_otb_and_uav_sequences_keep_their_boxes(shared: Path, tmp_path: Pat
     out = str(tmp_path / "dataset")
     sequences = shared / "data" / "sequences"
     config = IngestConfig(fps=10, long_side=4096)
-    ingest([str(sequences / "otb"), str(sequences / "uav123")], out, config)
+    ingest([str(sequences / "otb"), str(sequences / "uav123")], out, config, allow_benchmarks=True)
     manifest = load_manifest(out)
     by_id = {row["source_id"]: row for row in read_sources(out, manifest).to_pylist()}
     starts = {Path(by_id[clip.source_id]["source_uri"].partition("#")[0]).name: clip for clip in clips(out)}
@@ -294,6 +294,7 @@ def test_two_targets_of_one_film_are_two_clips(shared: Path, tmp_path: Path) -> 
     shutil.copy(film / "groundtruth_rect.txt", tmp_path / "Couple" / "groundtruth_rect.1.txt")
     (tmp_path / "Couple" / "groundtruth_rect.2.txt").write_text("11,21,30,40\n" * 140)
     out = str(tmp_path / "dataset")
-    assert ingest([str(tmp_path / "Couple")], out, IngestConfig(long_side=4096)).rejects == {}
+    report = ingest([str(tmp_path / "Couple")], out, IngestConfig(long_side=4096), allow_benchmarks=True)
+    assert report.rejects == {}
     assert {clip.boxes[0] for clip in clips(out) if clip.boxes} == {(50, 46, 25, 62), (10, 20, 30, 40)}
     assert refilter(out, {"min_frames": 60}).clips == 2
