@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sstrack.benchmarks.layouts.frames import by_number, images
 from sstrack.benchmarks.regions import Regions, parse_regions
-from sstrack.benchmarks.text import number_line, number_table
+from sstrack.benchmarks.text import flags, number_line, number_table
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -85,13 +85,10 @@ class Strict(Reading):
         return values
 
     def flags(self, path: Path, count: int) -> Bools:
-        values = number_line(read_bytes(path), str(path))
-        other = values[~np.isin(values, (0, 1))]
-        if len(other):
-            raise ValueError(f"{path}: expected 0 or 1, got {other[0]:g}")
+        values = flags(read_bytes(path), str(path))
         if len(values) < count:
             raise ValueError(f"{path} has {len(values)} flags for {count} rows of ground truth")
-        return values[:count].astype(bool)
+        return values[:count]
 
     def frames(self, folder: Path, first: int | None, count: int | None = None) -> tuple[Path, ...]:
         found = images(folder)
