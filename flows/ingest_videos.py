@@ -28,6 +28,7 @@ def ingest_videos(
     cluster: Cluster | None = None,
     layout: Layout | None = None,
     exclude: list[AbsoluteUri] | None = None,
+    allow_benchmarks: bool = False,
     retry_quarantined: bool = False,
 ) -> State[dict[str, Any]]:
     """Ingest `sources` (default: the inbox) into `dataset` and publish its new manifest.
@@ -41,6 +42,7 @@ def ingest_videos(
         cluster: Ray to run them on.
         layout: read labelled sequences of this layout only.
         exclude: roots of benchmarks; clips that show what their sequences show are left out.
+        allow_benchmarks: take labelled sequences of benchmarks' test sets, which are left out otherwise.
         retry_quarantined: try sources again that were set aside because they killed their workers.
     """
     show_our_logs()
@@ -54,6 +56,7 @@ def ingest_videos(
         "cluster": cluster or "",
         "layout": layout or "",
         "exclude": exclude or [],
+        "allow_benchmarks": allow_benchmarks,
         "retry_quarantined": retry_quarantined,
     }
     count = here.workers if workers is None else workers

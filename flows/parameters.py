@@ -37,7 +37,7 @@ Source = Annotated[
     ),
 ]
 Layout = Annotated[
-    Literal["got10k", "lasot", "trackingnet", "otb", "coco"],
+    Literal["got10k", "lasot", "trackingnet", "uav", "otb", "vot", "tnl2k", "folder", "coco"],
     Field(description="Read labelled sequences of this layout only; without it they are recognised."),
 ]
 

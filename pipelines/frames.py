@@ -1,6 +1,7 @@
 """Frames of one clip in order, from a folder of images or a video file. Travels inside the model package, so it
 imports nothing of ours."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -19,27 +20,38 @@ CONTAINERS = (
 )
 """Real video containers. Playlists and scripts, which name other files, are not among them and so are never opened."""
 PROTOCOLS = "file,pipe"
-IMAGES = (".jpg", ".jpeg", ".png")
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
+_RUNS = re.compile(r"([^0-9]*)([0-9]*)")
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """One image as [H, W, 3] uint8 RGB. ValueError when the file is no image."""
+    """One image as [H, W, 3] uint8 RGB, upright as its EXIF orientation says. ValueError when the file is no image."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise ValueError(f"cannot read {path} as an image")
     return np.asarray(image, dtype=np.uint8)
 
 
+def images(folder: Path) -> list[Path]:
+    """A folder's images as people count: 2.jpg before 10.jpg. Hidden files, `._0001.jpg` say, are none."""
+
+    def counted(path: Path) -> tuple[list[tuple[str, int]], str]:
+        return [(text, int(digits or -1)) for text, digits in _RUNS.findall(path.stem)], path.name
+
+    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGES and not path.name.startswith("."))
+    return sorted(found, key=counted)
+
+
 def read_clip(source: Path) -> Iterator[NDArray[np.uint8]]:
-    """Every frame of `source` as [H, W, 3] uint8 RGB: a folder's images by name, or a video's frames in order.
+    """Every frame of `source` as [H, W, 3] uint8 RGB: a folder's images in order, or a video's frames in order.
 
     Raises ValueError when there is nothing at `source`, or nothing in it that can be read.
     """
     if source.is_dir():
-        images = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGES)
-        if not images:
+        found = images(source)
+        if not found:
             raise ValueError(f"no image ({', '.join(IMAGES)}) in {source}")
-        return (read_image(path) for path in images)
+        return (read_image(path) for path in found)
     if not source.is_file():
         raise ValueError(f"no folder of images and no video at {source}")
     return _read_video(source, str(source))
@@ -48,7 +60,7 @@ def read_clip(source: Path) -> Iterator[NDArray[np.uint8]]:
 def count_frames(source: Path) -> int:
     """Frames in `source` as far as can be said without decoding; 0 when a video does not say."""
     if source.is_dir():
-        return sum(path.suffix.lower() in IMAGES for path in source.iterdir())
+        return len(images(source))
     with _opened(source, str(source)) as container:
         return container.streams.video[0].frames
 

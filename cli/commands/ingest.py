@@ -37,13 +37,19 @@ def ingest(
         str,
         typer.Option(
             help="Read labelled sequences of this layout only; without it they are recognised.",
-            metavar="got10k|lasot|trackingnet|otb|coco",
+            metavar="got10k|lasot|trackingnet|uav|otb|vot|tnl2k|folder|coco",
         ),
     ] = "",
     exclude: Annotated[
         list[str] | None,
         typer.Option("--exclude-benchmarks", help="Drop clips that show these benchmarks' sequences.", metavar="ROOT"),
     ] = None,
+    allow_benchmarks: Annotated[
+        bool,
+        typer.Option(
+            "--allow-benchmarks", help="Take labelled sequences of benchmarks' test sets, which are left out otherwise."
+        ),
+    ] = False,
     retry_quarantined: Annotated[
         bool, typer.Option("--retry-quarantined", help="Try sources again that were set aside.")
     ] = False,
@@ -77,6 +83,7 @@ def ingest(
             cluster=cluster,
             layout=layout,
             exclude=exclude or [],
+            allow_benchmarks=allow_benchmarks,
             retry_quarantined=retry_quarantined,
             progress=show,
             pulse=show,

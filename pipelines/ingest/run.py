@@ -29,7 +29,7 @@ from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.curate.dedup import without_repeats
 from pipelines.ingest.curate.overlap import Benchmarks, load_benchmarks
 from pipelines.ingest.find.lists import BadRow
-from pipelines.ingest.find.sources import Found, discover, printable
+from pipelines.ingest.find.sources import JUDGED, Found, discover, printable
 from pipelines.ingest.held import Held, held_in
 from pipelines.ingest.job import Setup
 from pipelines.ingest.pack import Pack, pack_key
@@ -55,6 +55,7 @@ def ingest(
     cluster: str = "",
     layout: str = "",
     exclude: Sequence[str] = (),
+    allow_benchmarks: bool = False,
     retry_quarantined: bool = False,
     progress: OnProgress | None = None,
     pulse: OnProgress | None = None,
@@ -73,6 +74,7 @@ def ingest(
         cluster: Ray to run the workers on: "local", "auto" or an address; empty for this machine without Ray.
         layout: read labelled sequences of this layout only; empty detects them.
         exclude: roots of benchmarks; clips that show what their sequences show are left out.
+        allow_benchmarks: take labelled sequences that are on a benchmark's test list, which are left out otherwise.
         retry_quarantined: try sources again that were set aside because they killed their workers.
         progress: told after each new source.
         pulse: told about twice a second.
@@ -82,7 +84,9 @@ def ingest(
     """
     dataset = absolute(dataset)
     storage.is_local(dataset)  # refuses a scheme that is none of ours before anything is read
-    discovery = discover(sources, layout)
+    discovery = discover(sources, layout, allow_benchmarks)
+    if judged := sum(bad.reason == JUDGED for bad in discovery.bad):
+        log.warning("%d labelled sequences are of benchmarks' test sets and left out (--allow-benchmarks)", judged)
     storage.require_conditions(storage.join(dataset, "HEAD"))
     with writing(dataset, "ingest"):
         benchmarks = load_benchmarks([absolute(root) for root in exclude], settings().work / "benchmark-hashes")

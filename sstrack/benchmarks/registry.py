@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from sstrack.benchmarks.layouts.headers import read_header
+from sstrack.benchmarks.layouts.sizes import contradiction
 from sstrack.benchmarks.scores import Rule
 from sstrack.benchmarks.sequence import Sequence, Truth
 from sstrack.registry import Registry
@@ -26,6 +30,21 @@ class Clip:
     """Its annotation; ValueError names the file that is wrong and what is expected there."""
     frames: Callable[[Truth], tuple[Path, ...]] | None
     """Its image files, T of them (all of the clip where the truth is one box); None where only annotation is there."""
+
+    def sequence(self) -> Sequence | None:
+        """The clip with its frames, None where they are not there.
+
+        ValueError names the file that is wrong, or says that the images have another size than the annotation is for.
+        """
+        if self.frames is None:
+            return None
+        truth = self.truth()
+        sequence = Sequence.of(truth, self.frames(truth))
+        boxes = np.where(sequence.visible[:, None], sequence.boxes, np.nan)
+        wrong = contradiction(read_header(sequence.frames[0]), boxes, truth.size)
+        if wrong:
+            raise ValueError(f"{sequence.frames[0].parent}, sequence {self.name!r}: {wrong}")
+        return sequence
 
 
 @dataclass(frozen=True)
@@ -56,7 +75,13 @@ class Benchmark:
 
     def read(self, root: Path) -> list[Sequence]:
         """All clips with their frames. ValueError names the folder or the line that is wrong."""
-        return [self._sequence(clip, root) for clip in self.find(root)]
+        sequences: list[Sequence] = []
+        for clip in self.find(root):
+            sequence = clip.sequence()
+            if sequence is None:
+                raise ValueError(f"{root} holds ground truth without images; tracking needs the benchmark's frames")
+            sequences.append(sequence)
+        return sequences
 
     def rule(self, name: str | None) -> Rule:
         """The rule called `name`, the default for None. ValueError lists what there is."""
@@ -68,12 +93,6 @@ class Benchmark:
             if name == rule.name or name in rule.aliases:
                 return rule
         raise ValueError(f"benchmark {self.name} has no rule {name!r}; it has {', '.join(r.name for r in self.rules)}")
-
-    def _sequence(self, clip: Clip, root: Path) -> Sequence:
-        if clip.frames is None:
-            raise ValueError(f"{root} holds ground truth without images; tracking needs the benchmark's frames")
-        truth = clip.truth()
-        return Sequence.of(truth, clip.frames(truth))
 
 
 _benchmarks = Registry[Benchmark]("benchmark", _MODULES)

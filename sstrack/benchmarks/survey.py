@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sstrack.benchmarks.registry import Benchmark
-from sstrack.benchmarks.sequence import Sequence
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,10 @@ def survey(entry: Benchmark, root: Path) -> Survey:
     with_frames = 0
     for clip in clips:
         try:
-            truth = clip.truth()
-            if clip.frames is not None:
-                Sequence.of(truth, clip.frames(truth))
+            if clip.frames is None:
+                clip.truth()
+            else:
+                clip.sequence()
                 with_frames += 1
         except ValueError as error:
             wrong.append(str(error))

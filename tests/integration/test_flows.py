@@ -33,6 +33,17 @@ def run(flow: Any, *args: Any, **kwargs: Any) -> State[Any]:
     return state
 
 
+def test_sequences_of_benchmarks_come_in_by_a_parameter_alone(work: Path, shared: Path):
+    from flows.ingest_videos import ingest_videos
+    from pipelines.ingest.config import IngestConfig
+
+    sources, config = [str(shared / "data/sequences/otb/Skiing")], IngestConfig(long_side=160)
+    refused = run(ingest_videos, sources, str(work / "dataset"), config, workers=0)
+    assert refused.is_failed() and "benchmark otb100" in str(refused.message)
+    taken = run(ingest_videos, sources, str(work / "dataset"), config, workers=0, allow_benchmarks=True)
+    assert taken.is_completed() and "1 clips" in str(taken.message)
+
+
 def test_an_empty_or_missing_inbox_completes_with_nothing_new(work: Path):
     from flows.ingest_videos import ingest_videos
 

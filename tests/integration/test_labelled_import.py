@@ -10,6 +10,7 @@ import cv2
 import fsspec
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipelines.dataset.manifest import load_manifest, read_clips, read_rejects, read_sources
 from pipelines.errors import SSTrackError
@@ -18,6 +19,7 @@ from pipelines.ingest.curate.refilter import refilter
 from pipelines.ingest.labelled.coco import targets
 from pipelines.ingest.run import ingest
 from sstrack.clips.clip import Clip
+from tests.layouts import LAYOUTS
 from tests.s3 import S3Server
 
 SMALL = IngestConfig(fps=10, long_side=96, min_frames=3, max_frames=10)
@@ -57,7 +59,7 @@ def got10k(root: Path, count: int) -> None:
 
 
 def lasot(root: Path, count: int) -> None:
-    folder = root / "dog" / "dog-1"
+    folder = root / "dog" / "dog-2"
     frames(folder / "img", count, lambda number: f"{number + 1:08d}")
     lines(folder / "groundtruth.txt", count, shift=1)
     (folder / "full_occlusion.txt").write_text(",".join("1" if number == 12 else "0" for number in range(count)))
@@ -156,7 +158,7 @@ def test_a_changed_or_broken_set_in_a_store_is_noticed(s3_server: S3Server, work
     lasot(tmp_path / "set", 30)
     store.put(str(tmp_path / "set"), prefix, recursive=True)
     ingest([prefix], out, SMALL)
-    frame = f"{prefix}/dog/dog-1/img/00000010.jpg"
+    frame = f"{prefix}/dog/dog-2/img/00000010.jpg"
     whole = store.cat_file(frame)
     store.pipe_file(frame, whole[: len(whole) // 2])
     report = ingest([prefix], out, SMALL)
@@ -169,7 +171,7 @@ def test_real_otb_and_uav_sequences_keep_their_boxes(shared: Path, tmp_path: Pat
     out = str(tmp_path / "dataset")
     sequences = shared / "data" / "sequences"
     config = IngestConfig(fps=10, long_side=4096)
-    ingest([str(sequences / "otb"), str(sequences / "uav123")], out, config)
+    ingest([str(sequences / "otb"), str(sequences / "uav123")], out, config, allow_benchmarks=True)
     manifest = load_manifest(out)
     by_id = {row["source_id"]: row for row in read_sources(out, manifest).to_pylist()}
     starts = {Path(by_id[clip.source_id]["source_uri"].partition("#")[0]).name: clip for clip in clips(out)}
@@ -185,7 +187,7 @@ def test_real_otb_and_uav_sequences_keep_their_boxes(shared: Path, tmp_path: Pat
 
 def test_damaged_frames_and_labels_are_cut_out_and_said(tmp_path: Path) -> None:
     lasot(tmp_path / "set", 90)
-    folder = tmp_path / "set" / "dog" / "dog-1"
+    folder = tmp_path / "set" / "dog" / "dog-2"
     whole = (folder / "img" / "00000031.jpg").read_bytes()
     (folder / "img" / "00000031.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "img" / "00000061.jpg").unlink()
@@ -261,9 +263,96 @@ def test_what_is_for_evaluation_only_is_left_out(tmp_path: Path) -> None:
         ingest([str(tmp_path / "set")], str(tmp_path / "dataset"), SMALL)
 
 
+BENCHMARKS = {"lasot": 1, "lasot_ext": 1, "otb100": 2, "got10k": 2, "uav123": 1, "tnl2k": 2, "vot2018": 1, "vot2020": 1}
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_sequences_of_benchmarks_come_in_only_when_that_is_asked_for(name: str, shared: Path, tmp_path: Path) -> None:
+    LAYOUTS[name](tmp_path / "set", shared)
+    otb(tmp_path / "mine", 12)
+    out, sources = str(tmp_path / "dataset"), [str(tmp_path / "set"), str(tmp_path / "mine")]
+    report = ingest(sources, out, SMALL)
+    assert (report.sources_new, report.rejects) == (1, {"evaluation_split": BENCHMARKS[name]})
+    told = [row for row in read_rejects(out, load_manifest(out)).to_pylist() if row["reason"] == "evaluation_split"]
+    assert all("trackers are judged on it; --allow-benchmarks" in row["detail"] for row in told)
+    assert {row["kind"] for row in told} == {"policy"}
+    report = ingest(sources, out, SMALL, allow_benchmarks=True)
+    assert report.sources_new == BENCHMARKS[name] and "evaluation_split" not in report.rejects
+
+
+def test_benchmarks_in_a_store_are_known_by_their_names_too(s3_server: S3Server, work: Path, tmp_path: Path) -> None:
+    store = fsspec.filesystem("s3", use_listings_cache=False)
+    prefix, out = s3_server.url("judged"), str(tmp_path / "dataset")
+    lasot(tmp_path / "set", 30)
+    own(tmp_path / "set" / "airplane-1", 12, str)
+    (tmp_path / "set" / "dog").rename(tmp_path / "set" / "airplane")
+    (tmp_path / "set" / "airplane" / "dog-2").rename(tmp_path / "set" / "airplane" / "airplane-1")
+    store.put(str(tmp_path / "set"), prefix, recursive=True)
+    assert ingest([prefix], out, SMALL).rejects == {"evaluation_split": 1}
+    [source] = read_sources(out, load_manifest(out)).to_pylist()
+    assert (source["container"], source["source_uri"]) == ("folder", f"{prefix}/airplane-1")
+
+
+def own(folder: Path, count: int, name: Callable[[int], str], suffix: str = ".jpg") -> None:
+    """A sequence in a plain folder."""
+    frames(folder, count, name, suffix)
+    lines(folder / "groundtruth.txt", count)
+
+
+def test_unpadded_numbers_and_shadows_of_a_copy_give_the_same_clips(tmp_path: Path) -> None:
+    digests = []
+    for place, name in (("padded", "{:06d}"), ("unpadded", "{}"), ("named", "frame {}")):
+        own(tmp_path / place / "car-1", 24, name.format)
+        (tmp_path / place / "car-1" / f"._{name.format(3)}.jpg").write_bytes(b"\0\5\x16\7")
+        report = ingest([str(tmp_path / place)], str(tmp_path / f"{place}.out"), SMALL)
+        assert report.rejects == {}
+        digests.append(load_manifest(str(tmp_path / f"{place}.out")).data_digest)
+    assert len(set(digests)) == 1
+
+
+def test_turned_pictures_are_stored_upright(tmp_path: Path) -> None:
+    stored = []
+    for place, orientation in (("upright", 1), ("turned", 6)):
+        own(tmp_path / place / "mine", 12, str, ".png")
+        for path in (tmp_path / place / "mine").glob("*.png"):
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            picture = Image.open(path).transpose(Image.Transpose.ROTATE_90) if orientation == 6 else Image.open(path)
+            picture.save(path, exif=exif)
+        ingest([str(tmp_path / place)], str(tmp_path / f"{place}.out"), SMALL)
+        [clip] = clips(str(tmp_path / f"{place}.out"))
+        stored.append((clip.width, clip.height, clip.boxes, clip.scores, clip.phash))
+    assert stored[0] == stored[1] and stored[0][:2] == (96, 54)
+
+
+@pytest.mark.parametrize("how", ["shrunk", "turned", "stated"])
+def test_pictures_of_another_size_than_their_labels_are_refused(how: str, tmp_path: Path) -> None:
+    otb(tmp_path / "mine", 12)
+    if how == "stated":
+        got10k(tmp_path / "set", 12)
+        (tmp_path / "set/train/GOT-10k_Train_000001/meta_info.ini").write_text("resolution: (1920, 1080)\n")
+    else:
+        own(tmp_path / "set" / "odd", 12, str)
+        if how == "turned":
+            (tmp_path / "set" / "odd" / "groundtruth.txt").write_text("150,20,24,24\n" * 12)
+        for path in (tmp_path / "set" / "odd").glob("*.jpg"):
+            exif = Image.Exif()
+            exif[0x0112] = 6
+            picture = Image.open(path)
+            picture.resize((30, 17) if how == "shrunk" else picture.size).save(path, exif=exif)
+    out = str(tmp_path / "dataset")
+    config = SMALL.model_copy(update={"min_side": 16})
+    report = ingest([str(tmp_path / "set"), str(tmp_path / "mine")], out, config)
+    assert report.rejects == {"wrong_size": 1}
+    [row] = [row for row in read_rejects(out, load_manifest(out)).to_pylist() if row["reason"] == "wrong_size"]
+    assert row["kind"] == "corrupt"
+    said = {"shrunk": "are 17x30", "turned": "EXIF orientation 6", "stated": "labels are for 1920x1080"}
+    assert said[how] in row["detail"]
+
+
 @pytest.mark.parametrize(
     ("what", "words"),
-    [("no truth", "no frame has a box"), ("no frames", "no image"), ("text", "cannot be read|neither JPEG nor PNG")],
+    [("no truth", "no frame has a box"), ("no frames", "no image"), ("text", "0006.png: it is no JPEG, PNG or BMP")],
 )
 def test_a_sequence_that_cannot_be_used_says_why(what: str, words: str, tmp_path: Path) -> None:
     otb(tmp_path / "set", 6)
@@ -294,6 +383,7 @@ def test_two_targets_of_one_film_are_two_clips(shared: Path, tmp_path: Path) -> 
     shutil.copy(film / "groundtruth_rect.txt", tmp_path / "Couple" / "groundtruth_rect.1.txt")
     (tmp_path / "Couple" / "groundtruth_rect.2.txt").write_text("11,21,30,40\n" * 140)
     out = str(tmp_path / "dataset")
-    assert ingest([str(tmp_path / "Couple")], out, IngestConfig(long_side=4096)).rejects == {}
+    report = ingest([str(tmp_path / "Couple")], out, IngestConfig(long_side=4096), allow_benchmarks=True)
+    assert report.rejects == {}
     assert {clip.boxes[0] for clip in clips(out) if clip.boxes} == {(50, 46, 25, 62), (10, 20, 30, 40)}
     assert refilter(out, {"min_frames": 60}).clips == 2

@@ -69,6 +69,7 @@ def labelled_dataset(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         [str(sequences / name) for name in ("Couple", "Crossing", "Football1", "Skiing")],
         str(folder),
         IngestConfig(long_side=160),
+        allow_benchmarks=True,
     )
     return folder
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipelines import storage
 from pipelines.dataset.manifest import digest_of
 from pipelines.errors import SSTrackError
-from pipelines.frames import IMAGES, read_clip
+from pipelines.frames import images, read_clip
 from pipelines.ingest.find.sources import VIDEO_EXTENSIONS
 from sstrack.clips.hashing import Hashes, distance, look, middle_look, mirrored, picture_look
 
@@ -124,7 +124,7 @@ def load_benchmarks(roots: Sequence[str], cache: Path) -> Benchmarks:
 
 def _sequences(root: Path) -> Iterator[tuple[str, Path]]:
     for folder in [root, *sorted(path for path in root.rglob("*") if path.is_dir())]:
-        if sum(path.suffix.lower() in IMAGES for path in folder.iterdir()) >= _FEWEST:
+        if len(images(folder)) >= _FEWEST:
             inner = folder.name.lower() in _INNER and folder != root
             place = (folder.parent if inner else folder).relative_to(root).as_posix()
             yield "" if place == "." else place, folder

@@ -65,8 +65,14 @@ class Discovery:
     bad: list[BadRow] = field(default_factory=list)
 
 
-def discover(sources: Sequence[str], layout: str = "") -> Discovery:
+JUDGED = "evaluation_split"
+"""Reason of a row for a sequence that trackers are judged on."""
+
+
+def discover(sources: Sequence[str], layout: str = "", allow_benchmarks: bool = False) -> Discovery:
     """All videos and labelled sequences that `sources` name, sorted by name; sequences alone where a `layout` is named.
+
+    Sequences that benchmarks judge trackers on become rows, unless `allow_benchmarks` takes them like any other.
 
     Raises SSTrackError for a place that is not there, and where there is nothing to read at all; UsageError for a
     scheme that cannot be read, a list without a `uri` column and an unknown layout.
@@ -80,7 +86,11 @@ def discover(sources: Sequence[str], layout: str = "") -> Discovery:
             raise UsageError("an empty source was given; name video files, folders, s3:// prefixes or lists of them.")
         finds = _from_set if layout else _from_list if is_list(source) else _from_place
         for found in finds(source, layout, discovery):
-            named.setdefault(found.label, found)
+            judged = found.member.judged if found.member else ""
+            if judged and not allow_benchmarks:
+                discovery.bad.append(_refused(found, judged))
+            else:
+                named.setdefault(found.label, found)
     if not named and not discovery.bad:
         place = ", ".join(sources)
         if all(map(is_list, sources)):
@@ -134,7 +144,7 @@ def _from_folder(path: Path, discovery: Discovery) -> Iterator[Found]:
         for name in names:
             if _wanted(name):
                 yield from _file(Path(place) / name, discovery)
-    yield from _sequences(path, "", discovery)
+    yield from _sequences(path, "")
 
 
 def _file(path: Path, discovery: Discovery) -> Iterator[Found]:
@@ -151,35 +161,31 @@ def _file(path: Path, discovery: Discovery) -> Iterator[Found]:
 def _from_set(source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
     if "://" in source and not source.startswith("file://"):
         remote.require_scheme(source)
-        yield from _stored(storage.list_objects(source), source, layout, discovery)
+        yield from _stored(storage.list_objects(source), source, layout)
         return
     path = storage.local_path(source).expanduser().absolute()
     if not path.exists():
         raise SSTrackError(f"there is no file or folder {label(path)}; check the path.")
     with explained(path, "read"):
-        yield from _sequences(path, layout, discovery)
+        yield from _sequences(path, layout)
 
 
-def _sequences(path: Path, layout: str, discovery: Discovery) -> Iterator[Found]:
+def _sequences(path: Path, layout: str) -> Iterator[Found]:
     for member in find_members(path, layout):
-        if not _is_for_evaluation(str(member.path), member, discovery):
-            version, size = member.version()
-            yield Found(str(member.path), version, size, member=member)
+        version, size = member.version()
+        yield Found(str(member.path), version, size, member=member)
 
 
-def _stored(objects: Sequence[Object], source: str, layout: str, discovery: Discovery) -> Iterator[Found]:
+def _stored(objects: Sequence[Object], source: str, layout: str) -> Iterator[Found]:
     for stored in find_stored(objects, source, layout, settings().work / "scratch"):
-        if not _is_for_evaluation(stored.uri, stored.member, discovery):
-            yield Found(stored.uri, stored.version, stored.bytes, member=stored.member)
+        yield Found(stored.uri, stored.version, stored.bytes, member=stored.member)
 
 
-def _is_for_evaluation(place: str, member: Member, discovery: Discovery) -> bool:
-    """Whether a sequence must not be trained on, which becomes a row."""
-    if member.evaluation:
-        detail = "a test split: it has one box per film, and trackers are judged on it"
-        name = label(f"{place}#{member.name}" if member.name else place)
-        discovery.bad.append(BadRow("", name, "evaluation_split", detail))
-    return member.evaluation
+def _refused(found: Found, judged: str) -> BadRow:
+    """The row of a sequence that must not be trained on."""
+    return BadRow(
+        "", found.label, JUDGED, f"{judged}; trackers are judged on it; --allow-benchmarks takes it all the same"
+    )
 
 
 def _from_store(source: str, discovery: Discovery) -> Iterator[Found]:
@@ -192,7 +198,7 @@ def _from_store(source: str, discovery: Discovery) -> Iterator[Found]:
         if each.uri == source or _wanted(PurePosixPath(each.uri).name):
             yield Found(each.uri, remote.version(each), each.size)
     if not pattern:
-        yield from _stored(objects, source, "", discovery)
+        yield from _stored(objects, source, "")
 
 
 def _wanted(name: str) -> bool:

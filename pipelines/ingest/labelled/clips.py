@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from pipelines.ingest.clip.judge import judge
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.labelled.pictures import Damaged, check_size, decode, picture_size, read_bytes, stored
+from pipelines.ingest.labelled.pictures import Damaged, check_size, decode, header, read_bytes, stored
 from pipelines.ingest.labelled.sequence import Labelled
 from pipelines.ingest.pack import Pack, Place, SourceRecord
 from pipelines.ingest.reject import Reject, Unusable
+from sstrack.benchmarks.layouts.headers import Header
+from sstrack.benchmarks.layouts.sizes import contradiction
 from sstrack.clips.clip import Box, Clip, SeedBox, clip_key
 from sstrack.clips.luma import LumaTrack
 from sstrack.clips.shots import split_span
@@ -47,11 +49,16 @@ class _Film:
 
 
 def digest_of_sequence(sequence: Labelled) -> str:
-    """Hex sha256 of all that a sequence says: its pictures' bytes, boxes, visibility and rate, and no path."""
+    """Hex sha256 of all that a sequence says: its pictures' bytes, boxes, visibility and rate, and no path.
+
+    Pictures that are turned count with their orientation, as they were once stored as they lie in their files.
+    """
     digest = hashlib.sha256(f"{sequence.fps}:{sequence.still}:{len(sequence.frames)}".encode())
     for frame in sequence.frames:
         try:
-            digest.update(b"-" if frame is None else hashlib.sha256(read_bytes(frame)).digest())
+            data = b"" if frame is None else read_bytes(frame)
+            digest.update(hashlib.sha256(data).digest() if data else b"-")
+            digest.update(_turn(data))
         except Damaged as damaged:
             digest.update(str(damaged).encode())
     for array in (sequence.boxes, sequence.visible, sequence.others):
@@ -71,8 +78,11 @@ def fill(sequence: Labelled, record: SourceRecord, config: IngestConfig, file: I
     rejects = [Reject(record.source_id, record.source_uri, "labels", "bad_label", wrong[:500], record.config)
                for wrong in sequence.wrong]  # fmt: skip
     try:
-        size = _first_size(sequence)
+        first = _first_header(sequence)
+        size = first.upright
         check_size(size, config.max_pixels, config.min_side)
+        if wrong := contradiction(first, sequence.boxes, sequence.size):
+            raise Unusable("labels", "wrong_size", wrong)
     except Unusable as problem:
         rejects.append(record.reject(problem))
         return Pack(record, (), tuple(rejects))
@@ -86,13 +96,22 @@ def fill(sequence: Labelled, record: SourceRecord, config: IngestConfig, file: I
     return Pack(record, tuple(clips), (*rejects, *dropped))
 
 
-def _first_size(sequence: Labelled) -> tuple[int, int]:
-    """Width and height of the first picture whose header can be read."""
+def _turn(data: bytes) -> bytes:
+    """The orientation of a picture where it is turned, nothing for the others and for what is no picture."""
+    try:
+        orientation = header(data).orientation
+    except Damaged:
+        return b""
+    return b"" if orientation == 1 else f"orientation {orientation}".encode()
+
+
+def _first_header(sequence: Labelled) -> Header:
+    """The first header that can be read."""
     problem = "every frame is missing"
     for frame in sequence.frames:
         if frame is not None:
             try:
-                return picture_size(read_bytes(frame))
+                return header(read_bytes(frame))
             except Damaged as damaged:
                 problem = f"{frame.name}: {damaged}"
     raise Unusable("labels", "bad_frame", f"no frame can be read; {problem}")
@@ -116,7 +135,7 @@ def _store(
             if path is None:
                 raise Damaged("it is missing")
             data = read_bytes(path)
-            if picture_size(data) != size:
+            if header(data).upright != size:
                 raise Damaged(f"its size differs from {size[0]}x{size[1]}")
             jpeg, rgb = stored(decode(data, size), target, quality)
         except Damaged as damaged:

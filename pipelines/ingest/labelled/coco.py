@@ -29,6 +29,8 @@ class Target:
     others: tuple[tuple[float, ...], ...]
     still: bool
     fps: float
+    size: tuple[int, int] | None = None
+    """Width and height of its first image as the file states them."""
 
 
 def is_coco(path: Path) -> bool:
@@ -57,6 +59,7 @@ class _Image:
     video: Any
     place: float
     """Its number in its film."""
+    size: tuple[int, int] | None
 
 
 _Boxes = dict[Any, list[tuple[Any, tuple[float, ...]]]]
@@ -75,6 +78,7 @@ def targets(path: Path) -> Iterator[Target]:
                 str(each["file_name"]),
                 each["video_id"] if films else None,
                 each.get("frame_id", each.get("frame_index", 0)),
+                _size(each),
             )
             for each in _items(path, "images")
         }
@@ -99,7 +103,15 @@ def _items(path: Path, name: str) -> Iterator[dict[str, Any]]:
 def _stills(images: dict[Any, _Image], boxes: _Boxes) -> Iterator[Target]:
     for key, found in boxes.items():
         ranked = sorted((box for _, box in found), key=lambda box: (-box[2] * box[3], box))
-        yield Target(str(key), (images[key].file_name,), (ranked[0],), tuple(ranked[1 : 1 + _MOST_OTHERS]), True, 1.0)
+        yield Target(
+            str(key),
+            (images[key].file_name,),
+            (ranked[0],),
+            tuple(ranked[1 : 1 + _MOST_OTHERS]),
+            True,
+            1.0,
+            images[key].size,
+        )
 
 
 def _tracks(films: list[dict[str, Any]], images: dict[Any, _Image], boxes: _Boxes) -> Iterator[Target]:
@@ -117,7 +129,12 @@ def _tracks(films: list[dict[str, Any]], images: dict[Any, _Image], boxes: _Boxe
         for track, known in sorted(tracks.items(), key=lambda item: str(item[0])):
             name = f"{film.get('name', film['id'])}/{track}"
             row = tuple(known.get(key) for key in frames)
-            yield Target(name, files, row, (), False, float(film.get("fps") or 30.0))
+            yield Target(name, files, row, (), False, float(film.get("fps") or 30.0), images[frames[0]].size)
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int] | None:
+    width, height = int(image.get("width") or 0), int(image.get("height") or 0)
+    return (width, height) if width > 0 and height > 0 else None
 
 
 def _box(annotation: dict[str, Any]) -> tuple[float, ...]:
@@ -140,7 +157,7 @@ def read_target(path: Path, target: Target) -> Labelled:
         raise Unusable("labels", "missing", f"no file {target.files[0]!r} in the set's image folders")
     rows = np.array([box or (np.nan,) * 4 for box in target.boxes], dtype=np.float64)
     others = np.array(target.others, dtype=np.float64).reshape(-1, 4)
-    return labelled(frames, rows, np.ones(len(rows), bool), target.fps, [], others, target.still)
+    return labelled(frames, rows, np.ones(len(rows), bool), target.fps, [], others, target.still, target.size)
 
 
 def set_root(path: Path) -> Path:

@@ -5,13 +5,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from pipelines.errors import UsageError
 from pipelines.ingest.labelled import coco
-from pipelines.ingest.labelled.layouts import GOT10K, LASOT, OTB, TRACKINGNET, Layout, is_evaluation
-from pipelines.ingest.labelled.sequence import Labelled
+from pipelines.ingest.labelled.sequence import Labelled, labelled
+from pipelines.ingest.labelled.tolerant import Tolerant
+from pipelines.ingest.reject import Unusable
+from sstrack.benchmarks.layouts.frames import hidden
+from sstrack.benchmarks.layouts.known import LAYOUTS as _LAYOUTS
+from sstrack.benchmarks.layouts.layout import Layout
 
 _DEEPEST = 6
-_LAYOUTS = {layout.name: layout for layout in (GOT10K, LASOT, TRACKINGNET, OTB)}
 LAYOUTS = (*_LAYOUTS, "coco")
 """Names that `--layout` takes; the first that fits is taken where none is named."""
 
@@ -24,14 +29,14 @@ class Member:
     path: Path
     name: str
     target: coco.Target | None = None
-    evaluation: bool = False
-    """It belongs to a test split and is not for training."""
+    judged: str = ""
+    """Why it is one of those that trackers are judged on, in words; empty where it is none."""
 
     def read(self) -> Labelled:
         """Frames and labels. Raises Unusable."""
         if self.target is not None:
             return coco.read_target(self.path, self.target)
-        return _LAYOUTS[self.layout].read(self.path, self.name)
+        return _read(_LAYOUTS[self.layout], self.path, self.name)
 
     def version(self) -> tuple[str, int]:
         """What tells this sequence from an earlier one at the same place, and its bytes."""
@@ -39,9 +44,7 @@ class Member:
 
     def places(self) -> tuple[Path, ...]:
         """Files and folders that it is read from; of a COCO file the file alone."""
-        if self.layout == TRACKINGNET.name:
-            return self.path / "anno" / f"{self.name}.txt", self.path / "frames" / self.name
-        return (self.path,)
+        return (self.path,) if self.target is not None else _LAYOUTS[self.layout].places(self.path, self.name)
 
     def _files(self) -> Iterator[Path]:
         for place in self.places():
@@ -54,7 +57,7 @@ def find_members(folder: Path, layout: str) -> Iterator[Member]:
         raise UsageError(f"--layout {layout}: known are {', '.join(LAYOUTS)}")
     wanted = [_LAYOUTS[layout]] if layout in _LAYOUTS else list(_LAYOUTS.values()) if not layout else []
     for place, folders, files in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not hidden(name))
         here = Path(place)
         found = next((kind for kind in wanted if kind.finds(here, frozenset([*folders, *files]))), None)
         if found is not None:
@@ -76,12 +79,27 @@ def describe(layout: str) -> str:
 
 def _members(layout: Layout, folder: Path) -> Iterator[Member]:
     for path, name in layout.members(folder):
-        yield Member(layout.name, path, name, evaluation=is_evaluation(layout.name, folder))
+        yield Member(layout.name, path, name, judged=layout.judged(path, name))
+
+
+def _read(layout: Layout, path: Path, name: str) -> Labelled:
+    files = Tolerant()
+    try:
+        labels = layout.labels(path, name, files)
+        frames = layout.frames(path, name, files, len(labels.boxes))
+    except ValueError as error:
+        raise Unusable("labels", "bad_label", str(error)) from error
+    boxes = labels.boxes - (labels.origin, labels.origin, 0, 0)
+    seen = np.ones(len(boxes), bool)
+    for unseen in (labels.absent, labels.covered):
+        if unseen is not None:
+            seen &= ~unseen
+    return labelled(frames, boxes, seen, labels.fps, files.wrong, size=labels.size)
 
 
 def may_be_coco(folder: Path, name: str, layout: str) -> bool:
     """Without a named layout only files in a folder `annotations` are looked into."""
-    return layout == "coco" or folder.name.lower() == "annotations"
+    return not hidden(name) and (layout == "coco" or folder.name.lower() == "annotations")
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -1,6 +1,6 @@
 """One untrusted picture file to the frame that is stored: checked, decoded, shrunk, encoded again."""
 
-import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -9,9 +9,21 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from pipelines.ingest.reject import Unusable
+from sstrack.benchmarks.layouts.headers import Header, header_of
 
 _MOST_BYTES = 256 << 20
-_PNG = b"\x89PNG\r\n\x1a\n"
+_Picture = NDArray[np.uint8]
+_TURNS: dict[int, Callable[[_Picture], _Picture]] = {
+    1: lambda rgb: rgb,
+    2: np.fliplr,
+    3: lambda rgb: np.rot90(rgb, 2),
+    4: np.flipud,
+    5: lambda rgb: rgb.swapaxes(0, 1),
+    6: lambda rgb: np.rot90(rgb, -1),
+    7: lambda rgb: np.rot90(rgb, 2).swapaxes(0, 1),
+    8: lambda rgb: np.rot90(rgb, 1),
+}
+"""What turns a picture upright, by its EXIF orientation."""
 
 
 class Damaged(Exception):
@@ -31,30 +43,28 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def picture_size(data: bytes) -> tuple[int, int]:
-    """Width and height from the header of a JPEG or PNG. Raises Damaged for anything else."""
-    if data.startswith(_PNG) and len(data) >= 24:
-        width, height = struct.unpack(">II", data[16:24])
-        return width, height
+def header(data: bytes) -> Header:
+    """Size and orientation of a JPEG, PNG or BMP. Raises Damaged for anything else."""
     try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+        return header_of(data)
     except ValueError as error:
-        raise Damaged(f"it is neither JPEG nor PNG: {error}") from error
-    return int(width), int(height)
+        raise Damaged(str(error)) from error
 
 
 def decode(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """[H, W, 3] RGB as stored in the file, turned by no tag. Raises Damaged where a part of it is missing."""
-    if data.startswith(_PNG):
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_BGR | cv2.IMREAD_IGNORE_ORIENTATION)
-        if bgr is None:
-            raise Damaged("it cannot be decoded")
-        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-    else:
+    """[H, W, 3] RGB, upright, of `size` (width, height). Raises Damaged where a part of it is missing."""
+    said = header(data)
+    if data.startswith(b"\xff\xd8"):
         try:
             rgb = simplejpeg.decode_jpeg(data, "RGB", strict=True)
         except ValueError as error:
             raise Damaged(f"it cannot be decoded whole: {error}") from error
+    else:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_BGR | cv2.IMREAD_IGNORE_ORIENTATION)
+        if bgr is None:
+            raise Damaged("it cannot be decoded")
+        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    rgb = np.ascontiguousarray(_TURNS[said.orientation](rgb))
     if rgb.shape[1::-1] != size:
         raise Damaged(f"it is {rgb.shape[1]}x{rgb.shape[0]}, its sequence is {size[0]}x{size[1]}")
     return rgb

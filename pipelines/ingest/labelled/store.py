@@ -18,11 +18,11 @@ from pipelines.errors import SSTrackError
 from pipelines.ingest.fetch import require_room
 from pipelines.ingest.labelled import coco
 from pipelines.ingest.labelled.find import Member, find_members, may_be_coco
-from pipelines.ingest.labelled.sequence import IMAGES
 from pipelines.ingest.objects import version
 from pipelines.ingest.reject import Transient, Unusable
 from pipelines.local_files import explained
 from pipelines.s3 import Object
+from sstrack.benchmarks.layouts.frames import IMAGES, hidden, is_frame
 
 _LABELS = frozenset({".txt", ".label", ".ini"})
 _LONGEST_NAME = 255
@@ -123,7 +123,8 @@ def _has_folder(path: Path) -> bool:
 
 
 def _lay_out(objects: Sequence[Object], layout: str, root: Path) -> None:
-    """Folders of all objects, and files that are as long as the labels but hold nothing; COCO files whole."""
+    """Folders of all objects with one image of each, and files that are as long as the labels but hold nothing; COCO
+    files whole."""
     made: set[Path] = set()
     for each in objects:
         path = root / each.uri.removeprefix("s3://")
@@ -132,8 +133,10 @@ def _lay_out(objects: Sequence[Object], layout: str, root: Path) -> None:
             continue
         if not _has_folder(path):
             continue
-        made.add(path.parent)
         with explained(path):
+            if is_frame(path.name) and path.parent not in made:
+                path.touch()
+            made.add(path.parent)
             if suffix == ".json" and may_be_coco(path.parent, path.name, layout):
                 if each.size > coco.MOST_BYTES:
                     raise SSTrackError(f"{each.uri} is above {coco.MOST_BYTES} bytes; split it.")
@@ -176,7 +179,11 @@ def _below(start: str, uris: list[str], listed: dict[str, Object]) -> Iterator[O
 
 def _below_now(start: str) -> list[Object]:
     objects = s3.list_objects(start) if start.endswith("/") else s3.look_up([start])
-    return [each for each in objects if PurePosixPath(each.uri).suffix.lower() in IMAGES | _LABELS]
+    return [each for each in objects if _is_read(PurePosixPath(each.uri))]
+
+
+def _is_read(path: PurePosixPath) -> bool:
+    return path.suffix.lower() in _LABELS.union(IMAGES) and not hidden(path.name)
 
 
 def _batches(objects: Sequence[Object]) -> Iterator[list[Object]]:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from sstrack.benchmarks.layouts.files import images, leading, read_bytes
+from sstrack.benchmarks.layouts.layout import Layout, listed
+from sstrack.benchmarks.layouts.reading import STRICT, Labels, Reading, read_bytes
 from sstrack.benchmarks.registry import Benchmark, Clip, register
 from sstrack.benchmarks.rules.got10k import COVERED, GOT10K
 from sstrack.benchmarks.sequence import Truth
-from sstrack.benchmarks.text import flags, number_line, number_table
 
 VAL = tuple(f"GOT-10k_Val_{number:06d}" for number in range(1, 181))
 TEST = tuple(f"GOT-10k_Test_{number:06d}" for number in range(1, 181))
+FPS = 10.0
+_MARKS = frozenset({"absence.label", "cover.label", "cut_by_image.label", "meta_info.ini"})
 
 
 def find_got10k(root: Path, split: str) -> list[Clip]:
@@ -26,27 +28,47 @@ def find_got10k(root: Path, split: str) -> list[Clip]:
     raise ValueError(f"no GOT-10k {split} clip under {root}: expected {split}/GOT-10k_{split.capitalize()}_000001/")
 
 
-def _truth(folder: Path) -> Truth:
-    path = folder / "groundtruth.txt"
-    boxes = number_table(read_bytes(path), str(path), 4)
+def read_labels(folder: Path, _: str, files: Reading) -> Labels:
+    """Labels of a clip of any split; a test clip has one box and nothing else."""
+    boxes = files.boxes(folder / "groundtruth.txt")
     if len(boxes) == 1:
-        return Truth(folder.name, boxes, size=_resolution(folder))
-    covers = number_line(read_bytes(folder / "cover.label"), str(folder / "cover.label"))
-    if len(covers) != len(boxes):
-        raise ValueError(f"{folder / 'cover.label'} has {len(covers)} values for {len(boxes)} rows of ground truth")
-    absent = None
-    if (folder / "absence.label").is_file():
-        absent = flags(read_bytes(folder / "absence.label"), str(folder / "absence.label"))
-    tags: dict[str, np.ndarray] = {COVERED: covers == 0}
-    if (folder / "cut_by_image.label").is_file():
-        cut = flags(read_bytes(folder / "cut_by_image.label"), str(folder / "cut_by_image.label"))
-        tags["cut by image"] = cut[: len(boxes)]
-    return Truth(folder.name, boxes, absent=absent, size=_resolution(folder), tags=tags, attributes=_classes(folder))
+        return Labels(boxes, 0.0, FPS, size=_resolution(folder))
+    absence = folder / "absence.label"
+    absent = files.flags(absence, len(boxes)) if absence.is_file() else None
+    covers = files.numbers(folder / "cover.label", len(boxes))
+    return Labels(boxes, 0.0, FPS, absent, None if covers is None else covers == 0, _resolution(folder))
+
+
+def read_frames(folder: Path, _: str, files: Reading, count: int) -> tuple[Path | None, ...]:
+    """Images of a clip, numbered from 1; all of them where there is one box."""
+    return files.frames(folder, 1, None if count == 1 else count)
+
+
+def _truth(folder: Path) -> Truth:
+    labels = read_labels(folder, "", STRICT)
+    tags: dict[str, np.ndarray] = {}
+    if labels.covered is not None:
+        tags[COVERED] = labels.covered
+        if (folder / "cut_by_image.label").is_file():
+            tags["cut by image"] = STRICT.flags(folder / "cut_by_image.label", len(labels.boxes))
+    attributes = _classes(folder) if len(labels.boxes) > 1 else frozenset[str]()
+    return Truth(folder.name, labels.boxes, absent=labels.absent, size=labels.size, tags=tags, attributes=attributes)
 
 
 def _frames(folder: Path, truth: Truth) -> tuple[Path, ...]:
-    found = images(folder)
-    return found if len(truth) == 1 else leading(found, len(truth), folder)
+    return STRICT.frames(folder, 1, None if len(truth) == 1 else len(truth))
+
+
+def _finds(folder: Path, names: frozenset[str]) -> bool:
+    return "groundtruth.txt" in names and (bool(_MARKS & names) or folder.name.startswith("GOT-10k_"))
+
+
+def _judged(folder: Path, _: str) -> str:
+    if folder.name in VAL:
+        return listed("got10k", folder.name)
+    if folder.name in TEST or folder.parent.name == "test" or "_Test_" in folder.name:
+        return "GOT-10k's test split is benchmark got10k_test and has one box per film"
+    return ""
 
 
 def _meta(folder: Path) -> dict[str, str]:
@@ -68,6 +90,14 @@ def _classes(folder: Path) -> frozenset[str]:
     return frozenset(f"{kind.partition('_')[0]}: {meta[kind]}" for kind in kinds if meta.get(kind, "none") != "none")
 
 
+GOT10K_LAYOUT = Layout(
+    name="got10k",
+    describe="[split/]GOT-10k_*/ with 00000001.jpg …, groundtruth.txt (x,y,w,h), absence.label, cover.label",
+    finds=_finds,
+    labels=read_labels,
+    frames=read_frames,
+    judged=_judged,
+)
 GOT10K_VAL = register(
     Benchmark(
         name="got10k",

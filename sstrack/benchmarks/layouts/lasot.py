@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from sstrack.benchmarks.attributes import LASOT_ATTRIBUTES, read_attributes
-from sstrack.benchmarks.layouts.files import numbered, read_bytes
+from sstrack.benchmarks.layouts.layout import Layout, listed
+from sstrack.benchmarks.layouts.reading import STRICT, Labels, Reading
 from sstrack.benchmarks.registry import Benchmark, Clip, register
 from sstrack.benchmarks.rules.ope import ope_rules
 from sstrack.benchmarks.sequence import Truth
 from sstrack.benchmarks.splits import split_rows
-from sstrack.benchmarks.text import flags, number_table
 
-ORIGIN = 1.0
+ORIGIN, FPS = 1.0, 30.0
+_FLAGS = ("full_occlusion.txt", "out_of_view.txt")
 
 LASOT_TEST = tuple(f"{row[0]}-{number}" for row in split_rows("lasot_test") for number in row[1:])
 LASOT_EXT = tuple(
@@ -52,30 +53,43 @@ def find_lasot(root: Path, names: tuple[str, ...]) -> list[Clip]:
     )
 
 
-def _truth(folder: Path) -> Truth:
-    path = folder / "groundtruth.txt"
-    boxes = number_table(read_bytes(path), str(path), 4)
+def read_labels(folder: Path, _: str, files: Reading) -> Labels:
+    """Labels of a sequence of any split."""
+    boxes = files.boxes(folder / "groundtruth.txt")
     absent = np.zeros(len(boxes), dtype=bool)
-    for name in ("full_occlusion.txt", "out_of_view.txt"):
-        hidden = flags(read_bytes(folder / name), str(folder / name))
-        if len(hidden) < len(boxes):
-            raise ValueError(f"{folder / name} has {len(hidden)} flags for {len(boxes)} rows of ground truth")
-        absent |= hidden[: len(boxes)]
-    return Truth(folder.name, boxes, ORIGIN, absent)
+    for name in _FLAGS:
+        absent |= files.flags(folder / name, len(boxes))
+    return Labels(boxes, ORIGIN, FPS, absent)
+
+
+def read_frames(folder: Path, _: str, files: Reading, count: int) -> tuple[Path | None, ...]:
+    """Images of a sequence, numbered from 1."""
+    return files.frames(folder / "img", 1, count)
+
+
+def _truth(folder: Path) -> Truth:
+    labels = read_labels(folder, "", STRICT)
+    return Truth(folder.name, labels.boxes, ORIGIN, labels.absent)
 
 
 def _annotation(place: Path, name: str) -> Truth:
-    path, hidden = place / f"{name}.txt", place / "absent" / f"{name}.txt"
-    boxes = number_table(read_bytes(path), str(path), 4)
-    absent = flags(read_bytes(hidden), str(hidden))
-    if len(absent) < len(boxes):
-        raise ValueError(f"{hidden} has {len(absent)} flags for {len(boxes)} rows of ground truth")
+    boxes = STRICT.boxes(place / f"{name}.txt")
+    absent = STRICT.flags(place / "absent" / f"{name}.txt", len(boxes))
     attributes = read_attributes(place / "att", name, LASOT_ATTRIBUTES)
-    return Truth(name, boxes, ORIGIN, absent[: len(boxes)], attributes=attributes)
+    return Truth(name, boxes, ORIGIN, absent, attributes=attributes)
 
 
 def _frames(folder: Path, truth: Truth) -> tuple[Path, ...]:
-    return numbered(folder / "img", 1, len(truth))
+    return STRICT.frames(folder / "img", 1, len(truth))
+
+
+def _finds(_: Path, names: frozenset[str]) -> bool:
+    return {"groundtruth.txt", "img"} <= names and any(name in names for name in _FLAGS)
+
+
+def _judged(folder: Path, _: str) -> str:
+    lists = (("lasot", LASOT_TEST), ("lasot_ext", LASOT_EXT))
+    return next((listed(benchmark, folder.name) for benchmark, names in lists if folder.name in names), "")
 
 
 _LAYOUT = (
@@ -84,6 +98,14 @@ _LAYOUT = (
     "ROOT/absent/<class>-<n>.txt"
 )
 
+LASOT_LAYOUT = Layout(
+    name="lasot",
+    describe="[class/]<sequence>/ with img/00000001.jpg …, groundtruth.txt, full_occlusion.txt, out_of_view.txt",
+    finds=_finds,
+    labels=read_labels,
+    frames=read_frames,
+    judged=_judged,
+)
 LASOT = register(
     Benchmark(
         name="lasot",

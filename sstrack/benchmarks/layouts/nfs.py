@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sstrack.benchmarks.layouts.files import images, read_bytes
+from sstrack.benchmarks.layouts.frames import images
+from sstrack.benchmarks.layouts.reading import read_bytes
 from sstrack.benchmarks.registry import Benchmark, Clip, register
 from sstrack.benchmarks.rules.ope import ope_rules
 from sstrack.benchmarks.sequence import Truth

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from sstrack.benchmarks.layouts.files import numbered, read_bytes
+from sstrack.benchmarks.layouts.reading import STRICT, read_bytes
 from sstrack.benchmarks.registry import Benchmark, Clip, register
 from sstrack.benchmarks.rules.ope import ope_rules
 from sstrack.benchmarks.sequence import Truth
@@ -24,7 +24,7 @@ def _truth(path: Path) -> Truth:
 
 
 def _frames(folder: Path, truth: Truth) -> tuple[Path, ...]:
-    return numbered(folder / "img", 1, len(truth))
+    return STRICT.frames(folder / "img", 1, len(truth))
 
 
 TLP = register(

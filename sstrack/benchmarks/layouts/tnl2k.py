@@ -4,14 +4,17 @@ from functools import partial
 from pathlib import Path
 
 from sstrack.benchmarks.attributes import TNL2K_ATTRIBUTES, read_attributes
-from sstrack.benchmarks.layouts.files import first_folder, images, leading, read_bytes
+from sstrack.benchmarks.layouts.frames import first_folder
+from sstrack.benchmarks.layouts.layout import Layout, listed
+from sstrack.benchmarks.layouts.reading import STRICT, Labels, Reading
 from sstrack.benchmarks.registry import Benchmark, Clip, register
 from sstrack.benchmarks.rules.ope import ope_rules
 from sstrack.benchmarks.sequence import Truth
 from sstrack.benchmarks.splits import split_names
-from sstrack.benchmarks.text import flags, number_table
 
 NAMES = split_names("tnl2k_test")
+FPS = 30.0
+_FRAMES = ("imgs", "frames")
 ZERO_IS_ABSENT = "sequences without absence flags: frames with a zero box taken as absent"
 
 
@@ -37,28 +40,56 @@ def find_tnl2k(root: Path) -> list[Clip]:
     )
 
 
+def read_labels(folder: Path, _: str, files: Reading) -> Labels:
+    """Labels of a sequence of any split.
+
+    Released folders carry no flags; all flagged frames of the toolkit's have zero boxes, twelve others do too.
+    """
+    boxes = files.boxes(folder / "groundtruth.txt")
+    return Labels(boxes, 0.0, FPS, absent=(boxes[:, 2:] == 0).all(axis=1))
+
+
+def read_frames(folder: Path, _: str, files: Reading, count: int) -> tuple[Path | None, ...]:
+    """Images of a sequence in their order."""
+    return files.frames(_place(folder), None, count)
+
+
+def _place(folder: Path) -> Path:
+    return first_folder(folder / name for name in _FRAMES) or folder / _FRAMES[0]
+
+
 def _truth(folder: Path) -> Truth:
-    path = folder / "groundtruth.txt"
-    boxes = number_table(read_bytes(path), str(path), 4)
-    # Released folders carry no flags; all flagged frames of the toolkit's have zero boxes, twelve others do too.
-    return Truth(folder.name, boxes, absent=(boxes[:, 2:] == 0).all(axis=1), notes=(ZERO_IS_ABSENT,))
+    labels = read_labels(folder, "", STRICT)
+    return Truth(folder.name, labels.boxes, absent=labels.absent, notes=(ZERO_IS_ABSENT,))
 
 
 def _annotation(place: Path, name: str) -> Truth:
-    path, hidden = place / "gt_rect" / f"{name}.txt", place / "absent" / f"{name}.txt"
-    boxes = number_table(read_bytes(path), str(path), 4)
-    absent = flags(read_bytes(hidden), str(hidden))
-    if len(absent) < len(boxes):
-        raise ValueError(f"{hidden} has {len(absent)} flags for {len(boxes)} rows of ground truth")
+    boxes = STRICT.boxes(place / "gt_rect" / f"{name}.txt")
+    absent = STRICT.flags(place / "absent" / f"{name}.txt", len(boxes))
     attributes = read_attributes(place / "att", name, TNL2K_ATTRIBUTES)
-    return Truth(name, boxes, absent=absent[: len(boxes)], attributes=attributes)
+    return Truth(name, boxes, absent=absent, attributes=attributes)
 
 
 def _frames(folder: Path, truth: Truth) -> tuple[Path, ...]:
-    place = first_folder((folder / "imgs", folder / "frames")) or folder / "imgs"
-    return leading(images(place), len(truth), place)
+    return STRICT.frames(_place(folder), None, len(truth))
 
 
+def _finds(_: Path, names: frozenset[str]) -> bool:
+    return "groundtruth.txt" in names and any(name in names for name in _FRAMES)
+
+
+def _judged(folder: Path, _: str) -> str:
+    return listed("tnl2k", folder.name) if folder.name in NAMES else ""
+
+
+TNL2K_LAYOUT = Layout(
+    name="tnl2k",
+    describe="<sequence>/ with imgs/ or frames/ and groundtruth.txt (x,y,w,h, counted from 0)",
+    finds=_finds,
+    labels=read_labels,
+    frames=read_frames,
+    judged=_judged,
+)
 TNL2K = register(
     Benchmark(
         name="tnl2k",

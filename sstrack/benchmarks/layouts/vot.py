@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from sstrack.benchmarks.layouts.files import image_size, images, leading, read_bytes
+from sstrack.benchmarks.layouts.frames import images
+from sstrack.benchmarks.layouts.headers import read_header
+from sstrack.benchmarks.layouts.layout import Layout, listed
 from sstrack.benchmarks.layouts.otb import load_json
+from sstrack.benchmarks.layouts.reading import STRICT, Labels, Reading, read_bytes
 from sstrack.benchmarks.names import safe_name
-from sstrack.benchmarks.regions import Regions, parse_regions, polygon_regions
+from sstrack.benchmarks.regions import Regions, polygon_regions
 from sstrack.benchmarks.registry import Benchmark, Clip, register
 from sstrack.benchmarks.rules.vot import anchor_rules, reset_rules
 from sstrack.benchmarks.sequence import Truth
@@ -17,6 +20,8 @@ from sstrack.benchmarks.splits import split_names
 from sstrack.benchmarks.text import number_line
 
 TAGS = ("camera_motion", "illum_change", "motion_change", "occlusion", "size_change")
+NAMES_2018 = split_names("vot2018")
+FPS = 30.0
 
 
 def find_vot(root: Path, *, anchored: bool) -> list[Clip]:
@@ -43,33 +48,46 @@ def find_vot(root: Path, *, anchored: bool) -> list[Clip]:
 
 
 def _lister(folder: Path) -> Any:
-    return partial(_frames, folder) if _images(folder) else None
+    return partial(_frames, folder) if images(_place(folder)) else None
 
 
-def _images(folder: Path) -> tuple[Path, ...]:
-    pattern = _info(folder).get("channels.color", "")
-    place = folder / Path(pattern).parent if pattern and ".." not in Path(pattern).parts else folder / "color"
-    return images(place) or images(folder / "color") or images(folder)
+def _place(folder: Path) -> Path:
+    """Where the images are: as the file `sequence` says, in color/, or beside the ground truth (2013, 2014)."""
+    pattern = Path(_info(folder).get("channels.color", ""))
+    said = folder / pattern.parent if pattern.name and ".." not in pattern.parts and not pattern.is_absolute() else None
+    places = (said or folder / "color", folder / "color", folder)
+    return next((place for place in places if images(place)), places[0])
+
+
+def read_labels(folder: Path, _: str, files: Reading) -> Labels:
+    """Labels of a sequence; the boxes are the bounds of its regions."""
+    boxes, regions = files.regions(folder / "groundtruth.txt")
+    return Labels(boxes, 0.0, FPS, size=_stated_size(folder), regions=regions)
+
+
+def read_frames(folder: Path, _: str, files: Reading, count: int) -> tuple[Path | None, ...]:
+    """Images of a sequence in their order."""
+    return files.frames(_place(folder), None, count)
 
 
 def _frames(folder: Path, truth: Truth) -> tuple[Path, ...]:
-    return leading(_images(folder), len(truth), folder)
+    return STRICT.frames(_place(folder), None, len(truth))
 
 
 def _truth(folder: Path, anchored: bool) -> Truth:
-    path = folder / "groundtruth.txt"
-    regions = parse_regions(read_bytes(path), str(path))
-    if not len(regions):
-        raise ValueError(f"{path} is empty: expected one region per frame")
+    labels = read_labels(folder, "", STRICT)
+    regions = labels.regions
+    assert regions is not None  # a strict reading has read them all
     anchors = None
     if anchored:
-        where = folder / "anchor.value"
-        values = number_line(read_bytes(where), str(where))
-        if len(values) != len(regions):
-            raise ValueError(f"{where} has {len(values)} values for {len(regions)} frames")
-        anchors = np.sign(values).astype(np.int64)
+        anchors = np.sign(STRICT.numbers(folder / "anchor.value", len(regions))).astype(np.int64)
     return Truth(
-        folder.name, regions.boxes, size=_size(folder), regions=regions, anchors=anchors, tags=_tags(folder, regions)
+        folder.name,
+        labels.boxes,
+        size=labels.size or _size(folder),
+        regions=regions,
+        anchors=anchors,
+        tags=_tags(folder, regions),
     )
 
 
@@ -97,16 +115,18 @@ def _info(folder: Path) -> dict[str, str]:
     return {key.strip(): value.strip() for key, sign, value in (line.partition("=") for line in lines) if sign}
 
 
+def _stated_size(folder: Path) -> tuple[int, int] | None:
+    width, height = (_info(folder).get(side, "") for side in ("width", "height"))
+    return (int(width), int(height)) if width.isdecimal() and height.isdecimal() else None
+
+
 def _size(folder: Path) -> tuple[int, int]:
-    info = _info(folder)
-    if info.get("width", "").isdigit() and info.get("height", "").isdigit():
-        return int(info["width"]), int(info["height"])
-    frames = _images(folder)
+    frames = images(_place(folder))
     if not frames:
         raise ValueError(
             f"{folder}: no image size; expected a file 'sequence' with width= and height=, or the frames in color/"
         )
-    return image_size(frames[0])
+    return read_header(frames[0]).upright
 
 
 def _json_truth(name: str, entry: Any, path: Path) -> Truth:
@@ -118,6 +138,25 @@ def _json_truth(name: str, entry: Any, path: Path) -> Truth:
         raise ValueError(f"{path}: {name} needs gt_rect (polygons of 8 numbers), width and height") from error
     return Truth(name, regions.boxes, size=size, regions=regions, tags=tags)
 
+
+def _finds(_: Path, names: frozenset[str]) -> bool:
+    return {"groundtruth.txt", "color"} <= names
+
+
+def _judged(folder: Path, _: str) -> str:
+    if folder.name in NAMES_2018:
+        return listed("vot2018", folder.name)
+    return "VOT has no training sets, and the lists of vot2016, vot2019 and vot2020 are not fixed here"
+
+
+VOT_LAYOUT = Layout(
+    name="vot",
+    describe="<sequence>/ with color/00000001.jpg … and groundtruth.txt (boxes, polygons or masks, counted from 0)",
+    finds=_finds,
+    labels=read_labels,
+    frames=read_frames,
+    judged=_judged,
+)
 
 _INTERVALS = {"vot2016": (108, 371), "vot2018": (100, 356), "vot2019": (46, 291)}
 """Fragment lengths that EAO averages over, one pair per year."""
@@ -132,7 +171,7 @@ for _name, _interval in _INTERVALS.items():
             "<tag>.tag" + ("; or VOT2018.json" if _name == "vot2018" else ""),
             find=partial(find_vot, anchored=False),
             rules=reset_rules(*_interval),
-            official=split_names("vot2018") if _name == "vot2018" else (),
+            official=NAMES_2018 if _name == "vot2018" else (),
             expected=60,
             protocol="vot_reset",
             repetitions=15,

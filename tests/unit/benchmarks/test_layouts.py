@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sstrack.benchmarks.layouts.files import image_size
+from sstrack.benchmarks.layouts.headers import read_header
 from sstrack.benchmarks.layouts.uav import video_of
 from sstrack.benchmarks.registry import benchmark, benchmark_names
 from sstrack.benchmarks.splits import split_rows
@@ -22,7 +22,7 @@ def test_a_layout_is_found_whole(name: str, tmp_path: Path, shared: Path):
     for sequence in benchmark(name).read(tmp_path):
         assert all(frame.is_file() for frame in sequence.frames)
         box = sequence.first_box
-        width, height = image_size(sequence.frames[0])
+        width, height = read_header(sequence.frames[0]).upright
         assert -1 <= box[0] < width and -1 <= box[1] < height
 
 
@@ -51,7 +51,7 @@ def test_extra_images_of_otb_are_left_and_windows_start_where_they_do(tmp_path: 
 
 @pytest.mark.parametrize("rows", [349, 354])
 def test_tiger1_is_349_rows_however_its_file_begins(tmp_path: Path, shared: Path, rows: int):
-    boxes = np.arange(354 * 4).reshape(354, 4) + 1
+    boxes = np.arange(354 * 4).reshape(354, 4) / 16 + 1
     table(tmp_path / "Tiger1" / "groundtruth_rect.txt", boxes[354 - rows :])
     link((otb_frames(shared, "Couple") * 3)[:354], tmp_path / "Tiger1" / "img", "%04d.jpg")
     tiger = benchmark("otb100").read(tmp_path)[0]
@@ -128,7 +128,7 @@ def test_vot_gives_regions_boxes_tags_and_anchors(tmp_path: Path, shared: Path):
         ("uav123", "anno/UAV123/att/bird1_2.txt", "1,0,1\n", "3 values for the 12 attributes"),
         ("uav123", "data_seq/UAV123/bird1/000780.jpg", None, "no image for frame 780"),
         ("otb100", "Skiing/groundtruth_rect.txt", "1,2,3,4\n", "1 rows; Skiing is annotated on frames 1 to 81"),
-        ("vot2020", "bag/anchor.value", "1\n", "1 values for 16 frames"),
+        ("vot2020", "bag/anchor.value", "1\n", "1 values for 16 rows"),
         ("vot2018", "bag/groundtruth.txt", "1,2,3\n", "expected a code, x,y,w,h, a polygon"),
         ("vot2018", "list.txt", "../bag\n", "no name of a sequence"),
         ("tnl2k", "subset 3/Chess_video_12/groundtruth.txt", "a,b,c,d\n", "expected 4 numbers, got 'a b c d'"),

@@ -72,8 +72,8 @@ def test_places_that_cannot_be_read_are_refused(films: Path, tmp_path: Path) -> 
     ):
         with pytest.raises(kind, match=words):
             discover(sources)
-    with pytest.raises(UsageError, match="--layout vot: known are got10k"):
-        discover([str(films)], "vot")
+    with pytest.raises(UsageError, match="--layout vot2018: known are got10k"):
+        discover([str(films)], "vot2018")
     with pytest.raises(SSTrackError, match=r"no lasot sequence in .*expected"):
         discover([str(films)], "lasot")
     with pytest.raises(UsageError, match="local paths and s3://"):
