@@ -6,8 +6,9 @@ from collections.abc import Callable
 import torch
 
 from pipelines import storage
+from pipelines.training.initial_net import initial_net
 from pipelines.training.job import TrainJob
-from pipelines.training.loop import initial_net, train_rank
+from pipelines.training.loop import train_rank
 from pipelines.training.options import ends
 from pipelines.training.packages import put_package
 from pipelines.training.preflight import require_memory
