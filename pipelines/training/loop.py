@@ -13,14 +13,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from pipelines import storage
+from pipelines.dataset.draws import seed_words
 from pipelines.dataset.modes import open_loader
-from pipelines.dataset.order import seed_words
 from pipelines.errors import SSTrackError
 from pipelines.training.checkpoint import Checkpoint, Checkpoints
 from pipelines.training.ema import Ema
 from pipelines.training.feed import Feed
 from pipelines.training.initial_net import initial_net
-from pipelines.training.job import TrainJob
 from pipelines.training.meter import RowMeter
 from pipelines.training.metrics import MetricsLog
 from pipelines.training.negatives import other_groups_features
@@ -28,6 +27,7 @@ from pipelines.training.optimizer import build_optimizer, set_learning_rate
 from pipelines.training.parallel import in_step, shard, sync_gradients
 from pipelines.training.ranks import arithmetic, merge_running_statistics
 from pipelines.training.schedule import Schedule
+from pipelines.training.spec import TrainingSpec
 from pipelines.training.stall import RollCall
 from pipelines.training.state import load_whole, restore, snapshot, whole
 from pipelines.training.validation import LOSS, Standing, Validation
@@ -44,7 +44,9 @@ Report = Callable[[int, dict[str, float]], None]
 """Called by every rank at the same steps: steps done, and metrics averaged over ranks."""
 
 
-def train_rank(job: TrainJob, rank: int, world: int, device: torch.device, report: Report) -> tuple[TrackerNet, int]:
+def train_rank(
+    spec: TrainingSpec, rank: int, world: int, device: torch.device, report: Report
+) -> tuple[TrackerNet, int]:
     """Train to the recipe's last step, or until validation says stop, from the newest checkpoint on if there is one.
 
     Returns the network to be used, whole and on the CPU (the average of its weights where one is kept, that of the best
@@ -53,9 +55,9 @@ def train_rank(job: TrainJob, rank: int, world: int, device: torch.device, repor
     Raises SSTrackError if more steps than allowed were not finite, if the checkpoint is another run's, if checkpoints
     cannot be written, or if other ranks are lost.
     """
-    roll = RollCall(rank, world, job.options.timeout_s)
-    with arithmetic(job.recipe.optim.deterministic), roll.answered():
-        training = _Rank(job, rank, world, device, report, roll)
+    roll = RollCall(rank, world, spec.options.timeout_s)
+    with arithmetic(spec.recipe.optim.deterministic), roll.answered():
+        training = _Rank(spec, rank, world, device, report, roll)
         try:
             return training.run()
         finally:
@@ -66,26 +68,26 @@ class _Rank:
     """One rank of one training."""
 
     def __init__(
-        self, job: TrainJob, rank: int, world: int, device: torch.device, report: Report, roll: RollCall
+        self, spec: TrainingSpec, rank: int, world: int, device: torch.device, report: Report, roll: RollCall
     ) -> None:
-        self.job, self.rank, self.world, self.device = job, rank, world, device
+        self.spec, self.rank, self.world, self.device = spec, rank, world, device
         self.report = report
-        recipe = self.recipe = job.recipe
+        recipe = self.recipe = spec.recipe
         self.schedule = Schedule.of(recipe)
         self.net = initial_net(recipe)[0].to(device)
-        sharded = job.options.parallel == "fsdp" and world > 1
+        sharded = spec.options.parallel == "fsdp" and world > 1
         if sharded:
             shard(self.net, device)
         self.optimizer = build_optimizer(self.net, recipe.optim, recipe.data.groups * recipe.data.group_size)
         self.ema = Ema(self.net, recipe.optim.ema_decay) if recipe.optim.ema_decay > 0 else None
-        self.checkpoints = Checkpoints(storage.join(job.folder, "checkpoints"), job.identity, job.options.keep)
+        self.checkpoints = Checkpoints(storage.join(spec.folder, "checkpoints"), spec.identity, spec.options.keep)
         self.standing = self._resume()
-        self.metrics = MetricsLog(job.folder, self.standing.step) if rank == 0 else None
+        self.metrics = MetricsLog(spec.folder, self.standing.step) if rank == 0 else None
         self.mine = list(range(rank, recipe.data.groups, world))
         self.meter = RowMeter(world, device, recipe.data.groups * recipe.data.group_size)
-        self.feed = Feed(open_loader(job.datasets, recipe.data, recipe.seed), device, roll, self.meter)
+        self.feed = Feed(open_loader(spec.datasets, recipe.data, recipe.seed), device, roll, self.meter)
         self.validation = (
-            Validation(job.datasets, recipe, rank, world, sharded=sharded) if recipe.validation.share > 0 else None
+            Validation(spec.datasets, recipe, rank, world, sharded=sharded) if recipe.validation.share > 0 else None
         )
         self.probe: TemplateProbe | None = None
         # Sharded ranks put every layer together in step, so all of them measure it.
@@ -97,8 +99,8 @@ class _Rank:
         self.model = in_step(self.train_step, device) if world > 1 else self.train_step
         self.watch: Watch | None = None
         if rank == 0 or sharded:
-            plan = plan_watch(recipe.optim.steps, job.options.view_every, job.options.profile)
-            self.watch = Watch(job.folder, plan, self.train_step, self.standing.step, keeps=rank == 0)
+            plan = plan_watch(recipe.optim.steps, spec.options.view_every, spec.options.profile)
+            self.watch = Watch(spec.folder, plan, self.train_step, self.standing.step, keeps=rank == 0)
 
     def run(self) -> tuple[TrackerNet, int]:
         steps, standing = self.recipe.optim.steps, self.standing
