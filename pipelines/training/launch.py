@@ -14,7 +14,7 @@ import torch
 from pipelines import storage
 from pipelines.dataset.dataset import Dataset
 from pipelines.locks import work_lock
-from pipelines.training.begun import note_begun
+from pipelines.training.begun import begin
 from pipelines.training.initial_net import initial_net
 from pipelines.training.loop import train_rank
 from pipelines.training.metrics import OnRow, read_metrics
@@ -65,7 +65,7 @@ def launch(
         if begins is not None:
             begins()
         started = time.monotonic()
-        note_begun(spec.folder, spec.datasets)
+        begin(spec.folder, spec.datasets, by_shards=spec.recipe.data.reading == "streaming")
         _keep_untrained(spec)
         if ends(spec.workers)[1] > 0:
             # Only here: a training in this process needs no Ray.

@@ -76,7 +76,7 @@ def settle(
     options: TrainOptions | None = None,
 ) -> TrainingSpec:
     """The training that these make, with its key and its folder `<runs>/<run key>`; initial weights are fetched, a
-    training that had begun keeps what its order of samples hangs on.
+    training that had begun keeps its manifests.
 
     Args:
         datasets: as `open_datasets` opens them.
@@ -92,9 +92,7 @@ def settle(
     held = tuple(replace(each, held_out=recipe.validation.share) for each in datasets)
     key = run_key(recipe, held)
     folder = storage.join(runs, key)
-    if recipe.data.reading == "streaming":
-        held = as_begun(folder, held)
-    return TrainingSpec(held, recipe, folder, key, worker_range(workers), options or TrainOptions())
+    return TrainingSpec(as_begun(folder, held), recipe, folder, key, worker_range(workers), options or TrainOptions())
 
 
 def data_digest(datasets: Sequence[Dataset]) -> str:

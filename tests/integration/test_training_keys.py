@@ -87,6 +87,7 @@ def test_a_streamed_training_goes_on_with_the_shards_that_it_began_with(dataset:
     assert load_manifest(dataset).digest != whole.manifest
     losses = [[row["loss"] for row in read_metrics(Path(each.package).parent)] for each in (whole, done)]
     assert losses[0] == losses[1]
-    prune(dataset, keep=1)
+    prune(dataset, keep=1, hours=0)
+    assert train(open_datasets([dataset]), streamed, str(tmp_path / "on")).found
     with pytest.raises(SSTrackError, match=rf"began with manifest {whole.manifest} .* not there any more"):
         train(open_datasets([dataset]), streamed, str(tmp_path / "pruned"))
