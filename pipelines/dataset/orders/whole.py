@@ -1,6 +1,6 @@
 """The order `whole`: all clips are shuffled together, so that any of them may come next."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import repeat
 
@@ -15,7 +15,8 @@ class Whole:
 
     def __init__(self, n: int, data_digest: str, seed: int) -> None:
         self.n, self._data_digest, self._seed = n, data_digest, seed
-        self.stretches, self.window = (range(n),), 1
+        self.stretches: Sequence[range] = (range(n),)
+        self.window = 1
         self._of_epoch = lru_cache(maxsize=4)(self._permutation_of)
 
     def clip(self, sample: int) -> int:
@@ -25,7 +26,7 @@ class Whole:
 
     def windows(self, sample: int) -> Iterator[tuple[range, ...]]:
         """All clips, again and again."""
-        return repeat(self.stretches)
+        return repeat((range(self.n),))
 
     def _permutation_of(self, epoch: int) -> NDArray[np.int64] | Permutation:
         # The last word is the number of the only window.

@@ -1,6 +1,6 @@
 """The order `windowed`: some stretches of the table are shuffled together at a time, for sets larger than the disk."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -24,7 +24,7 @@ class Windowed:
 
     def __init__(self, n: int, data_digest: str, seed: int, stretch: int = STRETCH, window: int = WINDOW) -> None:
         self.n, self._data_digest, self._seed, self.window = n, data_digest, seed, window
-        self.stretches = [range(first, min(first + stretch, n)) for first in range(0, n, stretch)]
+        self.stretches: Sequence[range] = [range(first, min(first + stretch, n)) for first in range(0, n, stretch)]
         self._sizes = np.array([len(each) for each in self.stretches])
         self._of_epoch = lru_cache(maxsize=4)(self._windows_of)
         self._within = lru_cache(maxsize=4)(self._permutation_of)
