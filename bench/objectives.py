@@ -22,7 +22,8 @@ from pipelines.demo_inputs import TRAINING_SCENES, prepare, training_scene
 from pipelines.evaluation.run import evaluate
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
-from pipelines.training.launch import open_datasets, train
+from pipelines.training.launch import train
+from pipelines.trainings.find import open_datasets
 from sstrack.configs.names import OBJECTIVES
 from sstrack.recipes import recipe
 

@@ -14,8 +14,9 @@ from pathlib import Path
 # One thread per process, so that one and two workers can be compared; read when torch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from pipelines.training.launch import open_datasets, train
+from pipelines.training.launch import train
 from pipelines.training.metrics import read_metrics
+from pipelines.trainings.find import open_datasets
 from sstrack.recipes import recipe
 
 

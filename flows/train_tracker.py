@@ -6,7 +6,7 @@ from prefect import flow, task
 from prefect.runtime import flow_run
 
 from flows import artifacts
-from flows.hooks import stop_submitted_job
+from flows.hooks import remember_job, stop_submitted_job
 from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, Cluster, Mixture, Overrides, RecipeName, TrainWorkers
 from flows.training_progress import Artifact
@@ -82,6 +82,7 @@ def train_model(
         progress=Artifact(),
         tags=_this_run(),
         opened=lambda run_id, page: artifacts.mlflow_run(uri, run_id, page),
+        submits=remember_job,
     )
 
 

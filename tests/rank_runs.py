@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import traceback
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,28 +21,27 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from pipelines.dataset.dataset import Dataset
-from pipelines.dataset.manifest import load_manifest
-from pipelines.training.fit import finish
-from pipelines.training.job import TrainJob
 from pipelines.training.loop import train_rank
 from pipelines.training.options import TrainOptions
+from pipelines.training.packages import keep_package
+from pipelines.training.spec import TrainingSpec
+from pipelines.trainings.find import open_datasets
 from sstrack.configs.recipe import Recipe, from_dict
 
 
-def train_as(rank: int, world: int, job: TrainJob, fate: list[int] | None, meet: Path) -> None:
+def train_as(rank: int, world: int, spec: TrainingSpec, fate: list[int] | None, meet: Path) -> None:
     """One rank of one run."""
     if world > 1:
-        patience = timedelta(seconds=job.options.timeout_s)
+        patience = timedelta(seconds=spec.options.timeout_s)
         dist.init_process_group("gloo", init_method=f"file://{meet}", rank=rank, world_size=world, timeout=patience)
 
     def report(step: int, row: dict[str, float]) -> None:
         if fate is not None and fate[:2] == [rank, step]:
             os.kill(os.getpid(), fate[2])
 
-    net, step = train_rank(job, rank, world, torch.device("cpu"), report)
+    net, step = train_rank(spec, rank, world, torch.device("cpu"), report)
     if rank == 0:
-        finish(job, net, step)
+        keep_package(spec, "package", net, step)
     if world > 1:
         dist.destroy_process_group()
 
@@ -49,15 +49,15 @@ def train_as(rank: int, world: int, job: TrainJob, fate: list[int] | None, meet:
 def run(dataset: str, recipe: Recipe, asked: dict[str, Any], number: int) -> None:
     folder = Path(asked["folder"])
     folder.mkdir(parents=True, exist_ok=True)
-    data = Dataset(dataset, load_manifest(dataset).digest, held_out=recipe.validation.share)
-    job = TrainJob((data,), recipe, str(folder), "ranks", options=TrainOptions(**asked.get("options", {})))
+    data = [replace(each, held_out=recipe.validation.share) for each in open_datasets([dataset])]
+    spec = TrainingSpec(tuple(data), recipe, str(folder), "ranks", options=TrainOptions(**asked.get("options", {})))
     ranks: dict[int, int] = {}
     for rank in range(asked["world"]):
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                train_as(rank, asked["world"], job, asked.get("signal"), folder / f"meet{number}")
+                train_as(rank, asked["world"], spec, asked.get("signal"), folder / f"meet{number}")
                 code = 0
             except Exception:  # noqa: BLE001  (whatever it is, it is what the test reads)
                 (folder / f"rank{rank}.txt").write_text(traceback.format_exc())

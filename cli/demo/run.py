@@ -47,7 +47,7 @@ def run_demo(videos: Path | None, work: Path, overrides: Mapping[str, Any], term
 def _run(videos: Path | None, work: Path, overrides: dict[str, Any], started: float) -> DemoSummary:
     from flows.ephemeral import ephemeral_server
     from pipelines.ingest.find.sources import discover
-    from pipelines.training.launch import resolve_recipe
+    from pipelines.trainings.find import resolve_recipe
 
     # A typo, or nothing to read, ends the demo before its first stage.
     resolve_recipe(RECIPE, overrides)
@@ -108,7 +108,7 @@ def _with_groups_that_fit(dataset: str, overrides: dict[str, Any]) -> dict[str, 
     """Smaller groups where a few videos give fewer clips with a seed box than the recipe's group takes."""
     from pipelines.dataset.manifest import load_manifest
     from pipelines.dataset.samples import sample_clips
-    from pipelines.training.launch import resolve_recipe
+    from pipelines.trainings.find import resolve_recipe
 
     data = resolve_recipe(RECIPE, overrides).data
     seeded = len(sample_clips(dataset, load_manifest(dataset).digest))

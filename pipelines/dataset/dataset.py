@@ -15,3 +15,5 @@ class Dataset:
     """Share of the clips that are kept from the training, by their ids."""
     use: Literal["training", "validation"] = "training"
     """Which of them are read: all others, or the held-out ones."""
+    content: str = ""
+    """The manifest's `data_digest`, which stands for the clips in their order alone; a training's key needs it."""

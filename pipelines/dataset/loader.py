@@ -16,9 +16,9 @@ from pipelines.dataset.batches import gather
 from pipelines.dataset.canvas import Canvases
 from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.drawing import Drawn
+from pipelines.dataset.draws import seed_words
+from pipelines.dataset.member import Member, require_room
 from pipelines.dataset.mixture import Mixture
-from pipelines.dataset.order import seed_words
-from pipelines.dataset.part import Part, require_room
 from pipelines.dataset.reader import DamagedFrame
 from pipelines.dataset.samples import UnusableSample
 from pipelines.dataset.substitute import ATTEMPTS, Replacements
@@ -42,14 +42,14 @@ class ClipLoader:
         """
         self.config, self.seed, self._patience_s = config, seed, patience_s
         self.replaced = Replacements()
-        self._parts = [Part(each, config, seed) for each in datasets]
-        for each, part in zip(datasets, self._parts, strict=True):
-            if len(datasets) > 1 and not len(part):
+        self._members = [Member(each, config, seed) for each in datasets]
+        for each, member in zip(datasets, self._members, strict=True):
+            if len(datasets) > 1 and not len(member):
                 raise SSTrackError(
                     f"{each.uri} has no clip with a seed box for {each.use}, so it can give nothing to a mixture; "
                     "leave it out, or ingest more video into it."
                 )
-        require_room({part.dataset: part.cache_bytes for part in self._parts})
+        require_room({member.dataset: member.cache_bytes for member in self._members}, config.order)
         found, wanted = len(self), config.groups * config.group_size
         if found < wanted:
             raise SSTrackError(
@@ -61,26 +61,26 @@ class ClipLoader:
             self._mixture = Mixture([each.weight for each in datasets], seed)
         except ValueError as error:
             raise SSTrackError(f"cannot mix {len(datasets)} datasets: {error}.") from error
-        height, width = (max(part.canvas[side] for part in self._parts) for side in (0, 1))
+        height, width = (max(member.canvas[side] for member in self._members) for side in (0, 1))
         shape = (config.group_size, 1 + config.n_search, height, width, 3)
         self._canvases = Canvases(shape, pinned=torch.cuda.is_available())
         self._pool = Threads(settings().loader_threads, "loader")
 
     def __len__(self) -> int:
         """Clips that serve as samples."""
-        return sum(len(part) for part in self._parts)
+        return sum(len(member) for member in self._members)
 
     @property
     def bytes_read(self) -> int:
         """Bytes read from shards so far."""
-        return sum(part.reader.bytes_read for part in self._parts)
+        return sum(member.reader.bytes_read for member in self._members)
 
     def group(self, step: int, group: int) -> ClipBatch:
         """The batch of one group: uint8 frames `[B, 1 + n_search, 3, H, W]` on the fixed canvas.
 
         Raises SSTrackError where the dataset is damaged, or where reading takes longer than `patience_s`.
         """
-        return gather(*self._begin(step, group), self._patience_s, self._parts[0].dataset)
+        return gather(*self._begin(step, group), self._patience_s, self._members[0].dataset)
 
     def groups(self, wanted: Sequence[tuple[int, int]]) -> Iterator[ClipBatch]:
         """The batches of (step, group) pairs in order, made by threads while the ones before are used."""
@@ -89,7 +89,7 @@ class ClipLoader:
             for position in range(len(wanted)):
                 while len(ahead) <= _AHEAD and position + len(ahead) < len(wanted):
                     ahead.append(self._begin(*wanted[position + len(ahead)]))
-                yield gather(*ahead.popleft(), self._patience_s, self._parts[0].dataset)
+                yield gather(*ahead.popleft(), self._patience_s, self._members[0].dataset)
         finally:
             for _, futures in ahead:
                 for future in futures:
@@ -98,8 +98,8 @@ class ClipLoader:
     def close(self) -> None:
         """Stop the threads; a group that is being made is dropped, a read that never ends is left behind."""
         self._pool.close()
-        for part in self._parts:
-            part.close()
+        for member in self._members:
+            member.close()
 
     def _begin(self, step: int, group: int) -> tuple[NDArray[np.uint8], list[Future[Drawn]]]:
         frames = self._canvases.take()
@@ -109,19 +109,19 @@ class ClipLoader:
     def _sample(self, sample: int, canvas: NDArray[np.uint8]) -> Drawn:
         """Fill `canvas` [1 + n_search, H, W, 3] with a sample; a clip that cannot serve gives way to a drawn other."""
         number, within = self._mixture.place(sample)
-        part = self._parts[number]
+        member = self._members[number]
         self.replaced.asked()
-        clip = part.clip(within)
+        clip = member.clip(within)
         for attempt in range(ATTEMPTS):
             try:
-                return part.draw(clip, sample, canvas)
+                return member.draw(clip, sample, canvas)
             except UnusableSample as reason:
                 self.replaced.unusable(str(reason))
             except DamagedFrame as reason:
-                self.replaced.damaged(part.clip_id(clip), str(reason))
-            rng = np.random.default_rng(seed_words("substitute", part.data_digest, self.seed, sample, attempt))
-            clip = part.substitute(clip, rng)
+                self.replaced.damaged(member.clip_id(clip), str(reason))
+            rng = np.random.default_rng(seed_words("substitute", member.data_digest, self.seed, sample, attempt))
+            clip = member.substitute(clip, rng)
         raise SSTrackError(
-            f"{part.dataset}: {ATTEMPTS} clips in a row could not serve as sample {sample}: "
+            f"{member.dataset}: {ATTEMPTS} clips in a row could not serve as sample {sample}: "
             f"{dict(self.replaced.reasons)}; run `sstrack dataset verify` on it."
         )

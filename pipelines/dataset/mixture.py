@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.dataset.order import seed_words
+from pipelines.dataset.draws import seed_words
 
 BLOCK = 1024
 """Samples over which the weights hold exactly (to 1/1024); their order within a block is drawn anew for each."""

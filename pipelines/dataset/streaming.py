@@ -28,8 +28,8 @@ from pipelines.dataset.cache import ShardCache
 from pipelines.dataset.canvas import Canvases
 from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.drawing import Choice, Drawn, choose, needs_record, paint
+from pipelines.dataset.draws import seed_words
 from pipelines.dataset.manifest import load_manifest
-from pipelines.dataset.order import seed_words
 from pipelines.dataset.reader import DamagedFrame
 from pipelines.dataset.samples import UnusableSample, require_groups, sample_clips
 from pipelines.dataset.substitute import Replacements

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import SSTrackError
 from pipelines.evaluation.results import ResultStore
-from pipelines.evaluation.track import TrackJob, read_frame
+from pipelines.evaluation.sequence_runs import SequenceRuns, read_frame
 from sstrack.benchmarks.protocols.base import BoxRun
 from sstrack.benchmarks.sequence import Sequence
 
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def track_batched(
-    tracker: "Tracker", runs: list[tuple[TrackJob, int]], store: ResultStore, slots: int, ended: Callable[[int], None]
+    tracker: "Tracker",
+    runs: list[tuple[SequenceRuns, int]],
+    store: ResultStore,
+    slots: int,
+    ended: Callable[[int], None],
 ) -> None:
     """Track these runs, `slots` at a time, and keep each as soon as it ends.
 
@@ -42,7 +46,7 @@ def track_batched(
         ended(sum(count == 0 for count in left.values()))
 
 
-def _sequence_job(name: str, job: TrackJob) -> "SequenceJob":
+def _sequence_job(name: str, job: SequenceRuns) -> "SequenceJob":
     from sstrack.tracking.batched import SequenceJob
 
     other = None if job.other is None else (read_frame(job.other.frames[0]), job.other.first_box)

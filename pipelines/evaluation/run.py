@@ -14,7 +14,8 @@ from pipelines.errors import SSTrackError, UsageError
 from pipelines.evaluation.plan import balanced_pieces
 from pipelines.evaluation.results import ResultStore, in_benchmark_coordinates
 from pipelines.evaluation.score import SCORES, ScoreReport, report_of
-from pipelines.evaluation.track import Place, TrackJob, missing_runs, track_piece
+from pipelines.evaluation.sequence_runs import SequenceRuns, missing_runs
+from pipelines.evaluation.track import Place, track_piece
 from pipelines.registry.models import resolve_model, tracker_digest
 from pipelines.tracking.options import tracking_config
 from sstrack.benchmarks.registry import Benchmark, benchmark
@@ -200,15 +201,15 @@ def _scorable(entry: Benchmark, sequences: list[Sequence]) -> bool:
     return bool(entry.rules) and any(len(s.truth) > 1 for s in sequences)
 
 
-def _jobs(sequences: list[Sequence], repetitions: int, again: bool, *, swapped: bool) -> list[TrackJob]:
+def _jobs(sequences: list[Sequence], repetitions: int, again: bool, *, swapped: bool) -> list[SequenceRuns]:
     following = dict(zip((s.name for s in sequences), [*sequences[1:], sequences[0]], strict=True))
-    return [TrackJob(s, following[s.name] if swapped else None, repetitions, again) for s in sequences]
+    return [SequenceRuns(s, following[s.name] if swapped else None, repetitions, again) for s in sequences]
 
 
 def _track(
     package: Path,
     tracking: dict[str, Any],
-    jobs: list[TrackJob],
+    jobs: list[SequenceRuns],
     store: ResultStore,
     workers: int,
     realtime: float | None,

@@ -52,7 +52,7 @@ def tracker_digest(package: Path, tracking: Mapping[str, Any] | None = None) -> 
 
 def _untrained(name: str) -> Path:
     """The network of a recipe before its first step, made once per configuration."""
-    from pipelines.training.loop import build_net
+    from pipelines.training.initial_net import initial_net
     from sstrack.configs.recipe import config_digest
     from sstrack.models.package import save_package
     from sstrack.recipes import recipe
@@ -63,5 +63,5 @@ def _untrained(name: str) -> Path:
         raise UsageError(str(error)) from error
     folder = settings().work / "models" / f"untrained-{name}-{config_digest(config)[:8]}"
     if not folder.is_dir():
-        save_package(folder, build_net(config), config, {"step": 0})
+        save_package(folder, initial_net(config)[0], config, {"step": 0})
     return folder

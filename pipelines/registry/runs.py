@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "sstrack"
 RUN_KEY = "sstrack.run_key"
+MANIFEST = "sstrack.manifest"
+"""Tag with the manifest that was trained on, the way back to the data; of a mixture all of them."""
+DATA = "sstrack.data"
+"""Tag with the digest of the clips and weights, which the run key is made of."""
 _METRICS_PER_CALL = 1000
 _PARAMS_PER_CALL = 100
 

@@ -16,13 +16,12 @@ from mlflow.exceptions import MlflowException
 from pipelines import storage
 from pipelines.errors import SSTrackError
 from pipelines.registry.package import log_package
-from pipelines.registry.runs import RUN_KEY, experiment_id, registry_client
+from pipelines.registry.runs import MANIFEST, RUN_KEY, experiment_id, registry_client
 from pipelines.settings import settings
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
 PACKAGE_DIGEST = "sstrack.package_digest"
-MANIFEST = "sstrack.manifest"
 REASON = "sstrack.reason"
 PROMOTED_AT = "sstrack.promoted_at"
 DEMOTED_AT = "sstrack.demoted_at"

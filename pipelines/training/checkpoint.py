@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 
 from pipelines import storage
 from pipelines.errors import SSTrackError
-from pipelines.training.job import RunIdentity
+from pipelines.training.spec import RunIdentity
 from pipelines.training.state import Tensors
 
 log = logging.getLogger(__name__)

@@ -6,33 +6,33 @@ gradient is the mean over all groups, whatever the world size.
 
 import logging
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from pipelines import storage
+from pipelines.dataset.draws import seed_words
 from pipelines.dataset.modes import open_loader
-from pipelines.dataset.order import seed_words
 from pipelines.errors import SSTrackError
 from pipelines.training.checkpoint import Checkpoint, Checkpoints
 from pipelines.training.ema import Ema
-from pipelines.training.job import TrainJob
+from pipelines.training.feed import Feed
+from pipelines.training.initial_net import initial_net
+from pipelines.training.meter import RowMeter
 from pipelines.training.metrics import MetricsLog
 from pipelines.training.negatives import other_groups_features
 from pipelines.training.optimizer import build_optimizer, set_learning_rate
 from pipelines.training.parallel import in_step, shard, sync_gradients
-from pipelines.training.ranks import arithmetic, mean_over_ranks, merge_running_statistics
+from pipelines.training.ranks import arithmetic, merge_running_statistics
+from pipelines.training.schedule import Schedule
+from pipelines.training.spec import TrainingSpec
 from pipelines.training.stall import RollCall
 from pipelines.training.state import load_whole, restore, snapshot, whole
 from pipelines.training.validation import LOSS, Standing, Validation
 from pipelines.training.watch import Watch, plan_watch
-from sstrack.configs.recipe import Recipe
-from sstrack.models.backbone import spell_out_attention
 from sstrack.models.tracker_net import TrackerNet
-from sstrack.models.weights import WeightsReport, load_initial_weights
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.registry import build_objective
 from sstrack.objectives.step import TrainStep, compile_network
@@ -40,35 +40,13 @@ from sstrack.objectives.template_use import TemplateProbe, render_probe, templat
 
 log = logging.getLogger(__name__)
 
-METRICS_EVERY = 10
-"""Most steps whose metrics are averaged into one row of `metrics.jsonl`."""
-
 Report = Callable[[int, dict[str, float]], None]
 """Called by every rank at the same steps: steps done, and metrics averaged over ranks."""
 
 
-def build_net(recipe: Recipe) -> TrackerNet:
-    """The network before its first step: initial weights where the recipe names some, the rest from its seed.
-
-    Raises SSTrackError if the initial weights cannot be had or are of another network.
-    """
-    return initial_net(recipe)[0]
-
-
-def initial_net(recipe: Recipe) -> tuple[TrackerNet, WeightsReport | None]:
-    """`build_net`, and what became of the initial weights, None where the recipe names none."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        net = TrackerNet(recipe.net)
-    if not recipe.net.weights:
-        return net, None
-    try:
-        return net, load_initial_weights(net, recipe.net.weights, recipe.net.weights_sha256)
-    except ValueError as error:
-        raise SSTrackError(str(error)) from error
-
-
-def train_rank(job: TrainJob, rank: int, world: int, device: torch.device, report: Report) -> tuple[TrackerNet, int]:
+def train_rank(
+    spec: TrainingSpec, rank: int, world: int, device: torch.device, report: Report
+) -> tuple[TrackerNet, int]:
     """Train to the recipe's last step, or until validation says stop, from the newest checkpoint on if there is one.
 
     Returns the network to be used, whole and on the CPU (the average of its weights where one is kept, that of the best
@@ -77,9 +55,9 @@ def train_rank(job: TrainJob, rank: int, world: int, device: torch.device, repor
     Raises SSTrackError if more steps than allowed were not finite, if the checkpoint is another run's, if checkpoints
     cannot be written, or if other ranks are lost.
     """
-    roll = RollCall(rank, world, job.options.timeout_s)
-    with arithmetic(job.recipe.optim.deterministic), roll.answered():
-        training = _Rank(job, rank, world, device, report, roll)
+    roll = RollCall(rank, world, spec.options.timeout_s)
+    with arithmetic(spec.recipe.optim.deterministic), roll.answered():
+        training = _Rank(spec, rank, world, device, report, roll)
         try:
             return training.run()
         finally:
@@ -90,84 +68,67 @@ class _Rank:
     """One rank of one training."""
 
     def __init__(
-        self, job: TrainJob, rank: int, world: int, device: torch.device, report: Report, roll: RollCall
+        self, spec: TrainingSpec, rank: int, world: int, device: torch.device, report: Report, roll: RollCall
     ) -> None:
-        self.job, self.rank, self.world, self.device = job, rank, world, device
-        self.report, self.roll = report, roll
-        recipe = self.recipe = job.recipe
-        self.net = build_net(recipe).to(device)
-        sharded = job.options.parallel == "fsdp" and world > 1
+        self.spec, self.rank, self.world, self.device = spec, rank, world, device
+        self.report = report
+        recipe = self.recipe = spec.recipe
+        self.schedule = Schedule.of(recipe)
+        self.net = initial_net(recipe)[0].to(device)
+        sharded = spec.options.parallel == "fsdp" and world > 1
         if sharded:
             shard(self.net, device)
         self.optimizer = build_optimizer(self.net, recipe.optim, recipe.data.groups * recipe.data.group_size)
         self.ema = Ema(self.net, recipe.optim.ema_decay) if recipe.optim.ema_decay > 0 else None
-        self.checkpoints = Checkpoints(storage.join(job.folder, "checkpoints"), job.identity, job.options.keep)
+        self.checkpoints = Checkpoints(storage.join(spec.folder, "checkpoints"), spec.identity, spec.options.keep)
         self.standing = self._resume()
-        self.metrics = MetricsLog(job.folder, self.standing.step) if rank == 0 else None
+        self.metrics = MetricsLog(spec.folder, self.standing.step) if rank == 0 else None
         self.mine = list(range(rank, recipe.data.groups, world))
-        self.loader = open_loader(job.datasets, recipe.data, recipe.seed)
+        self.meter = RowMeter(world, device, recipe.data.groups * recipe.data.group_size)
+        self.feed = Feed(open_loader(spec.datasets, recipe.data, recipe.seed), device, roll, self.meter)
         self.validation = (
-            Validation(job.datasets, recipe, rank, world, sharded=sharded) if recipe.validation.share > 0 else None
+            Validation(spec.datasets, recipe, rank, world, sharded=sharded) if recipe.validation.share > 0 else None
         )
         self.probe: TemplateProbe | None = None
         # Sharded ranks put every layer together in step, so all of them measure it.
         if recipe.objective.template_use_every > 0 and (rank == 0 or sharded):
-            self.probe = render_probe(self.loader.group(0, 0), recipe.net, recipe.seed).to(device)
-        if device.type == "cpu" and recipe.optim.precision == "bf16":
-            spell_out_attention(self.net.backbone)
+            self.probe = render_probe(self.feed.loader.group(0, 0), recipe.net, recipe.seed).to(device)
         if recipe.optim.compile:
             compile_network(self.net)
         self.train_step = TrainStep(self.net, build_objective(recipe.net, recipe.objective), recipe.optim.precision)
         self.model = in_step(self.train_step, device) if world > 1 else self.train_step
         self.watch: Watch | None = None
         if rank == 0 or sharded:
-            plan = plan_watch(recipe.optim.steps, job.options.view_every, job.options.profile)
-            self.watch = Watch(job.folder, plan, self.train_step, self.standing.step, keeps=rank == 0)
-        self.batches: Iterator[ClipBatch] = iter(())
-        self.seen: dict[str, list[Tensor]] = {}
-        self.waited = 0.0
+            plan = plan_watch(recipe.optim.steps, spec.options.view_every, spec.options.profile)
+            self.watch = Watch(spec.folder, plan, self.train_step, self.standing.step, keeps=rank == 0)
 
     def run(self) -> tuple[TrackerNet, int]:
-        recipe, optim, standing = self.recipe, self.recipe.optim, self.standing
+        steps, standing = self.recipe.optim.steps, self.standing
         if self.rank == 0:
             log.info(
-                "training %s from step %d to %d in %d process(es)", recipe.name, standing.step, optim.steps, self.world
+                "training %s from step %d to %d in %d process(es)",
+                *(self.recipe.name, standing.step, steps, self.world),
             )
-        steps = range(standing.step, 0 if standing.stopped else optim.steps)
-        self.batches = self.loader.groups([(step, group) for step in steps for group in self.mine])
-        clock, began = time.perf_counter(), standing.step
+        ahead = range(standing.step, 0 if standing.stopped else steps)
+        self.feed.begin(ahead, self.mine)
+        self.meter.begin(standing.step)
         self.train_step.train()
         if self.watch is not None:
             self.watch.begin()
-        for step in steps:
+        for step in ahead:
             rate = self._step(step)
-            done = standing.step = step + 1
-            last = done == optim.steps
-            if self.probe is not None and (done % recipe.objective.template_use_every == 0 or last):
+            standing.step = step + 1
+            due = self.schedule.after(standing.step)
+            if due.probe:
                 self._probe()
-            looked = {}
-            better = False
-            if self.validation is not None and (done % recipe.validation.every == 0 or last):
-                looked = self._look(self.validation)
-                better = standing.looked(looked[LOSS], recipe.validation.patience)
-                last = last or standing.stopped
-            saves = done % recipe.checkpoint_every == 0 or last or better
-            # Also where a checkpoint is, so that a run that goes on from it gives the same rows.
-            if done % METRICS_EVERY == 0 or looked or saves:
-                self._count_replaced()
-                row = {**mean_over_ranks(self.seen, self.world, self.device), **looked}
-                seconds = max(time.perf_counter() - clock, 1e-9)
-                row["samples_per_s"] = (done - began) * recipe.data.groups * recipe.data.group_size / seconds
-                row["data_wait"] = self.waited / seconds
-                row["lr"] = rate
-                row["skipped"] = float(standing.skipped)
-                clock, began, self.waited, self.seen = time.perf_counter(), done, 0.0, {}
-                if self.metrics is not None:
-                    self.metrics.add(done, row)
-                self.report(done, row)
+            looked = self._look() if due.look else {}
+            better = bool(looked) and standing.looked(looked[LOSS], self.recipe.validation.patience)
+            saves = due.save or better or standing.stopped
+            if due.row or saves:
+                self._tell(rate, looked)
             if saves:
                 self._save()
-            if last:
+            if standing.stopped:
                 break
         return self._finish()
 
@@ -175,17 +136,9 @@ class _Rank:
         if self.watch is not None:
             self.watch.close()
         self.checkpoints.close()
-        self.loader.close()
+        self.feed.loader.close()
         if self.validation is not None:
             self.validation.close()
-
-    def _next_batch(self, step: int) -> ClipBatch:
-        self.roll.at(step + 1, "reads")
-        began = time.perf_counter()
-        batch = next(self.batches).to(self.device)
-        self.waited += time.perf_counter() - began
-        self.roll.at(step + 1, "trains")
-        return batch
 
     def _step(self, step: int) -> float:
         """One step of the optimiser over this rank's groups; returns the learning rate."""
@@ -196,16 +149,16 @@ class _Rank:
         held: dict[int, ClipBatch] = {}
         negatives: dict[int, Tensor] = {}
         if recipe.objective.negatives == "all_groups":
-            held = {group: self._next_batch(step) for group in self.mine}
+            held = {group: self.feed.next(step) for group in self.mine}
             drawn = {group: self._generator(step, group) for group in self.mine}
             negatives = other_groups_features(self.train_step, held, drawn, progress, recipe.data.groups, self.world)
         for group in self.mine:
             sync_gradients(self.model, group == self.mine[-1])
-            batch = held.pop(group) if held else self._next_batch(step)
+            batch = held.pop(group) if held else self.feed.next(step)
             loss, metrics = self.model(batch, self._generator(step, group), progress, negatives.get(group))
             (loss * (self.world / recipe.data.groups)).backward()
             for name, value in metrics.items():
-                self.seen.setdefault(name, []).append(value.detach())
+                self.meter.note(name, value)
         norm = whole(nn.utils.clip_grad_norm_(self.net.parameters(), optim.clip_norm))
         # After the gradient all-reduce every rank holds the same norm, so all decide alike. It is the one number of a
         # step that the host waits for.
@@ -226,25 +179,32 @@ class _Rank:
         return rate
 
     def _probe(self) -> None:
-        assert self.probe is not None
+        if self.probe is None:
+            return
         self.net.eval()
         found = template_use(self.net, self.probe)
         self.net.train()
         if self.rank == 0:
             for name, value in found.items():
-                self.seen.setdefault(name, []).append(value)
+                self.meter.note(name, value)
 
-    def _count_replaced(self) -> None:
-        replaced = self.loader.replaced
-        for name, share in (("data_damaged", replaced.share_damaged), ("data_unusable", replaced.share_unusable)):
-            self.seen.setdefault(name, []).append(torch.tensor(share))
-
-    def _look(self, validation: Validation) -> dict[str, float]:
+    def _look(self) -> dict[str, float]:
+        assert self.validation is not None
         merge_running_statistics(self.net, self._share(), self.world)
         if self.ema is None:
-            return validation.look(self.train_step, self.device)
+            return self.validation.look(self.train_step, self.device)
         with self.ema.in_place_of(self.net):
-            return validation.look(self.train_step, self.device)
+            return self.validation.look(self.train_step, self.device)
+
+    def _tell(self, rate: float, looked: dict[str, float]) -> None:
+        """One row of metrics, of all ranks."""
+        self.feed.note_replaced()
+        row = self.meter.row(self.standing.step, looked)
+        row["lr"] = rate
+        row["skipped"] = float(self.standing.skipped)
+        if self.metrics is not None:
+            self.metrics.add(self.standing.step, row)
+        self.report(self.standing.step, row)
 
     def _save(self) -> None:
         merge_running_statistics(self.net, self._share(), self.world)

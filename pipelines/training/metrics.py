@@ -2,9 +2,13 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pipelines import storage
+
+OnRow = Callable[[dict[str, float]], None]
+"""Called with each new row of metrics; `step` is in it."""
 
 _NAME = "metrics.jsonl"
 _REMOTE_EVERY_S = 20.0

@@ -9,8 +9,21 @@ from pipelines import storage
 from pipelines.settings import settings
 
 if TYPE_CHECKING:
+    from pipelines.training.spec import TrainingSpec
     from sstrack.configs.recipe import Recipe
     from sstrack.models.tracker_net import TrackerNet
+
+
+def keep_package(spec: "TrainingSpec", name: str, net: "TrackerNet", step: int) -> None:
+    """Leave a network, of the weights after `step` steps, in the run's folder, with where it comes from."""
+    facts = {
+        "run_key": spec.run_key,
+        "manifest": spec.manifests,
+        "data": spec.identity.data_digest,
+        "datasets": [{"manifest": each.manifest, "weight": each.weight} for each in spec.datasets],
+        "step": step,
+    }
+    put_package(storage.join(spec.folder, name), net, spec.recipe, facts)
 
 
 def put_package(uri: str, net: "TrackerNet", recipe: "Recipe", facts: Mapping[str, object]) -> None:

@@ -10,8 +10,8 @@ import torch
 from pipelines import storage
 from pipelines.dataset.samples import require_groups, require_labels
 from pipelines.errors import SSTrackError, UsageError
-from pipelines.training.job import TrainJob
 from pipelines.training.options import ends
+from pipelines.training.spec import TrainingSpec
 from pipelines.training.watch import plan_watch
 from sstrack.configs.recipe import Recipe
 
@@ -20,24 +20,24 @@ _SPARE = 0.9
 """Share of a device's memory that a training may be estimated to fill."""
 
 
-def require_workable(job: TrainJob) -> None:
+def require_workable(spec: TrainingSpec) -> None:
     """Raise UsageError or SSTrackError for a training that its workers, data, disk or folder cannot do."""
-    plan_watch(job.recipe.optim.steps, job.options.view_every, job.options.profile)
-    require_workers(job)
-    require_data(job)
-    require_disk(job)
+    plan_watch(spec.recipe.optim.steps, spec.options.view_every, spec.options.profile)
+    require_workers(spec)
+    require_data(spec)
+    require_disk(spec)
 
 
-def require_workers(job: TrainJob) -> None:
+def require_workers(spec: TrainingSpec) -> None:
     """As many groups as workers, each of them the same number where parameters are sharded."""
-    groups, (_, most) = job.recipe.data.groups, ends(job.workers)
+    groups, (_, most) = spec.recipe.data.groups, ends(spec.workers)
     if most > groups:
         raise UsageError(
             f"{most} workers for {groups} groups: each worker needs a group of its own, so use at most "
             f"--workers {groups}, or --set data.groups={most}"
         )
-    if job.options.parallel == "fsdp":
-        least = max(ends(job.workers)[0], 1)
+    if spec.options.parallel == "fsdp":
+        least = max(ends(spec.workers)[0], 1)
         uneven = [count for count in range(least, most + 1) if groups % count]
         if uneven:
             raise UsageError(
@@ -46,36 +46,36 @@ def require_workers(job: TrainJob) -> None:
             )
 
 
-def require_data(job: TrainJob) -> None:
+def require_data(spec: TrainingSpec) -> None:
     """Clips enough for a global batch, for validation, and labels where the objective learns from nothing else."""
-    recipe = job.recipe
+    recipe = spec.recipe
     data, objective = recipe.data, recipe.objective
-    if len(job.datasets) == 1:
-        only = job.datasets[0]
+    if len(spec.datasets) == 1:
+        only = spec.datasets[0]
         require_groups(only.uri, only.manifest, data.group_size, data.groups, only.held_out)
     if objective.name == "supervised" and objective.unlabelled == "skip":
-        for each in job.datasets:
+        for each in spec.datasets:
             require_labels(each.uri, each.manifest)
 
 
-def require_disk(job: TrainJob) -> None:
+def require_disk(spec: TrainingSpec) -> None:
     """Room for the checkpoints that are kept, one that is being written, and two packages."""
-    if not storage.is_local(job.folder):
+    if not storage.is_local(spec.folder):
         return
-    folder = storage.local_path(job.folder)
+    folder = storage.local_path(spec.folder)
     while not folder.exists():
         folder = folder.parent
     if not os.access(folder, os.W_OK):
         raise SSTrackError(f"{folder} cannot be written to; give another folder for runs with --out")
-    weights = 4 * parameters(job.recipe)
-    each = weights * (4 if job.recipe.optim.ema_decay > 0 else 3)
-    wanted = each * (job.options.keep + 2) + 2 * weights
+    weights = 4 * parameters(spec.recipe)
+    each = weights * (4 if spec.recipe.optim.ema_decay > 0 else 3)
+    wanted = each * (spec.options.keep + 2) + 2 * weights
     free = shutil.disk_usage(folder).free
     if wanted > free:
         raise SSTrackError(
-            f"no space left to write the checkpoints of {job.run_key}: {job.options.keep + 2} of {each / _GIB:.2f} GiB "
-            f"and two packages need {wanted / _GIB:.1f} GiB, and {folder} has {free / _GIB:.1f}; free some, or use "
-            "another folder"
+            f"no space left to write the checkpoints of {spec.run_key}: {spec.options.keep + 2} of "
+            f"{each / _GIB:.2f} GiB and two packages need {wanted / _GIB:.1f} GiB, and {folder} has "
+            f"{free / _GIB:.1f}; free some, or use another folder"
         )
 
 

@@ -1,11 +1,11 @@
-"""One training as a Ray Train job: one process per worker, started again when some of them are lost."""
+"""One training on Ray Train: one process per worker, started again when some of them are lost."""
 
 import json
 import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,48 +17,47 @@ from pipelines.cluster import joined, machines, processors
 from pipelines.errors import SSTrackError
 from pipelines.reach import require_reachable
 from pipelines.settings import settings
-from pipelines.training.job import TrainJob
+from pipelines.training.metrics import OnRow
 from pipelines.training.options import ends
 from pipelines.training.preflight import require_memory
 from pipelines.training.ray_worker import Rows, train_as_worker
+from pipelines.training.spec import TrainingSpec
 
 _ROWS = "rows.jsonl"
 
-Progress = Callable[[dict[str, float]], None]
 
-
-def train_on_ray(job: TrainJob, cluster: str, progress: Progress | None) -> None:
-    """Train with the workers that the job names. Raises SSTrackError if the cluster is too small for them, or if
+def train_on_ray(spec: TrainingSpec, cluster: str, progress: OnRow | None) -> None:
+    """Train with the workers that the training names. Raises SSTrackError if the cluster is too small for them, or if
     training fails more often than it may."""
     # Of the driver: the controller runs on its machine. Workers keep nothing in it, their state is in the run's folder.
     scratch = Path(tempfile.mkdtemp(prefix="sstrack-ray-"))
-    _set_patience(job.options.timeout_s)
+    _set_patience(spec.options.timeout_s)
     if cluster == "local" and not torch.cuda.is_available():
-        require_memory(job.recipe, torch.device("cpu"), ends(job.workers)[0])
-    least, most = ends(job.workers)
+        require_memory(spec.recipe, torch.device("cpu"), ends(spec.workers)[0])
+    least, most = ends(spec.workers)
     # A private cluster is this machine: more workers than it has cores would only take turns.
     cores = max(least, min(most, os.cpu_count() or 1))
     try:
         with joined(cluster, cpus=cores), _following(scratch / _ROWS, progress):
             wanted = torch.cuda.is_available() if cluster == "local" else settings().worker_gpu
             if cluster != "local":
-                places = {"run": job.folder, **{f"dataset {n}": each.uri for n, each in enumerate(job.datasets, 1)}}
+                places = {"run": spec.folder, **{f"dataset {n}": each.uri for n, each in enumerate(spec.datasets, 1)}}
                 require_reachable(places, machines())
-            use_gpu = processors(least, wanted, job.options.wait_s)
+            use_gpu = processors(least, wanted, spec.options.wait_s)
             trainer = TorchTrainer(
                 train_as_worker,
-                train_loop_config=job.as_dict(),
+                train_loop_config=spec.as_dict(),
                 scaling_config=ScalingConfig(
                     num_workers=most if least == most else (least, most),
                     use_gpu=use_gpu,
                 ),
-                torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=job.options.timeout_s),
+                torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=spec.options.timeout_s),
                 run_config=RunConfig(
-                    name=job.run_key,
+                    name=spec.run_key,
                     storage_path=str(scratch),
                     callbacks=[Rows(scratch / _ROWS)],
                     failure_config=FailureConfig(
-                        max_failures=job.options.max_failures, controller_failure_limit=job.options.max_failures
+                        max_failures=spec.options.max_failures, controller_failure_limit=spec.options.max_failures
                     ),
                 ),
             )
@@ -66,8 +65,8 @@ def train_on_ray(job: TrainJob, cluster: str, progress: Progress | None) -> None
                 trainer.fit()
             except TrainingFailedError as error:
                 raise SSTrackError(
-                    f"training {job.run_key} failed: {_first_cause(error)}; its checkpoints are kept in {job.folder}, "
-                    "run the same command again to go on from them"
+                    f"training {spec.run_key} failed: {_first_cause(error)}; its checkpoints are kept in "
+                    f"{spec.folder}, run the same command again to go on from them"
                 ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -83,7 +82,7 @@ def _set_patience(timeout_s: int) -> None:
 
 
 @contextmanager
-def _following(path: Path, progress: Progress | None) -> Iterator[None]:
+def _following(path: Path, progress: OnRow | None) -> Iterator[None]:
     """Hand each new row of the controller to `progress` while the block runs, each step's once."""
     ended = threading.Event()
     position, reached = 0, 0.0

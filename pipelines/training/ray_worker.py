@@ -11,18 +11,18 @@ from ray.train import UserCallback
 
 
 def train_as_worker(config: dict[str, Any]) -> None:
-    """One rank of a Ray Train job; `config` is a `TrainJob` as a dictionary."""
+    """One rank of a training; `config` is a `TrainingSpec` as a dictionary."""
     import ray.train
     import ray.train.torch
     import torch
 
     from pipelines import storage
-    from pipelines.training.fit import finish
-    from pipelines.training.job import TrainJob
     from pipelines.training.loop import train_rank
+    from pipelines.training.packages import keep_package
     from pipelines.training.preflight import require_memory
+    from pipelines.training.spec import TrainingSpec
 
-    job = TrainJob.from_dict(config)
+    spec = TrainingSpec.from_dict(config)
     context = ray.train.get_context()
 
     def report(step: int, row: dict[str, float]) -> None:
@@ -30,11 +30,11 @@ def train_as_worker(config: dict[str, Any]) -> None:
 
     device = ray.train.torch.get_device()
     assert isinstance(device, torch.device)
-    require_memory(job.recipe, device, context.get_local_world_size())
-    with storage.explained(job.folder):
-        trained = train_rank(job, context.get_world_rank(), context.get_world_size(), device, report)
+    require_memory(spec.recipe, device, context.get_local_world_size())
+    with storage.explained(spec.folder):
+        trained = train_rank(spec, context.get_world_rank(), context.get_world_size(), device, report)
         if context.get_world_rank() == 0:
-            finish(job, *trained)
+            keep_package(spec, "package", *trained)
 
 
 class Rows(UserCallback):

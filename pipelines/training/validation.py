@@ -8,8 +8,8 @@ import torch
 from torch import Generator, Tensor
 
 from pipelines.dataset.dataset import Dataset
+from pipelines.dataset.draws import seed_words
 from pipelines.dataset.modes import open_loader
-from pipelines.dataset.order import seed_words
 from pipelines.training.ranks import mean_over_ranks
 from sstrack.configs.recipe import Recipe
 from sstrack.objectives.step import TrainStep

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
-from pipelines.training.pictures import as_jpeg, draw_step
 from pipelines.training.profiling import StepProfiler, parse_steps
+from pipelines.training.step_picture import as_jpeg, draw_step
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.pictures import TrainingPicture
 from sstrack.objectives.step import TrainStep

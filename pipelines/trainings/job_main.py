@@ -1,6 +1,7 @@
 """What a Ray job of ours runs, on the cluster's head: `python -m pipelines.trainings.job_main '<request>'`.
 
-The request is `Request` as JSON. Lines of the log that begin with `MARK` are JSON for the one who follows it.
+The request is JSON: `call`, the arguments of `train_and_record`, and `key`, the run key they have where they come from.
+What is said goes to the log in `job_words`.
 """
 
 import json
@@ -9,11 +10,11 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from pipelines.errors import SSTrackError, UsageError
+from pipelines.trainings.job_words import say
+from pipelines.trainings.record import train_and_record
 
-MARK = "sstrack-job "
 _EVERY_SECONDS = 1.0
 
 
@@ -22,7 +23,6 @@ def main(request: str) -> int:
     for name in ("pipelines", "sstrack"):
         logging.getLogger(name).setLevel(logging.INFO)
         logging.getLogger(name).addHandler(_Lines())
-    from pipelines.trainings.record import train_and_record
 
     def opened(run_id: str, url: str | None) -> None:
         say({"opened": [run_id, url]})
@@ -30,18 +30,13 @@ def main(request: str) -> int:
     asked = json.loads(request)
     try:
         result = train_and_record(
-            **asked["call"], cluster="auto", expected_key=asked["key"], progress=_Progress(), opened=opened
+            **asked["call"], cluster="auto", expected_key=asked["key"], progress=_SayRows(), opened=opened
         )
     except SSTrackError as error:
         say({"error": str(error), "usage": isinstance(error, UsageError)})
         return 1
     say({"result": result})
     return 0
-
-
-def say(data: dict[str, Any]) -> None:
-    """One marked line, at once."""
-    print(f"{MARK}{json.dumps(data, default=str)}", flush=True)
 
 
 class _Lines(logging.Handler):
@@ -51,8 +46,8 @@ class _Lines(logging.Handler):
         say({"log": record.getMessage()})
 
 
-class _Progress:
-    """Passes progress on, at most once in `_EVERY_SECONDS` and at the end."""
+class _SayRows:
+    """Passes rows of metrics on, at most once in `_EVERY_SECONDS` and at the end."""
 
     def __init__(self) -> None:
         self._next = 0.0

@@ -2,25 +2,22 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from mlflow.exceptions import MlflowException
 
-from pipelines import storage
-from pipelines.dataset.dataset import Dataset
 from pipelines.errors import SSTrackError
 from pipelines.place import place
 from pipelines.registry.live import LiveRecord
 from pipelines.registry.origin import origin_tags
-from pipelines.registry.runs import DatasetUse, TrainingRun, registry_client
-from pipelines.settings import settings
-from pipelines.training.job import data_digest, run_key
-from pipelines.training.launch import TrainResult, open_datasets, resolve_recipe, train
+from pipelines.registry.runs import DATA, MANIFEST, DatasetUse, TrainingRun, registry_client
 from pipelines.training.metrics import read_metrics
-from pipelines.training.options import train_options
+from pipelines.training.result import TrainResult, find_result
+from pipelines.training.spec import TrainingSpec
+from pipelines.trainings.callbacks import OnProgress, Opened, Submits
+from pipelines.trainings.find import find_training
 from pipelines.trainings.submit import train_as_job
-from sstrack.configs.recipe import Recipe, as_dict, without_paths
+from sstrack.configs.recipe import as_dict, without_paths
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +25,6 @@ RECORDED = "sstrack.recorded"
 """Tag that says that parameters and metrics of the whole run are logged."""
 ERROR = "sstrack.error"
 """Tag with the first sentence of what ended a run that failed."""
-
-Progress = Callable[[Mapping[str, float], int], None]
-"""Called with a row of metrics, `step` in it, and the number of all steps."""
-Opened = Callable[[str, str | None], None]
-"""Called with the id of the MLflow run when it is open, and its page where MLflow is a server."""
 
 
 def train_and_record(
@@ -48,11 +40,12 @@ def train_and_record(
     options: Mapping[str, Any] | None = None,
     cluster: str = "local",
     expected_key: str = "",
-    progress: Progress,
+    progress: OnProgress,
     tags: Mapping[str, str] | None = None,
     opened: Opened | None = None,
+    submits: Submits | None = None,
 ) -> dict[str, Any]:
-    """Find or do the training, and record it once, while it goes on.
+    """Find or do the training, and record it once, while it goes on: `sstrack train DATASET` is this call.
 
     A missing or slow MLflow neither ends nor slows a training: its record waits.
 
@@ -72,75 +65,82 @@ def train_and_record(
         progress: called with each row of metrics and the number of all steps.
         tags: further tags of the MLflow run: whoever asked for the training, say.
         opened: called once the MLflow run is known, before the first step if MLflow answers.
+        submits: called before a job is submitted, where the training is done by one.
 
     Returns:
         The training's result with `run_id`, the id of its MLflow run.
 
     Raises:
         UsageError: unknown recipe or field.
-        SSTrackError: as `train` does; if MLflow holds two runs of the key; or if it did not take the whole record of a
+        SSTrackError: as `launch` does; if MLflow holds two runs of the key; or if it did not take the whole record of a
             training that is done, which the same call then completes.
     """
-    config = resolve_recipe(recipe, overrides)
-    data = open_datasets(datasets, manifest, weights)
-    count = min(settings().workers, config.data.groups) if workers is None else workers
-    chosen = train_options(options or {})
-    held = [replace(each, held_out=config.validation.share) for each in data]
-    key = run_key(config, data_digest(held))
-    folder = storage.join(runs, key)
+    how = {"manifest": manifest, "weights": weights, "workers": workers, "options": options}
+    spec = find_training(datasets, recipe, overrides, runs, **how)
+    key, done = spec.run_key, find_result(spec.folder)
     if expected_key not in ("", key):
         raise SSTrackError(
             f"this is run {key} here and {expected_key} where it was asked for: the sstrack, the initial weights or "
             "the dataset here are of another version"
         )
-    if place(cluster).kind == "job" and not storage.exists(storage.join(folder, "result.json")):
+    if done is None and place(cluster).kind == "job":
         call = {"uri": uri, "datasets": list(datasets), "recipe": recipe, "overrides": dict(overrides), "runs": runs}
-        call |= {"manifest": data[0].manifest if len(data) == 1 else None, "weights": list(weights)}
+        call |= {"manifest": spec.manifests if len(datasets) == 1 else None, "weights": list(weights)}
         call |= {"workers": workers, "options": dict(options or {}), "tags": dict(tags or {})}
         places = {"folder of runs": runs, "MLflow store": uri}
         places |= {f"dataset {number}": each for number, each in enumerate(datasets, 1)}
-        return train_as_job(cluster, key, call, places, progress, opened)
-    log.info("train: %s with %s workers", key, count)
-    record = LiveRecord(
-        uri, lambda: _open(uri, key, config, data, dict(tags or {})), lambda run: _send_files(run, folder)
-    )
+        return train_as_job(cluster, key, call, places, progress, opened, submits)
 
     def tell(run_id: str | None) -> None:
         if run_id is not None and opened is not None:
             opened(run_id, TrainingRun(registry_client(uri), run_id).url(uri))
 
-    def follow(row: dict[str, float]) -> None:
-        record.add(row)
-        progress(row, config.optim.steps)
-
-    done = storage.exists(storage.join(folder, "result.json"))
-    if done and (recorded := _recorded(uri, key)) is not None:
-        result = train(data, config, runs, workers=count, options=chosen, cluster=cluster)
-        _say(result)
+    log.info("train: %s with %s workers", key, spec.workers)
+    if done is not None and (recorded := _recorded(uri, key)) is not None:
+        _say(done)
         tell(recorded)
-        return {**result.as_dict(), "run_id": recorded}
+        return {**done.as_dict(), "run_id": recorded}
+    record = LiveRecord(uri, lambda: _open(uri, spec, dict(tags or {})), lambda run: _send_files(run, spec.folder))
     known: str | None = None
+    if done is None:
+
+        def begin() -> None:
+            nonlocal known
+            known = record.start()
+            tell(known)
+
+        done = _launch(spec, cluster, record, begin, progress)
+    _say(done)
+    run_id = record.finish("FINISHED", {RECORDED: "true"}, read_metrics(spec.folder))
+    if known is None:
+        tell(run_id)
+    return {**done.as_dict(), "run_id": run_id}
+
+
+def _launch(
+    spec: TrainingSpec, cluster: str, record: LiveRecord, begin: Callable[[], None], progress: OnProgress
+) -> TrainResult:
+    """Do the training; each row of its metrics goes into the record, and so does how it ends early."""
+    # Only here: a training that is found needs neither torch nor Ray.
+    from pipelines.training.launch import launch
+
     begun = False
 
-    def begin() -> None:
-        nonlocal known, begun
+    def begins() -> None:
+        nonlocal begun
         begun = True
-        known = record.start()
-        tell(known)
+        begin()
+
+    def follow(row: dict[str, float]) -> None:
+        record.add(row)
+        progress(row, spec.recipe.optim.steps)
 
     try:
-        result = train(
-            data, config, runs, workers=count, options=chosen, cluster=cluster, begins=begin, progress=follow
-        )
+        return launch(spec, cluster, begins=begins, progress=follow)
     except BaseException as error:
         if begun:
             _end(record, error)
         raise
-    _say(result)
-    run_id = record.finish("FINISHED", {RECORDED: "true"}, read_metrics(folder))
-    if known is None:
-        tell(run_id)
-    return {**result.as_dict(), "run_id": run_id}
 
 
 def _say(result: TrainResult) -> None:
@@ -153,20 +153,21 @@ def _say(result: TrainResult) -> None:
     )
 
 
-def _open(uri: str, key: str, config: Recipe, data: Sequence[Dataset], tags: Mapping[str, str]) -> TrainingRun:
+def _open(uri: str, spec: TrainingSpec, tags: Mapping[str, str]) -> TrainingRun:
     """The run of the key with all that is known before the first step; what is there from an earlier start stays.
 
     Raises SSTrackError if there are two, or if it was logged with other parameters.
     """
-    run = TrainingRun.find_or_create(registry_client(uri), uri, key)
+    run = TrainingRun.find_or_create(registry_client(uri), uri, spec.run_key)
     try:
-        run.log_params(dict(_flat(as_dict(without_paths(config)))))
+        run.log_params(dict(_flat(as_dict(without_paths(spec.recipe)))))
     except ValueError as error:
         raise SSTrackError(
             f"MLflow at {uri}: {error}; delete that run, or give this training another folder"
         ) from error
-    run.log_datasets([DatasetUse(each.uri, each.manifest, each.weight) for each in data])
-    run.set_tags({"sstrack.manifest": data_digest(data), RECORDED: "false", **origin_tags(config.seed), **tags})
+    run.log_datasets([DatasetUse(each.uri, each.manifest, each.weight) for each in spec.datasets])
+    made_of = {MANIFEST: spec.manifests, DATA: spec.identity.data_digest}
+    run.set_tags({**made_of, RECORDED: "false", **origin_tags(spec.recipe.seed), **tags})
     run.drop_tag(ERROR)
     run.begin()
     return run

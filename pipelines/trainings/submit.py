@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,14 +13,10 @@ from pipelines.jobs import Attempt, JobServer
 from pipelines.place import place
 from pipelines.reach import is_here, require_reachable
 from pipelines.settings import settings
-from pipelines.training.job import data_digest, run_key
-from pipelines.training.launch import open_datasets, resolve_recipe
-from pipelines.trainings.job_main import MARK
+from pipelines.trainings.callbacks import OnProgress, Opened, Submits
+from pipelines.trainings.job_words import heard
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[Mapping[str, float], int], None]
-"""Called with a row of metrics and the number of all steps."""
 
 
 def train_as_job(
@@ -28,8 +24,9 @@ def train_as_job(
     key: str,
     call: Mapping[str, Any],
     places: Mapping[str, str],
-    progress: Progress,
-    opened: Callable[[str, str | None], None] | None = None,
+    progress: OnProgress,
+    opened: Opened | None = None,
+    submits: Submits | None = None,
 ) -> dict[str, Any]:
     """Attach to the job of a run key, or submit its next attempt, and wait for it.
 
@@ -43,6 +40,7 @@ def train_as_job(
         places: what each path or URI in it is for.
         progress: called with rows of metrics and the number of all steps.
         opened: called with id and address of the MLflow run, once the job has told them.
+        submits: called once it is certain that the job can be, before it is.
 
     Returns:
         What `train_and_record` returned there.
@@ -55,9 +53,11 @@ def train_as_job(
                 f"the URI of the {what} holds a password, which everybody who sees the cluster's jobs would read: set "
                 "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the cluster's environment instead"
             )
-    server = JobServer(_address(cluster))
+    server = JobServer(place(cluster).address or settings().job_address.rstrip("/"))
     machines = [each.address for each in server.machines()]
     require_reachable(places, machines)
+    if submits is not None:
+        submits(server.address, key)
     attempt = server.newest(key)
     if attempt is None or attempt.ended:
         number = attempt.number + 1 if attempt else 1
@@ -79,22 +79,9 @@ def train_as_job(
     return said.result_of(attempt, server)
 
 
-def stop_training(
-    cluster: str,
-    datasets: Sequence[str],
-    recipe: str,
-    overrides: Mapping[str, Any],
-    manifest: str | None,
-    weights: Sequence[float],
-) -> str | None:
-    """Stop the job of the training that these parameters of `train_and_record` name, see `stop_job`."""
-    opened = open_datasets(datasets, manifest, weights)
-    return stop_job(cluster, run_key(resolve_recipe(recipe, overrides), data_digest(opened)))
-
-
-def stop_job(cluster: str, key: str) -> str | None:
-    """Stop the job of a run key if it runs or waits. Returns its id, None where there was none to stop."""
-    server = JobServer(_address(cluster))
+def stop_job(address: str, key: str) -> str | None:
+    """Stop the job of a run key at a job server if it runs or waits. Returns its id, None where none was to stop."""
+    server = JobServer(address)
     attempt = server.newest(key)
     if attempt is None or attempt.ended:
         return None
@@ -102,26 +89,21 @@ def stop_job(cluster: str, key: str) -> str | None:
     return attempt.id
 
 
-def _address(cluster: str) -> str:
-    return place(cluster).address or settings().job_address.rstrip("/")
-
-
 class _Said:
     """What a job's log said so far."""
 
-    def __init__(self, progress: Progress, opened: Callable[[str, str | None], None] | None) -> None:
+    def __init__(self, progress: OnProgress, opened: Opened | None) -> None:
         self._progress, self._opened = progress, opened
         self._others: deque[str] = deque(maxlen=10)
         self._ending: dict[str, Any] = {}
 
     def line(self, line: str) -> None:
         """Take one line: ours mean something, the last ones of others are kept for the case of failure."""
-        if not line.startswith(MARK):
+        said = heard(line)
+        if said is None:
             if line.strip():
                 self._others.append(line.strip())
-            return
-        said = json.loads(line.removeprefix(MARK))
-        if "progress" in said:
+        elif "progress" in said:
             self._progress(*said["progress"])
         elif "opened" in said:
             if self._opened is not None:

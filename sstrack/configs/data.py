@@ -27,6 +27,10 @@ class DataConfig:
     reading: Literal["random", "streaming"] = "random"
     """`random` reads the frames of a sample wherever they lie; `streaming` reads whole shards one after the other, for
     S3 sets far larger than the disk, and shuffles less well."""
+    order: Literal["whole", "windowed"] = "whole"
+    """How clips are shuffled where they are read at `random`: `whole` shuffles all of them together, and needs the room
+    of a whole remote dataset in the cache; `windowed` shuffles some stretches of it at a time, for remote sets larger
+    than that. The same for a local and a remote copy either way."""
     stream_per_clip: int = 4
     """Samples drawn from a clip each time it comes by, when streaming."""
     stream_shuffle: int = 64

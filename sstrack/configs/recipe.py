@@ -18,7 +18,7 @@ from sstrack.configs.objective import ObjectiveConfig
 from sstrack.configs.optim import OptimConfig
 from sstrack.configs.tracking import TrackingConfig
 
-STAGE_VERSION = 3
+STAGE_VERSION = 4
 """Raised when a recipe of the same values means another training, so that old runs are not found for it."""
 
 

@@ -1,5 +1,6 @@
 """A dataset can be checked, mended, merged, pruned and taken out of, and each says what it did."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -110,9 +111,11 @@ def test_indexes_are_made_again_byte_for_byte(dataset: Path) -> None:
         rebuild_index(str(dataset))
 
 
-def test_compacting_keeps_clips_order_and_batches_and_the_parent_stays_readable(dataset: Path) -> None:
+@pytest.mark.parametrize("order", ["whole", "windowed"])
+def test_compacting_keeps_clips_order_and_batches_and_the_parent_stays_readable(dataset: Path, order: str) -> None:
     parent = load_manifest(str(dataset))
-    before = ClipLoader([Dataset(str(dataset), parent.digest)], CONFIG, seed=3)
+    config = dataclasses.replace(CONFIG, order=order)  # type: ignore[arg-type]
+    before = ClipLoader([Dataset(str(dataset), parent.digest)], config, seed=3)
     batches = [before.group(step, 0) for step in range(3)]
     done = compact(str(dataset), shard_mib=2.0)
     child = load_manifest(str(dataset))
@@ -128,7 +131,7 @@ def test_compacting_keeps_clips_order_and_batches_and_the_parent_stays_readable(
     assert str(old) == str(new)  # NaN, where a clip has no seed, equals nothing
     assert verify(str(dataset), decode=0).problems == []
     assert verify(str(dataset), parent.digest, decode=0).problems == []
-    after = ClipLoader([Dataset(str(dataset), child.digest)], CONFIG, seed=3)
+    after = ClipLoader([Dataset(str(dataset), child.digest)], config, seed=3)
     for step, batch in enumerate(batches):
         again = after.group(step, 0)
         assert again.clip_ids == batch.clip_ids

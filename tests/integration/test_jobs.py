@@ -11,21 +11,24 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled
 
 from flows.hooks import stop_submitted_job
+from pipelines.dataset.commit import Tables, publish_child, read_tables
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.jobs import JobServer, Unreachable
-from pipelines.training.job import data_digest, run_key
-from pipelines.training.launch import open_datasets
+from pipelines.training.spec import run_key
+from pipelines.trainings.find import open_datasets
 from pipelines.trainings.record import train_and_record
 from pipelines.trainings.submit import stop_job, train_as_job
 from sstrack.recipes import recipe
-from tests import seams
+from tests.dataset_factory import make_dataset
 from tests.ray_head import RayHead, ray_head
 
 SMALL = {
@@ -66,7 +69,7 @@ def test_a_stopped_job_frees_the_cluster_and_the_next_one_goes_on_for_two_caller
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    key = run_key(recipe("tiny_cpu", SMALL), data_digest(open_datasets([str(real_dataset)])))
+    key = run_key(recipe("tiny_cpu", SMALL), open_datasets([str(real_dataset)]))
     runs = tmp_path / "runs"
     sstrack = str(Path(sys.executable).with_name("sstrack"))
     command = [sstrack, "train", str(real_dataset), "--out", str(runs), "--workers", "1"]
@@ -128,18 +131,44 @@ def test_a_job_that_fails_is_told_with_its_last_line_and_its_id_is_not_used_agai
     assert server.newest("fail") is None
 
 
-def test_a_cancelled_flow_run_stops_the_job_of_its_training(
-    server: JobServer, head: RayHead, drawn_dataset: str
+def flow_runs(name: str) -> list[FlowRun]:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[name])))
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.usefixtures("prefect_server")
+def test_a_killed_flow_runs_job_is_stopped_although_the_dataset_has_grown_meanwhile(
+    server: JobServer, head: RayHead, work: Path, mlflow_uri: str, tmp_path: Path
 ) -> None:
-    key = run_key(recipe("tiny_cpu", SMALL), data_digest(open_datasets([drawn_dataset])))
-    given = {"dataset": drawn_dataset, "overrides": SMALL, "cluster": f"job:{head.jobs}"}
-    cancelled = FlowRun(flow_id=uuid4(), parameters=given)
-    stop_submitted_job(None, cancelled, Cancelled())  # nothing runs yet, which is no error
-    server.submit(key, 1, [sys.executable, "-c", "import time; time.sleep(600)"])
-    until(lambda: (newest := server.newest(key)) and newest.status == "RUNNING")
-    stop_submitted_job(None, cancelled, Cancelled())
+    first = make_dataset(str(work / "dataset"), tmp_path, clips=6)
+    key = run_key(recipe("tiny_cpu", SMALL), open_datasets([str(work / "dataset")]))
+    given = {"overrides": SMALL, "cluster": f"job:{head.jobs}"}
+    script = f"from flows.train_tracker import train_tracker\ntrain_tracker(**{given!r})\n"
+    environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()}
+    child = subprocess.Popen([sys.executable, "-c", script], env=environment, start_new_session=True)
+    try:
+        until(lambda: ((newest := server.newest(key)) and newest.status == "RUNNING") or child.poll() is not None)
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    # HEAD moves: the same parameters name another training now.
+    tables = read_tables(str(work / "dataset"), first)
+    fewer = Tables(tables.clips.slice(1), tables.rejects, tables.sources)
+    publish_child(str(work / "dataset"), first, fewer, first.shards, {}, "config", {})
+    assert key != run_key(recipe("tiny_cpu", SMALL), open_datasets([str(work / "dataset")]))
+    [killed] = [each for each in flow_runs("train-tracker") if each.parameters.get("cluster") == given["cluster"]]
+    stop_submitted_job(None, killed, Cancelled())
     until(lambda: (newest := server.newest(key)) and newest.status == "STOPPED")
-    stop_submitted_job(None, FlowRun(flow_id=uuid4(), parameters={"cluster": "local"}), Cancelled())
+    stop_submitted_job(None, killed, Cancelled())  # once more is no error
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_cancelled_flow_run_that_had_submitted_nothing_stops_nothing(work: Path) -> None:
+    from flows.retrain_tracker import retrain_tracker
+
+    assert retrain_tracker(return_state=True).is_completed()
+    stop_submitted_job(None, flow_runs("retrain-tracker")[0], Cancelled())
 
 
 def test_a_job_that_waits_for_a_processor_for_ever_is_stopped_and_says_what_there_is(
@@ -148,8 +177,8 @@ def test_a_job_that_waits_for_a_processor_for_ever_is_stopped_and_says_what_ther
     server._client.submit_job(entrypoint="true", submission_id="waits", entrypoint_num_cpus=64)
     with pytest.raises(SSTrackError, match=r"job waits had not started after 1 s.*1 CPUs and 0 GPUs on 1 machines"):
         server.follow(server.look("waits", 1), lambda _: None, 1)
-    assert stop_job(f"job:{head.jobs}", "waits") == "waits"
-    assert stop_job(f"job:{head.jobs}", "another") is None
+    assert stop_job(head.jobs, "waits") == "waits"
+    assert stop_job(head.jobs, "another") is None
 
 
 def test_a_cluster_that_is_too_small_is_told_with_what_it_has(server: JobServer) -> None:
@@ -203,8 +232,8 @@ def test_a_head_that_wants_a_token_is_told_with_what_to_set(tmp_path: Path, monk
 def test_a_head_lost_in_mid_job_is_one_sentence_and_a_new_head_goes_on(
     real_dataset: Path, mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seams.JOB_SILENCE, 5.0)
-    key = run_key(recipe("tiny_cpu", SMALL), data_digest(open_datasets([str(real_dataset)])))
+    monkeypatch.setattr("pipelines.jobs._SILENCE_SECONDS", 5.0)
+    key = run_key(recipe("tiny_cpu", SMALL), open_datasets([str(real_dataset)]))
 
     def train(jobs: str) -> dict[str, Any]:
         return train_and_record(

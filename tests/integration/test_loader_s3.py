@@ -1,5 +1,6 @@
 """Training data on S3: the same samples as from disk, through faults; a bounded cache that processes share."""
 
+import dataclasses
 import hashlib
 import os
 import subprocess
@@ -17,7 +18,8 @@ from pipelines.dataset.cache import ShardCache
 from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.loader import ClipLoader
 from pipelines.dataset.manifest import Manifest, read_clips
-from pipelines.dataset.part import require_room
+from pipelines.dataset.member import require_room
+from pipelines.dataset.orders.windowed import Windowed
 from pipelines.dataset.reader import ShardReader
 from pipelines.errors import SSTrackError
 from sstrack.configs.data import DataConfig
@@ -166,8 +168,57 @@ def test_a_shard_larger_than_the_cache_is_one_sentence(remote: tuple[str, Manife
 
 
 def test_datasets_that_need_more_cache_together_than_there_is_are_refused() -> None:
-    with pytest.raises(SSTrackError, match=r"s3://a, s3://b: 100\.0 GiB of cache are needed.*64\.0; raise it"):
-        require_room({"s3://a": 50 << 30, "local": 0, "s3://b": 50 << 30})
+    wanted = {"s3://a": 50 << 30, "local": 0, "s3://b": 50 << 30}
+    with pytest.raises(SSTrackError, match=r"s3://a, s3://b: 100\.0 GiB .* 64\.0; .*data\.order=windowed.*streaming"):
+        require_room(wanted, "whole")
+    with pytest.raises(SSTrackError, match=r"order windowed.*raise it, or train with --set data\.reading=streaming"):
+        require_room(wanted, "windowed")
+
+
+@pytest.fixture(scope="module")
+def copies(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Manifest]:
+    """The same 130 clips on disk and on S3."""
+    folder = tmp_path_factory.mktemp("copies") / "dataset"
+    manifest = make_dataset(str(folder), tmp_path_factory.mktemp("scratch"), shards=13, clips=10, sizes=((480, 360),))
+    uri = s3_server.url("copies")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            storage.write_atomic(storage.join(uri, str(path.relative_to(folder))), path.read_bytes())
+    return str(folder), uri, manifest
+
+
+@pytest.mark.parametrize("order", ["whole", "windowed"])
+def test_a_local_and_a_remote_copy_show_the_same_samples(
+    copies: tuple[str, str, Manifest], work: Path, order: str
+) -> None:
+    here, there, manifest = copies
+    config = DataConfig(group_size=16, groups=2, n_search=2, order=order)  # type: ignore[arg-type]
+    wanted = [(step, group) for step in range(6) for group in range(2)]  # more than an epoch
+    local, remote = (ClipLoader([Dataset(uri, manifest.digest)], config, 7) for uri in (here, there))
+    for one, other in zip(local.groups(wanted), remote.groups(wanted), strict=True):
+        assert one.clip_ids == other.clip_ids
+        assert torch.equal(one.frames, other.frames) and torch.equal(one.seeds, other.seeds)
+    local.close()
+    remote.close()
+    assert len(list((work / "cache").glob("*.tar"))) == len(manifest.shards)
+
+
+def test_a_cache_that_holds_two_windows_is_enough_for_the_windowed_order(
+    copies: tuple[str, str, Manifest], work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, there, manifest = copies
+    monkeypatch.setattr(Windowed.__init__, "__defaults__", (5, 2))
+    # Two windows of two stretches of five clips, in shards of ten.
+    monkeypatch.setenv("SSTRACK_CACHE_BYTES", str(4 * max(shard.bytes for shard in manifest.shards)))
+    config = DataConfig(group_size=13, groups=2, n_search=1, order="windowed")
+    loader = ClipLoader([Dataset(there, manifest.digest)], config, 7)
+    shown = [clip for batch in loader.groups([(step, group) for step in range(5) for group in range(2)])
+             for clip in batch.clip_ids]  # fmt: skip
+    loader.close()
+    assert len(set(shown)) == len(shown) == 130
+    assert len(list((work / "cache").glob("*.tar"))) <= 4
+    with pytest.raises(SSTrackError, match=r"GiB of cache are needed to show their clips in the order whole"):
+        ClipLoader([Dataset(there, manifest.digest)], dataclasses.replace(config, order="whole"), 7)
 
 
 def test_a_shard_that_is_not_there_is_one_sentence(remote: tuple[str, Manifest], tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from simplejpeg import decode_jpeg
 
 from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
+from pipelines.training.initial_net import initial_net
 from pipelines.training.initial_weights import settle_weights
-from pipelines.training.loop import build_net
 from pipelines.training.metrics import read_metrics
 from pipelines.training.ranks import arithmetic
 from sstrack.configs.recipe import as_dict, config_digest
@@ -121,7 +121,7 @@ def test_a_frozen_rank_is_named(drawn_dataset: str, tmp_path: Path) -> None:
 
 def test_weights_in_a_store_are_fetched_once_and_named_by_their_digest(s3_server: S3Server, tmp_path: Path) -> None:
     made = recipe("tiny_cpu", GROUPS)
-    folder = save_package(tmp_path / "package", build_net(made), made, {})
+    folder = save_package(tmp_path / "package", initial_net(made)[0], made, {})
     uri = s3_server.url("weights", "start.safetensors")
     storage.write_atomic(uri, (folder / "weights.safetensors").read_bytes())
     wanted = recipe("tiny_cpu", {**GROUPS, "net.weights": uri, "seed": 9})
@@ -129,11 +129,11 @@ def test_weights_in_a_store_are_fetched_once_and_named_by_their_digest(s3_server
     digest = sha256_of(folder / "weights.safetensors")
     assert settled.net.weights_sha256 == digest and Path(settled.net.weights).parent == tmp_path / "cache"
     assert settle_weights(settled, tmp_path / "cache") == settled
-    for name, tensor in build_net(settled).state_dict().items():
-        assert torch.equal(tensor, build_net(made).state_dict()[name])
+    for name, tensor in initial_net(settled)[0].state_dict().items():
+        assert torch.equal(tensor, initial_net(made)[0].state_dict()[name])
     elsewhere = recipe("tiny_cpu", {**GROUPS, "net.weights": str(folder / "weights.safetensors"), "seed": 9})
     assert config_digest(settle_weights(elsewhere, tmp_path / "cache")) == config_digest(settled)
-    package = save_package(tmp_path / "trained", build_net(settled), settled, {})
+    package = save_package(tmp_path / "trained", initial_net(settled)[0], settled, {})
     assert str(tmp_path) not in (package / "config.json").read_text()
     assert load_package(package)[1].net.weights == f"sha256:{digest}"
 
@@ -146,7 +146,7 @@ def test_weights_that_are_missing_or_others_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="another file, or damaged"):
         settle_weights(recipe("tiny_cpu", {"net.weights": str(path), "net.weights_sha256": "0" * 64}), tmp_path)
     with pytest.raises(SSTrackError, match="of another network"):
-        build_net(settle_weights(recipe("tiny_cpu", {"net.weights": str(path)}), tmp_path))
+        initial_net(settle_weights(recipe("tiny_cpu", {"net.weights": str(path)}), tmp_path))
 
 
 def test_deterministic_arithmetic_is_in_force_for_a_training_and_not_after() -> None:

@@ -12,10 +12,12 @@ from pipelines import storage
 from pipelines.errors import SSTrackError
 from pipelines.registry.models import resolve_model
 from pipelines.registry.runs import TrainingRun, registry_client
-from pipelines.training.job import run_key
-from pipelines.training.launch import TrainResult, open_datasets, train
+from pipelines.training.launch import train
 from pipelines.training.metrics import read_metrics
 from pipelines.training.options import TrainOptions
+from pipelines.training.result import TrainResult
+from pipelines.training.spec import run_key
+from pipelines.trainings.find import open_datasets
 from sstrack.configs.recipe import Recipe
 from sstrack.models.package import load_package
 from sstrack.models.package_files import package_facts
@@ -160,7 +162,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(
     drawn_dataset: str, brief: Recipe, undisturbed: TrainResult, tmp_path: Path
 ) -> None:
     other = recipe("tiny_cpu", {**BRIEF, "seed": 5})
-    key = run_key(other, open_datasets([drawn_dataset])[0].manifest)
+    key = run_key(other, open_datasets([drawn_dataset]))
     shutil.copytree(Path(undisturbed.package).parent / "checkpoints", tmp_path / key / "checkpoints")
     with pytest.raises(SSTrackError, match="of another recipe, dataset or version"):
         train(open_datasets([drawn_dataset]), other, str(tmp_path))

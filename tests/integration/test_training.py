@@ -12,9 +12,10 @@ import pytest
 
 from pipelines.dataset.manifest import load_manifest
 from pipelines.errors import SSTrackError, UsageError
-from pipelines.training.job import run_key
-from pipelines.training.launch import open_datasets, train
+from pipelines.training.launch import train
 from pipelines.training.metrics import read_metrics
+from pipelines.training.spec import run_key
+from pipelines.trainings.find import open_datasets
 from sstrack.configs.recipe import Recipe
 from sstrack.models.package import load_package
 from sstrack.models.package_files import package_facts
@@ -41,13 +42,14 @@ def undisturbed(real_dataset: Path, small: Recipe, tmp_path_factory: pytest.Temp
     out = tmp_path_factory.mktemp("runs")
     child = start_training(real_dataset, out)
     assert child.wait() == 0
-    return out / run_key(small, load_manifest(str(real_dataset)).digest)
+    return out / run_key(small, open_datasets([str(real_dataset)]))
 
 
 def start_training(dataset: Path, out: Path) -> subprocess.Popen[bytes]:
     """A child that trains the small recipe: equal processes round alike, so their runs can be compared bit by bit."""
     script = (
-        "from pipelines.training.launch import open_datasets, train\n"
+        "from pipelines.training.launch import train\n"
+        "from pipelines.trainings.find import open_datasets\n"
         "from sstrack.recipes import recipe\n"
         f"train(open_datasets([{str(dataset)!r}]), recipe('tiny_cpu', {SMALL!r}), {str(out)!r})\n"
     )
@@ -79,7 +81,7 @@ def test_a_second_call_finds_the_run(real_dataset: Path, small: Recipe, undistur
 def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(
     real_dataset: Path, small: Recipe, undisturbed: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / run_key(small, load_manifest(str(real_dataset)).digest)
+    folder = tmp_path / run_key(small, open_datasets([str(real_dataset)]))
     child = start_training(real_dataset, tmp_path)
     deadline = time.monotonic() + 120
     while not list(folder.glob("checkpoints/step_000010")):

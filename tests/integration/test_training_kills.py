@@ -11,10 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipelines.dataset.manifest import load_manifest
-from pipelines.training.job import run_key
-from pipelines.training.launch import TrainResult, open_datasets, train
+from pipelines.training.launch import train
 from pipelines.training.metrics import read_metrics
+from pipelines.training.result import TrainResult
+from pipelines.training.spec import run_key
+from pipelines.trainings.find import open_datasets
 from sstrack.configs.recipe import Recipe
 from sstrack.recipes import recipe
 
@@ -50,7 +51,8 @@ class Training:
     def __init__(self, dataset: str, out: Path, workers: str, overrides: Mapping[str, object] = BRIEF) -> None:
         script = (
             "import json, sys\n"
-            "from pipelines.training.launch import open_datasets, train\n"
+            "from pipelines.training.launch import train\n"
+            "from pipelines.trainings.find import open_datasets\n"
             "from sstrack.recipes import recipe\n"
             f"wanted = recipe('tiny_cpu', {dict(overrides)!r})\n"
             f"print(json.dumps(train(open_datasets([{dataset!r}]), wanted, {str(out)!r},"
@@ -158,7 +160,7 @@ def test_twelve_kills_at_random_steps_leave_the_losses_of_an_undisturbed_run(
     how = {**BRIEF, "optim.steps": 600}
     undisturbed = Training(drawn_dataset, tmp_path / "undisturbed", "2", how)
     undisturbed.ended()
-    key = run_key(recipe("tiny_cpu", how), load_manifest(drawn_dataset).digest)
+    key = run_key(recipe("tiny_cpu", how), open_datasets([drawn_dataset]))
     folder = tmp_path / key
     kinds = ["worker", "driver", "cluster"] * 4
     random.shuffle(kinds)

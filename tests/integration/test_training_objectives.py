@@ -16,8 +16,9 @@ from pipelines.dataset.manifest import load_manifest
 from pipelines.errors import SSTrackError
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
-from pipelines.training.launch import open_datasets, train
+from pipelines.training.launch import train
 from pipelines.training.metrics import read_metrics
+from pipelines.trainings.find import open_datasets
 from sstrack.configs.data import DataConfig
 from sstrack.configs.recipe import Recipe
 from sstrack.recipes import recipe

@@ -246,7 +246,7 @@ def test_storage_that_does_not_answer_ends_the_run(tmp_path: Path, monkeypatch: 
     from threading import Event
 
     never = Event()
-    monkeypatch.setattr(loader._parts[0].reader, "_fetch", lambda shard: never.wait(20) and 1 // 0)
+    monkeypatch.setattr(loader._members[0].reader, "_fetch", lambda shard: never.wait(20) and 1 // 0)
     try:
         with pytest.raises(SSTrackError, match="no batch came within"):
             loader.group(0, 0)

@@ -9,17 +9,18 @@ import torch
 from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.samples import is_held_out
 from pipelines.errors import SSTrackError, UsageError
-from pipelines.training.job import TrainJob, data_digest
-from pipelines.training.launch import open_datasets
 from pipelines.training.options import train_options, worker_range
 from pipelines.training.preflight import memory_bytes, parameters, require_disk, require_memory, require_workers
+from pipelines.training.spec import TrainingSpec, data_digest
+from pipelines.trainings.find import open_datasets
 from sstrack.configs.recipe import Recipe
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.recipes import recipe
 
 
-def job(folder: Path, config: Recipe, workers: str = "0", **options: object) -> TrainJob:
-    return TrainJob((Dataset("somewhere", "ab" * 32),), config, str(folder), "key", workers, train_options(options))
+def spec(folder: Path, config: Recipe, workers: str = "0", **options: object) -> TrainingSpec:
+    data = Dataset("somewhere", "ab" * 32, content="cd" * 32)
+    return TrainingSpec((data,), config, str(folder), "key", workers, train_options(options))
 
 
 def test_workers_are_a_number_or_a_range() -> None:
@@ -38,18 +39,18 @@ def test_a_wrong_option_is_named() -> None:
 
 def test_every_worker_needs_a_group_and_shards_the_same_number(tmp_path: Path) -> None:
     config = recipe("tiny_cpu", {"data.groups": 4})
-    require_workers(job(tmp_path, config, "2-4"))
+    require_workers(spec(tmp_path, config, "2-4"))
     with pytest.raises(UsageError, match=r"5 workers for 4 groups.*--set data\.groups=5"):
-        require_workers(job(tmp_path, config, "2-5"))
+        require_workers(spec(tmp_path, config, "2-5"))
     with pytest.raises(UsageError, match="do not spread evenly over 3 workers"):
-        require_workers(job(tmp_path, config, "2-4", parallel="fsdp"))
+        require_workers(spec(tmp_path, config, "2-4", parallel="fsdp"))
 
 
 def test_a_disk_too_small_for_the_checkpoints_is_refused_before_the_first(tmp_path: Path) -> None:
-    require_disk(job(tmp_path / "new", recipe("tiny_cpu")))
+    require_disk(spec(tmp_path / "new", recipe("tiny_cpu")))
     vast = recipe("b256", {"net.width": 12 * 8192, "net.depth": 48})
     with pytest.raises(SSTrackError, match=r"no space left to write the checkpoints of key: 4 of \d+\.\d+ GiB"):
-        require_disk(job(tmp_path / "new", vast))
+        require_disk(spec(tmp_path / "new", vast))
     assert not (tmp_path / "new").exists()
 
 
@@ -74,9 +75,10 @@ def test_held_out_clips_are_few_and_stay_so_as_the_share_grows() -> None:
     assert not any(is_held_out(name, 0.0) for name in names)
 
 
-def test_a_mixture_is_named_by_manifests_and_the_proportion_of_weights() -> None:
-    a, b = Dataset("a", "1" * 64), Dataset("b", "2" * 64)
-    assert data_digest([a]) == a.manifest == data_digest([dataclasses.replace(a, uri="elsewhere", weight=3.0)])
+def test_data_is_named_by_contents_and_the_proportion_of_weights() -> None:
+    a, b = Dataset("a", "1" * 64, content="3" * 64), Dataset("b", "2" * 64, content="4" * 64)
+    moved = dataclasses.replace(a, uri="elsewhere", manifest="5" * 64, weight=3.0)
+    assert data_digest([a]) == data_digest([moved]) != data_digest([b])
     double = [dataclasses.replace(each, weight=2.0) for each in (a, b)]
     assert data_digest([a, b]) == data_digest(double) != data_digest([a, double[1]])
 

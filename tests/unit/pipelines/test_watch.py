@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from pipelines.errors import UsageError
-from pipelines.training.launch import open_datasets, train
+from pipelines.training.launch import train
 from pipelines.training.options import TrainOptions
 from pipelines.training.watch import Watch, WatchPlan, plan_watch
+from pipelines.trainings.find import open_datasets
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.registry import build_objective

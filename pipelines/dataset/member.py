@@ -1,6 +1,6 @@
 """One dataset of a mixture: its clips in their order, and how one of them becomes a sample on a canvas."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -11,50 +11,36 @@ from pipelines import storage
 from pipelines.dataset.cache import ShardCache
 from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.drawing import Drawn, choose, needs_record, paint
+from pipelines.dataset.draws import seed_words
 from pipelines.dataset.manifest import load_manifest
-from pipelines.dataset.order import SampleOrder, seed_words
+from pipelines.dataset.orders import order_named
 from pipelines.dataset.reader import ShardReader
 from pipelines.dataset.samples import sample_clips
 from pipelines.errors import SSTrackError
 from pipelines.settings import settings
 from sstrack.configs.data import DataConfig
 
-WINDOW = 16
-"""Shards that are shuffled together where a dataset is read through the cache."""
+_NEAR = 64
+"""Clips around one in the table that are likely at hand where it is."""
 
 
-class Part:
+class Member:
     """The samples of one dataset at one manifest."""
 
     def __init__(self, source: Dataset, config: DataConfig, seed: int) -> None:
         dataset, manifest = source.uri, source.manifest
         described = load_manifest(dataset, manifest)
-        remote = not storage.is_local(dataset)
         self.dataset, self.data_digest = dataset, described.data_digest
         self._config, self._seed = config, seed
-        rows = sample_clips(dataset, manifest, source.held_out, source.use)
-        if remote:
-            # Windows are made of shards: the clips of one have to be neighbours.
-            rows = sorted(rows, key=lambda row: row["shard"])
-        self._rows = rows
-        self._shards = sorted({row["shard"] for row in rows})
-        counts = dict.fromkeys(self._shards, 0)
-        for row in rows:
-            counts[row["shard"]] += 1
-        self._order = (
-            SampleOrder(len(rows), self.data_digest, seed, list(counts.values()) if remote else None, WINDOW)
-            if rows
-            else None
-        )
-        here = settings()
+        self._rows = rows = sample_clips(dataset, manifest, source.held_out, source.use)
+        self._order = order_named(config.order, len(rows), self.data_digest, seed) if rows else None
+        here, remote = settings(), not storage.is_local(dataset)
         self._cache = ShardCache(Path(here.cache), here.cache_bytes) if remote else None
-        largest_first = sorted((shard.bytes for shard in described.shards), reverse=True)
-        self.cache_bytes = sum(largest_first[: 2 * WINDOW]) if remote else 0
+        self._window: tuple[range, ...] = ()
+        sizes = {shard.sha256: shard.bytes for shard in described.shards}
+        self.cache_bytes = self._room(sizes) if remote else 0
         """Room that the window in use and the one that is read ahead may take on the disk."""
-        self._window: list[int] = []
-        self.reader = ShardReader(
-            dataset, {shard.sha256: shard.bytes for shard in described.shards}, self._fetch if remote else None
-        )
+        self.reader = ShardReader(dataset, sizes, self._fetch if remote else None)
         largest = (max((row[side] for row in rows), default=1) for side in ("height", "width"))
         self.canvas: tuple[int, int] = (
             (config.canvas_height, config.canvas_width) if config.canvas_width else tuple(largest)  # type: ignore[assignment]
@@ -70,17 +56,15 @@ class Part:
             here, after = islice(self._order.windows(sample), 2)
             if here != self._window:
                 self._window = here
-                self._cache.read_ahead(self.dataset, [self._shards[shard] for shard in (*here, *after)])
+                self._cache.read_ahead(self.dataset, self._shards_of((*here, *after)))
         return self._order.clip(sample)
 
     def substitute(self, clip: int, rng: np.random.Generator) -> int:
-        """Another clip, drawn from the same shard where it has one, as that is at hand."""
-        shard = self._rows[clip]["shard"]
-        near = [number for number in range(max(0, clip - 64), min(len(self), clip + 64)) if number != clip]
-        same = [number for number in near if self._rows[number]["shard"] == shard]
+        """Another clip, drawn among its neighbours, as those are at hand."""
+        near = [number for number in range(max(0, clip - _NEAR), min(len(self), clip + _NEAR)) if number != clip]
         # Half of the draws go anywhere: a whole shard may be damaged.
-        if same and rng.random() < 0.5:
-            return int(rng.choice(same))
+        if near and rng.random() < 0.5:
+            return int(rng.choice(near))
         return int(rng.integers(len(self)))
 
     def clip_id(self, clip: int) -> str:
@@ -101,17 +85,33 @@ class Part:
         if self._cache is not None:
             self._cache.close()
 
+    def _shards_of(self, stretches: Iterable[range]) -> list[str]:
+        """Shards in which these rows of the table lie, in that order."""
+        return list(dict.fromkeys(self._rows[clip]["shard"] for stretch in stretches for clip in stretch))
+
+    def _room(self, sizes: Mapping[str, int]) -> int:
+        """Bytes of the shards of any two windows that follow each other, at most."""
+        if self._order is None:
+            return 0
+
+        def together(stretches: Iterable[range]) -> int:
+            return sum(sizes.get(shard, 0) for shard in self._shards_of(stretches))
+
+        each = sorted((together([stretch]) for stretch in self._order.stretches), reverse=True)
+        return min(sum(each[: 2 * self._order.window]), together(self._order.stretches))
+
     def _fetch(self, shard: str) -> int:
         assert self._cache is not None
         return self._cache.open(self.dataset, shard)
 
 
-def require_room(wanted: Mapping[str, int]) -> None:
+def require_room(wanted: Mapping[str, int], order: str) -> None:
     """Raise SSTrackError for a cache smaller than these datasets take of it together: dataset -> bytes."""
     limit, total = settings().cache_bytes, sum(wanted.values())
     if total > limit:
+        less = "--set data.order=windowed, which needs less of it, or " if order == "whole" else ""
         raise SSTrackError(
             f"{', '.join(dataset for dataset, size in wanted.items() if size)}: {total / 2**30:.1f} GiB of cache are "
-            f"needed, for the {2 * WINDOW} largest shards of each, and SSTRACK_CACHE_BYTES allows "
-            f"{limit / 2**30:.1f}; raise it, or train with --set data.reading=streaming"
+            f"needed to show their clips in the order {order}, and SSTRACK_CACHE_BYTES allows {limit / 2**30:.1f}; "
+            f"raise it, or train with {less}--set data.reading=streaming"
         )
