@@ -32,6 +32,7 @@ from pipelines.training.stall import RollCall
 from pipelines.training.state import load_whole, restore, snapshot, whole
 from pipelines.training.validation import LOSS, Standing, Validation
 from pipelines.training.watch import Watch, plan_watch
+from sstrack.models.backbone import spell_out_attention
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.registry import build_objective
@@ -93,6 +94,8 @@ class _Rank:
         # Sharded ranks put every layer together in step, so all of them measure it.
         if recipe.objective.template_use_every > 0 and (rank == 0 or sharded):
             self.probe = render_probe(self.feed.loader.group(0, 0), recipe.net, recipe.seed).to(device)
+        if device.type == "cpu" and recipe.optim.precision == "bf16":
+            spell_out_attention(self.net.backbone)
         if recipe.optim.compile:
             compile_network(self.net)
         self.train_step = TrainStep(self.net, build_objective(recipe.net, recipe.objective), recipe.optim.precision)

@@ -28,6 +28,7 @@ from pipelines.trainings.find import open_datasets
 from pipelines.trainings.record import train_and_record
 from pipelines.trainings.submit import stop_job, train_as_job
 from sstrack.recipes import recipe
+from tests import seams
 from tests.dataset_factory import make_dataset
 from tests.ray_head import RayHead, ray_head
 
@@ -232,7 +233,7 @@ def test_a_head_that_wants_a_token_is_told_with_what_to_set(tmp_path: Path, monk
 def test_a_head_lost_in_mid_job_is_one_sentence_and_a_new_head_goes_on(
     real_dataset: Path, mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.jobs._SILENCE_SECONDS", 5.0)
+    monkeypatch.setattr(seams.JOB_SILENCE, 5.0)
     key = run_key(recipe("tiny_cpu", SMALL), open_datasets([str(real_dataset)]))
 
     def train(jobs: str) -> dict[str, Any]:
