@@ -43,9 +43,9 @@ class ObjectiveConfig:
     """Whether the first frame's template joins the memory in backward tracking. As published it does not: the target
     would then be found by its own picture."""
     carry_query: bool = True
-    """Whether the query travels from frame to frame and on to backward tracking, where an objective has such chains; the
-    tracker does as the training did. It is fresh for every sample; the published code never resets it between batches
-    and videos."""
+    """Whether the query travels from frame to frame and on to backward tracking, in objectives that have such chains;
+    the tracker does as the training did. It is fresh for every sample; the published code never resets it between
+    batches and videos."""
     paste_share: float = 0.5
     """Share of samples whose target is pasted in from another clip of the group (published: half); while memory
     templates are cut at known boxes, that is of pasted targets, the share is higher."""
@@ -90,7 +90,7 @@ class ObjectiveConfig:
     """`matching`: changes of templates; those of search regions are `view_changes`."""
     tracked_share: float = 0.25
     """`matching`: share of samples whose templates are cut from other frames where the network finds the target."""
-    tracked_from: float = 0.3
+    tracked_from: float = 0.4
     """`matching`: share of training from which there are such samples; before, a network cannot track yet."""
     agree_above: float = 0.4
     """`matching`: overlap (IoU) of found and known target from which a tracked sample counts."""

@@ -22,8 +22,9 @@ from sstrack.objectives.patches import PATCH, changed, lay, log_uniform, outline
 from sstrack.objectives.views import jittered_region
 from sstrack.templates import with_target
 
-_FLAT = 12.0
-"""Deviation in grey levels below which a random box shows nothing that could be found again."""
+_FLAT, _SMOOTH = 12.0, 3.0
+"""A random box shows nothing that could be found again if its grey levels deviate by less than the first, or if
+neighbours among its 24 pixels a side differ by less than the second on average."""
 _SHOWN = 0.7
 """Chance of each distractor."""
 
@@ -103,8 +104,7 @@ def choose_targets(batch: ClipBatch, config: ObjectiveConfig, generator: Generat
     wanted = uniform((b,), generator) < config.random_targets
     frame = torch.where(wanted, torch.randint(0, f, (b,), generator=generator, device=generator.device), 0)
     drawn = random_boxes(batch.sizes, generator)
-    textured = crop(frames_at(batch, frame), drawn, 24).std((1, 2, 3)) >= _FLAT
-    wanted = wanted & textured
+    wanted = wanted & _textured(crop(frames_at(batch, frame), drawn, 24))
     base = torch.where(wanted, frame, 0)
     boxes = torch.where(wanted[:, None], drawn, batch.seeds)
     return Targets(base, boxes, crop(frames_at(batch, base), boxes, PATCH))
@@ -121,8 +121,11 @@ def paste_targets(
     donors = torch.where(is_host, (own + away) % b, own)
     chosen, sizes = donors[shares.pastes], batch.sizes[shares.pastes]
     n = len(chosen)
-    patches = outlined(targets.cuts[chosen], generator).repeat_interleave(looks, 0)
-    patches, seen = changed(patches, parse_changes(config.paste_changes), generator)
+    plain = outlined(targets.cuts[chosen], generator).repeat_interleave(looks, 0)
+    patches, seen = changed(plain, parse_changes(config.paste_changes), generator)
+    # A tracker's first template shows its target as it is.
+    is_first = (torch.arange(n * looks, device=away.device) % looks == 1)[:, None]
+    patches, seen = torch.where(is_first[..., None, None], plain, patches), torch.where(is_first, 1.0, seen)
     side = sizes.amin(-1, keepdim=True) * log_uniform((n, 1), generator, 0.08, 0.4)
     sides = torch.minimum(_stretch(targets.boxes[chosen]) * side, sizes * 0.6)
     grown = 1 + config.paste_scale * uniform((n, looks, 2), generator, -1, 1)
@@ -242,6 +245,12 @@ def _beside(patches: Tensor, target: Tensor, generator: Generator, near: float, 
     away = torch.cat((angle.cos(), angle.sin()), dim=-1) * (target[:, 2:] + sides) / 2
     away = away * uniform((b, 1), generator, near, far)
     return patches, cxcywh_to_xywh(torch.cat((xywh_to_cxcywh(target)[:, :2] + away, sides), dim=-1))
+
+
+def _textured(cuts: Tensor) -> Tensor:
+    """`[B]` bool: whether cut-outs `[B, 3, S, S]` show something that could be found again."""
+    down, across = cuts.diff(dim=-2).abs().mean((1, 2, 3)), cuts.diff(dim=-1).abs().mean((1, 2, 3))
+    return (cuts.std((1, 2, 3)) >= _FLAT) & ((down + across) / 2 >= _SMOOTH)
 
 
 def _drawn(n: int, chance: float, generator: Generator) -> Tensor:
