@@ -8,10 +8,12 @@ import torch
 from pipelines import storage
 from pipelines.training.job import TrainJob
 from pipelines.training.loop import initial_net, train_rank
+from pipelines.training.metrics import read_metrics
 from pipelines.training.options import ends
 from pipelines.training.packages import put_package
 from pipelines.training.preflight import require_memory
 from sstrack.models.tracker_net import TrackerNet
+from sstrack.objectives.template_use import unused
 
 Progress = Callable[[dict[str, float]], None]
 """Called with each new row of metrics; `step` is in it."""
@@ -51,7 +53,19 @@ def fit(job: TrainJob, cluster: str, progress: Progress | None) -> None:
 
 def finish(job: TrainJob, net: TrackerNet, step: int) -> None:
     """Leave the network, of the weights after `step` steps, as the run's package."""
-    put_package(storage.join(job.folder, "package"), net, job.recipe, _facts(job, step))
+    put_package(
+        storage.join(job.folder, "package"), net, job.recipe, {**_facts(job, step), **template_facts(job.folder)}
+    )
+
+
+def template_facts(folder: str) -> dict[str, object]:
+    """What a run says about the use of its template: `template_lead` on real frames at its end where it was measured,
+    and a `warning` where that says that the network does not look."""
+    measured = [row["real_lead"] for row in read_metrics(folder) if "real_lead" in row]
+    if not measured:
+        return {}
+    warning = unused(measured[-1])
+    return {"template_lead": measured[-1], **({"warning": warning} if warning else {})}
 
 
 def _facts(job: TrainJob, step: int) -> dict[str, object]:

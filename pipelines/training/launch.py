@@ -52,6 +52,10 @@ class TrainResult:
     """Time this run trained, over all its attempts' last one."""
     found: bool
     """Whether it was already done."""
+    template_lead: float | None = None
+    """Overlap with the right template less that with a black or foreign one, on real frames at the end."""
+    warning: str = ""
+    """What is wrong with the model, if something is known."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -127,7 +131,7 @@ def train(
         return TrainResult(**{**json.loads(found), "found": True})
     job = TrainJob(held, recipe, folder, key, worker_range(workers), options or TrainOptions())
     # Only here: a run that is found needs neither torch nor Ray.
-    from pipelines.training.fit import fit
+    from pipelines.training.fit import fit, template_facts
     from pipelines.training.preflight import require_workable
 
     require_workable(job)
@@ -149,6 +153,7 @@ def train(
             loss_end=rows[-1]["loss"],
             seconds=time.monotonic() - started,
             found=False,
+            **template_facts(folder),
         )
         # Last of all: its presence says that the run is whole.
         storage.write_atomic(result, json.dumps(done.as_dict(), indent=1).encode())

@@ -36,7 +36,7 @@ from sstrack.models.weights import WeightsReport, load_initial_weights
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.registry import build_objective
 from sstrack.objectives.step import TrainStep, compile_network
-from sstrack.objectives.template_use import TemplateProbe, render_probe, template_use
+from sstrack.objectives.template_use import TemplateProbe, real_probe, render_probe, template_use
 
 log = logging.getLogger(__name__)
 
@@ -109,10 +109,12 @@ class _Rank:
         self.validation = (
             Validation(job.datasets, recipe, rank, world, sharded=sharded) if recipe.validation.share > 0 else None
         )
-        self.probe: TemplateProbe | None = None
+        self.probes: list[TemplateProbe] = []
         # Sharded ranks put every layer together in step, so all of them measure it.
         if recipe.objective.template_use_every > 0 and (rank == 0 or sharded):
-            self.probe = render_probe(self.loader.group(0, 0), recipe.net, recipe.seed).to(device)
+            first = self.loader.group(0, 0)
+            made = [make(first, recipe.net, recipe.seed) for make in (render_probe, real_probe)]
+            self.probes = [probe.to(device) for probe in made]
         if device.type == "cpu" and recipe.optim.precision == "bf16":
             spell_out_attention(self.net.backbone)
         if recipe.optim.compile:
@@ -122,7 +124,7 @@ class _Rank:
         self.watch: Watch | None = None
         if rank == 0 or sharded:
             plan = plan_watch(recipe.optim.steps, job.options.view_every, job.options.profile)
-            self.watch = Watch(job.folder, plan, self.train_step, self.standing.step, keeps=rank == 0)
+            self.watch = Watch(job.folder, plan, self.train_step, self.standing.step, self.probes[1:], keeps=rank == 0)
         self.batches: Iterator[ClipBatch] = iter(())
         self.seen: dict[str, list[Tensor]] = {}
         self.waited = 0.0
@@ -143,7 +145,7 @@ class _Rank:
             rate = self._step(step)
             done = standing.step = step + 1
             last = done == optim.steps
-            if self.probe is not None and (done % recipe.objective.template_use_every == 0 or last):
+            if self.probes and (done % recipe.objective.template_use_every == 0 or last):
                 self._probe()
             looked = {}
             better = False
@@ -226,12 +228,11 @@ class _Rank:
         return rate
 
     def _probe(self) -> None:
-        assert self.probe is not None
         self.net.eval()
-        found = template_use(self.net, self.probe)
+        found = [template_use(self.net, probe) for probe in self.probes]
         self.net.train()
         if self.rank == 0:
-            for name, value in found.items():
+            for name, value in (item for use in found for item in use.items()):
                 self.seen.setdefault(name, []).append(value)
 
     def _count_replaced(self) -> None:

@@ -77,6 +77,21 @@ class ObjectiveConfig:
     150); before, all search tokens are kept."""
     eliminate_until: float = 2 / 3
     """Share of training from which the network's whole elimination is in force (published: epoch 100 of 150)."""
+    random_seeds: float = 0.0
+    """`decoupled`: share of samples whose seed box gives way to a random textured box (published: none)."""
+    view_distractors: int = 0
+    """`decoupled`: targets of other clips that may lie beside the target inside each view (published: none)."""
+    memory_agrees: float = 0.0
+    """`decoupled`: overlap (IoU) with the known box that a search back in the first frame has to reach from where a
+    later frame's target was found; below, the first frame's template stands in for that frame's (published: 0, never
+    asked; it costs a further search of each later frame)."""
+    forward_factor: float = 0.0
+    """`decoupled`: side of the region that forward tracking searches, over the root of the target's area; 0: the whole
+    frame, as published, in which small networks find nothing. Around the box before, or near a pasted target."""
+    then: str = ""
+    """Another objective that takes over at `then_from`, in the same run; empty: none."""
+    then_from: float = 0.6
+    """Share of training at which `then` begins; each of the two has its own progress from 0 to 1."""
     random_targets: float = 0.5
     """`matching`: share of targets that are random textured boxes in place of seed boxes, so that standing out is no
     cue."""
@@ -110,15 +125,26 @@ class ObjectiveConfig:
             "supervised": n_search - 1,
             "tads": n_search - 1,
         }
-        return chains.get(self.name, 0) if self.carry_query else 0
+        return chains.get(self.then or self.name, 0) if self.carry_query else 0
 
     def __post_init__(self) -> None:
         require_objective(self.name)
+        if self.then:
+            require_objective(self.then)
+        check(0.0 < self.then_from < 1.0, self, "then_from", "must lie between 0 and 1")
+        check(self.negatives == "group" or not self.then, self, "then", "has no negatives of other groups")
+        check(
+            self.forward_factor == 0 or 1.0 < self.forward_factor <= 20.0,
+            self,
+            "forward_factor",
+            "must be 0, or above 1 and at most 20",
+        )
         parse_changes(self.view_changes)
         parse_changes(self.paste_changes)
         parse_changes(self.template_changes)
         shares = ("paste_share", "known_templates_until", "paste_scale", "score_threshold", "random_targets")
-        for name in (*shares, "cover_share", "tracked_share", "tracked_from", "agree_above"):
+        shares += ("random_seeds", "memory_agrees", "cover_share", "tracked_share", "tracked_from", "agree_above")
+        for name in shares:
             check(0.0 <= getattr(self, name) <= 1.0, self, name, "must lie in 0..1")
         for name in ("giou_weight", "l1_weight", "focal_weight", "contrastive_weight", "centre_jitter"):
             check(0.0 <= getattr(self, name) <= 100.0, self, name, "must lie in 0..100")
@@ -131,7 +157,7 @@ class ObjectiveConfig:
         )
         check(self.temperature > 0, self, "temperature", "must be above 0")
         check(1 <= self.views <= 8, self, "views", "must lie in 1..8")
-        for name in ("paste_distractors", "near_distractors"):
+        for name in ("paste_distractors", "near_distractors", "view_distractors"):
             check(0 <= getattr(self, name) <= 8, self, name, "must lie in 0..8")
         check(1 <= self.templates <= 16, self, "templates", "must lie in 1..16")
         check(0.0 <= self.eliminate_from < 1.0, self, "eliminate_from", "must lie in 0..1, below 1")

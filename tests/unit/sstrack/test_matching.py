@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from sstrack.objectives.config import ObjectiveConfig
 from torch import Generator, Tensor
 
 from sstrack.boxes import iou
@@ -12,7 +13,6 @@ from sstrack.crops import crop, square_region, to_region
 from sstrack.models.head import HeadMaps
 from sstrack.models.tracker_net import NetOutput
 from sstrack.objectives.base import ClipBatch
-from sstrack.objectives.config import ObjectiveConfig
 from sstrack.objectives.match_pairs import (
     Shares,
     choose_targets,
