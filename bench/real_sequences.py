@@ -75,12 +75,11 @@ def score(found: Mapping[str, NDArray[np.float64]], sequences: list[RealSequence
 
 
 def track_all(tracker: Tracker, sequences: list[RealSequence]) -> dict[str, NDArray[np.float64]]:
-    """Boxes `[T, 4]` of each sequence, all in one batch, longest first."""
+    """Boxes `[T, 4]` of each sequence, all in one batch."""
     runs = {each.name: (each.frames(), each) for each in sequences}
     states = {name: tracker.start(next(frames), each.truth[0]) for name, (frames, each) in runs.items()}
     boxes = {name: [each.truth[0]] for name, (_, each) in runs.items()}
-    while states:
-        pictures = {name: picture for name in states if (picture := next(runs[name][0], None)) is not None}
+    while pictures := {name: picture for name in states if (picture := next(runs[name][0], None)) is not None}:
         done = tracker.step_many([states[name] for name in pictures], list(pictures.values()))
         states = {name: state for name, (state, _) in zip(pictures, done, strict=True)}
         for name, (_, prediction) in zip(pictures, done, strict=True):
@@ -150,7 +149,9 @@ def main() -> None:
     torch.set_num_threads(1)
     began = time.perf_counter()
     sequences = real_sequences(tuple(args.root) or ROOTS, args.frames)
-    scores = measure(args.model, dict(item.split("=", 1) for item in args.set), sequences)
+    scores = measure(
+        args.model, {name: json.loads(value) for name, value in (item.split("=", 1) for item in args.set)}, sequences
+    )
     if args.each:
         print(json.dumps({name: round(value, 3) for name, value in scores.items()}))
     mean = np.mean(list(scores.values()))

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from pipelines.errors import GateRefused, SSTrackError, UsageError
 from pipelines.processes import Ended, descendants, stop_processes
+from sstrack.pretrained import PRETRAINED
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,8 +78,9 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
 
 
 def absolute_model(model: str) -> str:
-    """A package folder made absolute; `models:/…` and `untrained:…` as they are."""
-    return model if model.startswith(("models:/", "untrained:")) else str(Path(model).expanduser().absolute())
+    """A package folder made absolute; `pretrained`, `models:/…` and `untrained:…` as they are."""
+    known = model == PRETRAINED or model.startswith(("models:/", "untrained:"))
+    return model if known else str(Path(model).expanduser().absolute())
 
 
 @contextmanager

@@ -10,7 +10,11 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="name=value, may be
 Work = Annotated[Path | None, typer.Option(help="Folder for everything made; default SSTRACK_WORK or ~/.sstrack.")]
 WorkersOption = Annotated[int | None, typer.Option(min=0, max=4096, help="Default SSTRACK_WORKERS or all cores.")]
 Model = Annotated[
-    str, typer.Option(help="models:/<name>@<alias>, models:/<name>/<version>, untrained:<recipe>, or a package folder.")
+    str,
+    typer.Option(
+        help="pretrained, which ships; models:/<name>@<alias>; models:/<name>/<version>; untrained:<recipe>; or a "
+        "package folder."
+    ),
 ]
 
 

@@ -33,6 +33,8 @@ def crop(frames: Tensor, regions: Tensor, size: int | tuple[int, int]) -> Tensor
     precise = torch.float64 if frames.dtype == torch.float64 else torch.float32
     regions = regions.to(precise).clamp(min=-1e6, max=1e6)
     regions = torch.cat((regions[:, :2], regions[:, 2:].clamp(min=1e-3)), dim=1)
+    if len(frames) == 0:
+        return torch.empty(0, frames.shape[1], height, width, dtype=precise, device=frames.device)
     if frames.device.type == "cpu":
         return _crop_by_taps(frames, regions, height, width)
     return _crop_by_matrices(frames, regions, height, width, torch.float16).to(precise)

@@ -8,6 +8,7 @@ import typer
 
 from cli.console import absolute_model, guarded, parse_box, parse_settings, progress_bar, reporting, streaming
 from cli.options import Model
+from sstrack.pretrained import PRETRAINED
 
 Box = tuple[float, float, float, float]
 
@@ -29,7 +30,7 @@ def track(
         typer.Option(help="A target on the first frame: x,y,w,h in pixels. May be given again.", metavar="X,Y,W,H"),
     ] = None,
     pick: Annotated[bool, typer.Option("--pick", help="Draw the targets on the first frame in a window.")] = False,
-    model: Model = "models:/sstrack@champion",
+    model: Model = PRETRAINED,
     out: Annotated[Path, typer.Option(help="x,y,w,h per frame; several targets: boxes.1.txt, boxes.2.txt, …")] = Path(
         "boxes.txt"
     ),
@@ -83,7 +84,7 @@ def track(
 @guarded
 def export(
     out: Annotated[Path, typer.Option(help="The file to write: .onnx, or .pt2 for torch.export.load.")],
-    model: Model = "models:/sstrack@champion",
+    model: Model = PRETRAINED,
     templates: Annotated[int | None, typer.Option(min=1, help="Template crops; default as the model tracks.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Sequences per call; default any number.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,

@@ -10,12 +10,13 @@ from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.settings import settings
 from sstrack.models.package_files import package_digest, package_recipe
+from sstrack.pretrained import PRETRAINED, package_folder
 from sstrack.tracking import TRACKER_VERSION
 
 
 def resolve_model(uri: str) -> Path:
-    """The package folder for `models:/<name>@<alias>`, `models:/<name>/<version>`, `untrained:<recipe>`, or a folder,
-    local or on s3://.
+    """The package folder for `pretrained`, `models:/<name>@<alias>`, `models:/<name>/<version>`, `untrained:<recipe>`,
+    or a folder, local or on s3://.
 
     Models of a registry or a store are fetched into `<work>/models` once; untrained ones are made there.
 
@@ -23,6 +24,8 @@ def resolve_model(uri: str) -> Path:
         UsageError: a recipe that does not exist.
         SSTrackError: no such registered model, or a folder without a model package.
     """
+    if uri == PRETRAINED:
+        return package_folder()
     if uri.startswith("models:/"):
         from pipelines.registry.versions import fetch_package
 
@@ -38,7 +41,7 @@ def resolve_model(uri: str) -> Path:
         package_recipe(folder)
     except ValueError as error:
         raise SSTrackError(
-            f"{error}. A model is models:/<name>@champion, models:/<name>/<version>, untrained:<recipe>, "
+            f"{error}. A model is {PRETRAINED}, models:/<name>@champion, models:/<name>/<version>, untrained:<recipe>, "
             "or a folder with weights.safetensors and config.json."
         ) from error
     return folder

@@ -37,7 +37,7 @@ from sstrack.models.tracker_net import TrackerNet
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.registry import build_objective
 from sstrack.objectives.step import TrainStep, compile_network
-from sstrack.objectives.template_use import TemplateProbe, render_probe, template_use
+from sstrack.objectives.template_use import TemplateProbe, real_probe, render_probe, template_use
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +90,12 @@ class _Rank:
         self.validation = (
             Validation(spec.datasets, recipe, rank, world, sharded=sharded) if recipe.validation.share > 0 else None
         )
-        self.probe: TemplateProbe | None = None
+        self.probes: list[TemplateProbe] = []
         # Sharded ranks put every layer together in step, so all of them measure it.
         if recipe.objective.template_use_every > 0 and (rank == 0 or sharded):
-            self.probe = render_probe(self.feed.loader.group(0, 0), recipe.net, recipe.seed).to(device)
+            first = self.feed.loader.group(0, 0)
+            made = [make(first, recipe.net, recipe.seed) for make in (render_probe, real_probe)]
+            self.probes = [probe.to(device) for probe in made]
         if device.type == "cpu" and recipe.optim.precision == "bf16":
             spell_out_attention(self.net.backbone)
         if recipe.optim.compile:
@@ -103,7 +105,7 @@ class _Rank:
         self.watch: Watch | None = None
         if rank == 0 or sharded:
             plan = plan_watch(recipe.optim.steps, spec.options.view_every, spec.options.profile)
-            self.watch = Watch(spec.folder, plan, self.train_step, self.standing.step, keeps=rank == 0)
+            self.watch = Watch(spec.folder, plan, self.train_step, self.standing.step, self.probes[1:], keeps=rank == 0)
 
     def run(self) -> tuple[TrackerNet, int]:
         steps, standing = self.recipe.optim.steps, self.standing
@@ -122,7 +124,7 @@ class _Rank:
             rate = self._step(step)
             standing.step = step + 1
             due = self.schedule.after(standing.step)
-            if due.probe:
+            if due.probe and self.probes:
                 self._probe()
             looked = self._look() if due.look else {}
             better = bool(looked) and standing.looked(looked[LOSS], self.recipe.validation.patience)
@@ -182,13 +184,11 @@ class _Rank:
         return rate
 
     def _probe(self) -> None:
-        if self.probe is None:
-            return
         self.net.eval()
-        found = template_use(self.net, self.probe)
+        found = [template_use(self.net, probe) for probe in self.probes]
         self.net.train()
         if self.rank == 0:
-            for name, value in found.items():
+            for name, value in (item for use in found for item in use.items()):
                 self.meter.note(name, value)
 
     def _look(self) -> dict[str, float]:

@@ -1,12 +1,13 @@
 """Model packages in run folders, which may lie on s3://."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines import storage
 from pipelines.settings import settings
+from pipelines.training.metrics import read_metrics
 
 if TYPE_CHECKING:
     from pipelines.training.spec import TrainingSpec
@@ -23,7 +24,21 @@ def keep_package(spec: "TrainingSpec", name: str, net: "TrackerNet", step: int) 
         "datasets": [{"manifest": each.manifest, "weight": each.weight} for each in spec.datasets],
         "step": step,
     }
+    if step > 0:
+        facts |= template_facts(read_metrics(spec.folder))
     put_package(storage.join(spec.folder, name), net, spec.recipe, facts)
+
+
+def template_facts(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """What a training's metrics say about the use of its template: `template_lead` on real frames at its end where it
+    was measured, and a `warning` where that says that the network does not look."""
+    measured = [row["real_lead"] for row in rows if "real_lead" in row]
+    if not measured:
+        return {}
+    from sstrack.objectives.template_use import unused  # torch: whoever reads a finished run needs none
+
+    warning = unused(measured[-1])
+    return {"template_lead": measured[-1], **({"warning": warning} if warning else {})}
 
 
 def put_package(uri: str, net: "TrackerNet", recipe: "Recipe", facts: Mapping[str, object]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines import storage
+from pipelines.training.packages import template_facts
 from pipelines.training.spec import TrainingSpec
 
 _NAME = "result.json"
@@ -37,6 +38,10 @@ class TrainResult:
     """Time this run trained, over all its attempts' last one."""
     found: bool
     """Whether it was already done."""
+    template_lead: float | None = None
+    """Overlap with the right template less that with a black or foreign one, on real frames at the end."""
+    warning: str = ""
+    """What is wrong with the model, if something is known."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,6 +68,7 @@ def keep_result(spec: TrainingSpec, rows: Sequence[Mapping[str, float]], seconds
         loss_end=rows[-1]["loss"],
         seconds=seconds,
         found=False,
+        **template_facts(rows),
     )
     storage.write_atomic(storage.join(spec.folder, _NAME), json.dumps(done.as_dict(), indent=1).encode())
     return done

@@ -1,5 +1,7 @@
 """What a training sees and finds at one step, as a JPEG with words on it."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import torch
@@ -8,9 +10,10 @@ from torch import Tensor
 
 from pipelines.training.parallel import is_sharded
 from sstrack.models.tracker_net import NetOutput
-from sstrack.objectives.base import ClipBatch
-from sstrack.objectives.pictures import FOUND, KNOWN, TrainingPicture, training_picture
+from sstrack.objectives.base import ClipBatch, Network
+from sstrack.objectives.pictures import FOUND, KNOWN, TrainingPicture, probe_picture, training_picture
 from sstrack.objectives.step import TrainStep
+from sstrack.objectives.template_use import TemplateProbe
 
 _STRIP = 18
 """Height in pixels of the line of words above the tiles."""
@@ -24,8 +27,23 @@ def draw_step(train_step: TrainStep, batch: ClipBatch, seed: int, progress: floa
     for which this would be a shape of its own; a sharded one has to be called, by all ranks together. `seed` is that of
     the group's draws, `progress` in 0..1 the training's.
     """
+
+    def draw(locate: Network) -> TrainingPicture:
+        generator = torch.Generator(batch.frames.device).manual_seed(seed)
+        return training_picture(locate, train_step.objective, batch, generator, progress)
+
+    return _with_network(train_step, batch.frames.device, draw)
+
+
+def draw_probe(train_step: TrainStep, probe: TemplateProbe) -> TrainingPicture:
+    """The probe's regions with the right, no, and a foreign template, as `draw_step` calls the network."""
+    return _with_network(train_step, probe.regions.device, lambda locate: probe_picture(locate, probe))
+
+
+def _with_network(
+    train_step: TrainStep, device: torch.device, draw: Callable[[Network], TrainingPicture]
+) -> TrainingPicture:
     net = train_step.net
-    device = batch.frames.device
     call = net if is_sharded(net) else net.forward
 
     def locate(templates: Tensor, search: Tensor, query: Tensor | None = None, eliminate: float = 1.0) -> NetOutput:
@@ -36,8 +54,7 @@ def draw_step(train_step: TrainStep, batch: ClipBatch, seed: int, progress: floa
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         net.eval()
         try:
-            generator = torch.Generator(device).manual_seed(seed)
-            return training_picture(locate, train_step.objective, batch, generator, progress)
+            return draw(locate)
         finally:
             net.train(was_training)
 

@@ -4,16 +4,18 @@ It changes nothing of the training, not even its random state, and what it fails
 """
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.training.profiling import StepProfiler, parse_steps
-from pipelines.training.step_picture import as_jpeg, draw_step
+from pipelines.training.step_picture import as_jpeg, draw_probe, draw_step
 from sstrack.objectives.base import ClipBatch
 from sstrack.objectives.pictures import TrainingPicture
 from sstrack.objectives.step import TrainStep
+from sstrack.objectives.template_use import TemplateProbe
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +52,27 @@ class Watch:
     """Follows the steps of one rank: `begin` before the first one, `step` after each, `close` in the end.
 
     Args:
-        folder: the run's folder, local or s3://; gets `views/step_000100.jpg` and `profile/steps_20-25.trace.json.gz`.
+        folder: the run's folder, local or s3://; gets `views/step_000100.jpg`, `views/real_000100.jpg` and
+            `profile/steps_20-25.trace.json.gz`.
         plan: what to show.
         train_step: network and objective, not what DDP wraps around them.
         start: steps done before this process began.
+        probes: what the network's use of its template is measured on, to be shown beside each picture.
         keeps: whether this rank writes. Others only take part where the network is sharded and needs all of them.
     """
 
-    def __init__(self, folder: str, plan: WatchPlan, train_step: TrainStep, start: int, *, keeps: bool = True) -> None:
+    def __init__(
+        self,
+        folder: str,
+        plan: WatchPlan,
+        train_step: TrainStep,
+        start: int,
+        probes: Sequence[TemplateProbe] = (),
+        *,
+        keeps: bool = True,
+    ) -> None:
         self._folder, self._plan, self._train_step, self._start = folder, plan, train_step, start
-        self._keeps = keeps
+        self._keeps, self._probes = keeps, tuple(probes)
         self._profiler = StepProfiler(storage.join(folder, PROFILE), *plan.profile) if plan.profile and keeps else None
         # Packing a picture and putting it in a store are no work of the training's.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="views")
@@ -93,14 +106,18 @@ class Watch:
                 log.warning("the profile is not kept: %s", error)
         if self._plan.view_every and done % self._plan.view_every == 0:
             picture = draw_step(self._train_step, batch, seed, progress)
+            shown = {f"step_{done:06d}": (picture, f"step {done}: known boxes white, found ones green")}
+            for probe in self._probes:
+                words = f"step {done}: found with the right, no, and a foreign template"
+                shown[f"{probe.kind}_{done:06d}"] = (draw_probe(self._train_step, probe), words)
             if self._keeps:
-                self._writer.submit(self._keep, picture, done)
+                for name, (drawn, words) in shown.items():
+                    self._writer.submit(self._keep, drawn, name, words)
         if self._profiler:
             self._profiler.before(done + 1)
 
-    def _keep(self, picture: TrainingPicture, done: int) -> None:
+    def _keep(self, picture: TrainingPicture, name: str, words: str) -> None:
         try:
-            jpeg = as_jpeg(picture, f"step {done}: known boxes white, found ones green")
-            storage.write_atomic(storage.join(self._folder, VIEWS, f"step_{done:06d}.jpg"), jpeg)
+            storage.write_atomic(storage.join(self._folder, VIEWS, f"{name}.jpg"), as_jpeg(picture, words))
         except SSTrackError as error:
-            log.warning("the picture of step %d is not kept: %s", done, error)
+            log.warning("the picture %s is not kept: %s", name, error)

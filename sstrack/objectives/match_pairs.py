@@ -17,15 +17,11 @@ from sstrack.configs.net import NetConfig
 from sstrack.configs.objective import ObjectiveConfig
 from sstrack.crops import crop, square_region, to_region
 from sstrack.objectives.base import ClipBatch
+from sstrack.objectives.beside import BESIDE, OVER, SHOWN, lay_beside
 from sstrack.objectives.changes import apply_changes, uniform
-from sstrack.objectives.patches import PATCH, changed, lay, log_uniform, outlined, random_boxes
+from sstrack.objectives.patches import PATCH, changed, lay, log_uniform, outlined, random_boxes, textured
 from sstrack.objectives.views import jittered_region
 from sstrack.templates import with_target
-
-_FLAT = 12.0
-"""Deviation in grey levels below which a random box shows nothing that could be found again."""
-_SHOWN = 0.7
-"""Chance of each distractor."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +99,7 @@ def choose_targets(batch: ClipBatch, config: ObjectiveConfig, generator: Generat
     wanted = uniform((b,), generator) < config.random_targets
     frame = torch.where(wanted, torch.randint(0, f, (b,), generator=generator, device=generator.device), 0)
     drawn = random_boxes(batch.sizes, generator)
-    textured = crop(frames_at(batch, frame), drawn, 24).std((1, 2, 3)) >= _FLAT
-    wanted = wanted & textured
+    wanted = wanted & textured(frames_at(batch, frame), drawn)
     base = torch.where(wanted, frame, 0)
     boxes = torch.where(wanted[:, None], drawn, batch.seeds)
     return Targets(base, boxes, crop(frames_at(batch, base), boxes, PATCH))
@@ -121,8 +116,11 @@ def paste_targets(
     donors = torch.where(is_host, (own + away) % b, own)
     chosen, sizes = donors[shares.pastes], batch.sizes[shares.pastes]
     n = len(chosen)
-    patches = outlined(targets.cuts[chosen], generator).repeat_interleave(looks, 0)
-    patches, seen = changed(patches, parse_changes(config.paste_changes), generator)
+    plain = outlined(targets.cuts[chosen], generator).repeat_interleave(looks, 0)
+    patches, seen = changed(plain, parse_changes(config.paste_changes), generator)
+    # A tracker's first template shows its target as it is.
+    is_first = (torch.arange(n * looks, device=away.device) % looks == 1)[:, None]
+    patches, seen = torch.where(is_first[..., None, None], plain, patches), torch.where(is_first, 1.0, seen)
     side = sizes.amin(-1, keepdim=True) * log_uniform((n, 1), generator, 0.08, 0.4)
     sides = torch.minimum(_stretch(targets.boxes[chosen]) * side, sizes * 0.6)
     grown = 1 + config.paste_scale * uniform((n, looks, 2), generator, -1, 1)
@@ -186,13 +184,12 @@ def _cut_views(
     pictures = frames_at(batch, view.frames)
     region = jittered_region(view.boxes, net, config, generator)
     views, inside = crop(pictures, region, net.search_size), to_region(view.boxes, region)
+    changes = parse_changes(config.paste_changes)
     for _ in range(config.near_distractors):
-        patches = _distractors(targets, pasted.donors, config, generator)
-        views = lay(views, *_beside(patches, inside, generator, 0.85, 2.2), _drawn(len(views), _SHOWN, generator))
+        views = lay_beside(views, inside, targets.cuts, pasted.donors, SHOWN, BESIDE, changes, generator)
     views[shares.pastes] = lay(views[shares.pastes], pasted.patches[:, 0], inside[shares.pastes])
-    covering = _distractors(targets, pasted.donors, config, generator)
-    hides = _drawn(len(views), config.cover_share, generator)
-    return lay(views, *_beside(covering, inside, generator, 0.5, 0.85), hides), inside
+    chance = config.cover_share
+    return lay_beside(views, inside, targets.cuts, pasted.donors, chance, OVER, changes, generator), inside
 
 
 def _cut_templates(
@@ -216,36 +213,6 @@ def _cut_templates(
     changes = parse_changes(config.template_changes)
     flat, inside = apply_changes(torch.cat(pictures), torch.cat(boxes), changes, generator)
     return with_target(flat, inside, net).unflatten(0, (len(places), -1)).transpose(0, 1)
-
-
-def _distractors(targets: Targets, donors: Tensor, config: ObjectiveConfig, generator: Generator) -> Tensor:
-    """`[B, 4, P, P]`: for each sample another clip's target, half of the time the one most like its own in colour."""
-    b = len(donors)
-    colour = targets.cuts.mean((2, 3))
-    unlike = (colour[donors][:, None] - colour[None]).norm(dim=-1)
-    own = torch.arange(b, device=donors.device)
-    barred = (own[None] == donors[:, None]) | (own[None] == own[:, None])
-    by_chance = uniform((b, b), generator) * 1e3
-    alike = uniform((b, 1), generator) < 0.5
-    chosen = torch.where(barred, torch.inf, torch.where(alike, unlike, by_chance)).argmin(1)
-    patches, _ = changed(outlined(targets.cuts[chosen], generator), parse_changes(config.paste_changes), generator)
-    return patches
-
-
-def _beside(patches: Tensor, target: Tensor, generator: Generator, near: float, far: float) -> tuple[Tensor, Tensor]:
-    """The patches, and boxes `[B, 4]` for them around targets `[B, 4]` (both xywh over the view), of about their size
-    and from `near` to `far` times half the sum of both sizes away."""
-    b = len(target)
-    side = target[:, 2:].prod(-1, keepdim=True).clamp(min=1e-4).sqrt()
-    sides = side * uniform((b, 1), generator, 0.6, 1.5) * log_uniform((b, 2), generator, 0.75, 1.33)
-    angle = uniform((b, 1), generator, 0, 2 * torch.pi)
-    away = torch.cat((angle.cos(), angle.sin()), dim=-1) * (target[:, 2:] + sides) / 2
-    away = away * uniform((b, 1), generator, near, far)
-    return patches, cxcywh_to_xywh(torch.cat((xywh_to_cxcywh(target)[:, :2] + away, sides), dim=-1))
-
-
-def _drawn(n: int, chance: float, generator: Generator) -> Tensor:
-    return uniform((n,), generator) < chance
 
 
 def _a_little_off(boxes: Tensor, generator: Generator) -> Tensor:

@@ -11,6 +11,9 @@ from sstrack.objectives.changes import apply_changes, uniform
 
 PATCH = 64
 """Side in pixels to which targets are resampled before they are pasted into a search region."""
+_FLAT, _SMOOTH = 12.0, 3.0
+"""A box shows nothing that could be found again if its grey levels deviate by less than the first, or if neighbours
+among its 24 pixels a side differ by less than the second on average."""
 
 
 def outlined(pictures: Tensor, generator: Generator) -> Tensor:
@@ -62,6 +65,13 @@ def random_boxes(sizes: Tensor, generator: Generator) -> Tensor:
     stretch = log_uniform((n,), generator, 3**-0.5, 3**0.5)
     sides = torch.minimum(torch.stack((side * stretch, side / stretch), dim=-1), sizes * 0.6)
     return torch.cat((uniform((n, 2), generator) * (sizes - sides), sides), dim=-1)
+
+
+def textured(frames: Tensor, boxes: Tensor) -> Tensor:
+    """`[n]` bool: whether boxes `[n, 4]` (xywh pixels) of frames `[n, 3, H, W]` show something to be found again."""
+    cuts = crop(frames, boxes, 24)
+    down, across = cuts.diff(dim=-2).abs().mean((1, 2, 3)), cuts.diff(dim=-1).abs().mean((1, 2, 3))
+    return (cuts.std((1, 2, 3)) >= _FLAT) & ((down + across) / 2 >= _SMOOTH)
 
 
 def log_uniform(shape: tuple[int, ...], generator: Generator, low: float, high: float) -> Tensor:

@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from sstrack.boxes import xywh_to_xyxy
+from sstrack.boxes import iou, xywh_to_xyxy
 from sstrack.crops import crop, to_region, whole_frame_region
 from sstrack.models.head import HeadMaps
 from sstrack.models.tracker_net import NetOutput
 from sstrack.objectives.base import ClipBatch, Network, Objective, Shown
+from sstrack.objectives.template_use import TemplateProbe
 
 KNOWN = (255, 255, 255)
 FOUND = (60, 220, 60)
@@ -76,6 +77,10 @@ def training_picture(
         columns += view
         if shown.masks:
             columns.append(_pooled(calls.searches[behind + index], shown.masks[index][:rows], tile))
+    return _as_picture(columns, rows, tile)
+
+
+def _as_picture(columns: list["_Column"], rows: int, tile: int) -> TrainingPicture:
     pixels = np.concatenate([column.pictures for column in columns], axis=2)
     return TrainingPicture(
         pixels.reshape(-1, *pixels.shape[2:]),
@@ -83,6 +88,24 @@ def training_picture(
         tuple(column.name for column in columns),
         tuple(zip(*(column.notes or [""] * rows for column in columns), strict=True)),
     )
+
+
+@torch.no_grad()
+def probe_picture(net: Network, probe: TemplateProbe, samples: int = 8, tile: int = 112) -> TrainingPicture:
+    """Each of the first `samples` regions of a probe searched with the right template, with none, and with another
+    target's, which stand before what they found; the number is the overlap (IoU) with the right target."""
+    rows = min(samples, len(probe.regions))
+    right, target = probe.templates[:rows], probe.targets[:rows]
+    given = {"right": right, "black": torch.zeros_like(right), "foreign": probe.templates.roll(1, 0)[:rows]}
+    calls = _Calls(net, rows)
+    columns: list[_Column] = []
+    for index, (name, templates) in enumerate(given.items()):
+        maps = calls(templates[:, None], probe.regions[:rows]).maps
+        overlap = iou(maps.box_at(maps.best_cell()).float(), target)
+        found = _searched(calls, index, "found", target, tile)[0]
+        found.notes = [_words(value) for value in overlap.tolist()]
+        columns += [_Column(name, _pictures(templates[:, :3], tile)), found]
+    return _as_picture(columns, rows, tile)
 
 
 class _Calls:
@@ -134,7 +157,7 @@ def _searched(calls: _Calls, index: int, name: str, target: Tensor | None, tile:
     best = maps.best_cell()
     _draw(pictures, maps.box_at(best).float(), FOUND)
     score = maps.score.float()
-    relative = F.interpolate((score / score.amax((1, 2), keepdim=True))[:, None], (tile, tile))[:, 0]
+    relative = F.interpolate((score / score.amax((1, 2), keepdim=True).clamp(min=1e-6))[:, None], (tile, tile))[:, 0]
     levels = np.linspace(0, 1, len(_HEAT))
     channels = [np.interp(relative.cpu().numpy(), levels, [colour[c] for colour in _HEAT]) for c in range(3)]
     heat = np.stack(channels, axis=-1).astype(np.uint8)

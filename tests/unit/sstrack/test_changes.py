@@ -9,7 +9,7 @@ from sstrack.configs.names import CHANGES
 from sstrack.objectives.changes import apply_changes
 
 BOX = torch.tensor([0.3, 0.35, 0.3, 0.25])
-GEOMETRIC = {"flip", "scale", "shear", "rotate"}
+GEOMETRIC = {"flip", "scale", "shear", "rotate", "turn"}
 
 
 def pictures(b: int = 8, channels: int = 3) -> Tensor:

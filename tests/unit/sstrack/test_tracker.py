@@ -100,6 +100,40 @@ def test_bfloat16_weights_are_what_autocast_makes_of_them(net: TrackerNet) -> No
     assert all(parameter.dtype == torch.float32 for parameter in net.parameters())
 
 
+class _Carrying(TrackerNet):
+    """Notes whether each search was handed a query."""
+
+    handed: list[bool]
+
+    def forward(self, templates_BTCHW, search_BCHW, query_BC=None, eliminate=1.0):
+        self.handed.append(query_BC is not None and bool(query_BC.any()))
+        return super().forward(templates_BTCHW, search_BCHW, query_BC, eliminate)
+
+
+@pytest.mark.parametrize(
+    ("changes", "handed"),
+    [
+        ({"objective.name": "matching"}, [False] * 7),
+        ({"objective.name": "decoupled", "objective.carry_query": "false"}, [False] * 7),
+        # Two later frames and two views are four searches: three hand the query on.
+        ({"objective.name": "decoupled"}, [False, True, True, True, False, True, True]),
+        ({"objective.name": "matching", "tracking.carry_frames": 1}, [False, True, False, True, False, True, False]),
+        ({"objective.name": "decoupled", "tracking.carry_frames": 0}, [False] * 7),
+        ({"objective.name": "decoupled", "tracking.carry_frames": 10**6}, [False, *[True] * 6]),
+    ],
+)
+def test_the_query_is_carried_as_in_the_networks_training_unless_an_option_says_otherwise(
+    changes: dict[str, object], handed: list[bool], tmp_path: Path
+) -> None:
+    made = recipe("tiny_cpu", changes)
+    save_package(tmp_path / "package", TrackerNet(made.net), made, {})
+    _, read = load_package(tmp_path / "package")
+    net = _Carrying(read.net)
+    net.handed = []
+    follow(Tracker(net, read.tracking_as_trained), frames(8))
+    assert net.handed == handed
+
+
 @pytest.mark.soak
 def test_a_compiled_network_tracks_alike(net: TrackerNet) -> None:
     pictures = frames(4)
