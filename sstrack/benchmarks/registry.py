@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from sstrack.benchmarks.layouts.headers import read_header
-from sstrack.benchmarks.layouts.sizes import contradiction
+from sstrack.benchmarks.headers import read_header
 from sstrack.benchmarks.scores import Rule
 from sstrack.benchmarks.sequence import Sequence, Truth
+from sstrack.benchmarks.sizes import contradiction
 from sstrack.registry import Registry
 
 Protocol = Literal["one_pass", "vot_reset", "vot_anchor"]

@@ -15,8 +15,8 @@ from pipelines.ingest.labelled.pictures import Damaged, check_size, decode, head
 from pipelines.ingest.labelled.sequence import Labelled
 from pipelines.ingest.pack import Pack, Place, SourceRecord
 from pipelines.ingest.reject import Reject, Unusable
-from sstrack.benchmarks.layouts.headers import Header
-from sstrack.benchmarks.layouts.sizes import contradiction
+from sstrack.benchmarks.headers import Header
+from sstrack.benchmarks.sizes import contradiction
 from sstrack.clips.clip import Box, Clip, SeedBox, clip_key
 from sstrack.clips.luma import LumaTrack
 from sstrack.clips.shots import split_span

@@ -9,7 +9,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from pipelines.ingest.reject import Unusable
-from sstrack.benchmarks.layouts.headers import Header, header_of
+from sstrack.benchmarks.headers import Header, header_of
 
 _MOST_BYTES = 256 << 20
 _Picture = NDArray[np.uint8]

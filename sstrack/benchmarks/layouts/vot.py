@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from sstrack.benchmarks.headers import read_header
 from sstrack.benchmarks.layouts.frames import images
-from sstrack.benchmarks.layouts.headers import read_header
 from sstrack.benchmarks.layouts.layout import Layout, listed
 from sstrack.benchmarks.layouts.otb import load_json
 from sstrack.benchmarks.layouts.reading import STRICT, Labels, Reading, read_bytes

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sstrack.benchmarks.layouts.headers import read_header
+from sstrack.benchmarks.headers import read_header
 from sstrack.benchmarks.layouts.uav import video_of
 from sstrack.benchmarks.registry import benchmark, benchmark_names
 from sstrack.benchmarks.splits import split_rows

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from sstrack.benchmarks.layouts.headers import Header
-from sstrack.benchmarks.layouts.sizes import contradiction
+from sstrack.benchmarks.headers import Header
 from sstrack.benchmarks.registry import benchmark
+from sstrack.benchmarks.sizes import contradiction
 from sstrack.benchmarks.survey import survey
 from tests.layouts import LAYOUTS, otb_boxes, table
 

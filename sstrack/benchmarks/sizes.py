@@ -4,7 +4,7 @@ every box wrong, and nothing else would say so."""
 import numpy as np
 from numpy.typing import NDArray
 
-from sstrack.benchmarks.layouts.headers import Header
+from sstrack.benchmarks.headers import Header
 
 MOST_OUTSIDE = 0.05
 """Share of boxes whose centres may lie outside of the picture."""

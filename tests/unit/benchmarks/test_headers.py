@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipelines.frames import read_image
 from pipelines.ingest.labelled.pictures import Damaged, decode
-from sstrack.benchmarks.layouts.headers import Header, header_of, read_header
+from sstrack.benchmarks.headers import Header, header_of, read_header
 from tests.layouts import otb_frames
 
 
