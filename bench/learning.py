@@ -179,14 +179,14 @@ def track_opencv(create: Callable[[], Any], sequence: RealSequence) -> NDArray[n
     return np.array(boxes)
 
 
-def opencv_scores(sequences: list[RealSequence]) -> dict[str, float]:
-    """Mean overlap of each tracker that this OpenCV has."""
-    rows: dict[str, float] = {}
+def opencv_scores(sequences: list[RealSequence]) -> dict[str, dict[str, float]]:
+    """Overlap by sequence of each tracker that this OpenCV has."""
+    rows: dict[str, dict[str, float]] = {}
     for name in ("KCF", "MIL", "CSRT"):
         create = getattr(cv2, f"Tracker{name}_create", None)
         if create is not None:
             found = {each.name: track_opencv(create, each) for each in sequences}
-            rows[f"OpenCV {name}"] = mean(score(found, sequences))
+            rows[f"OpenCV {name}"] = score(found, sequences)
     return rows
 
 
@@ -234,8 +234,8 @@ def main() -> None:
         environment = {**os.environ, "PYTHONPATH": str(args.contrib.absolute())}
         command = [sys.executable, __file__, *sys.argv[1:], "--only-opencv"]
         theirs = json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
-    for name, overlap in theirs.items():
-        row(name, overlap)
+    for name, scores in theirs.items():
+        row(name, mean(scores))
     start = untrained(size, work)
     row("untrained start", mean(measure(start, {}, sequences)))
     whole = resolve_recipe("small", {**size.overrides, "net.depth": 12 if args.size != "smoke" else 2})

@@ -1,9 +1,10 @@
 """Real sequences with truth, read from the layouts they come in, and the mean overlap of a tracker on them.
 
     python bench/real_sequences.py MODEL [--root DIR ...] [--frames 150] [--set memory=0 ...] [--each]
+                                   [--into results.json --name NAME]
 
-MODEL is a package folder. One number a sequence: the mean IoU over its frames after the first that have a true box, of
-at most `--frames` frames; then the mean over sequences. All sequences advance in one batch.
+MODEL is what `sstrack track --model` takes. One number a sequence: the mean IoU over its frames after the first that
+have a true box, of at most `--frames` frames; then the mean over sequences. All sequences advance in one batch.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from pipelines.registry.models import resolve_model
 from pipelines.tracking.options import tracking_config
 from sstrack.models.package import load_package
 from sstrack.tracking.tracker import Tracker
@@ -140,18 +142,22 @@ def _boxes_of_masks(folder: Path) -> NDArray[np.float64]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model")
     parser.add_argument("--root", type=Path, action="append", default=[])
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--each", action="store_true")
+    parser.add_argument("--each", action="store_true", help="also print every sequence")
+    parser.add_argument("--into", type=Path, help="file that scores are added to, under --name")
+    parser.add_argument("--name", default="model")
     args = parser.parse_args()
     torch.set_num_threads(1)
     began = time.perf_counter()
     sequences = real_sequences(tuple(args.root) or ROOTS, args.frames)
-    scores = measure(
-        args.model, {name: json.loads(value) for name, value in (item.split("=", 1) for item in args.set)}, sequences
-    )
+    options = {name: json.loads(value) for name, value in (item.split("=", 1) for item in args.set)}
+    scores = measure(resolve_model(args.model), options, sequences)
+    if args.into:
+        known = json.loads(args.into.read_text()) if args.into.exists() else {}
+        args.into.write_text(json.dumps({**known, args.name: scores}, indent=1))
     if args.each:
         print(json.dumps({name: round(value, 3) for name, value in scores.items()}))
     mean = np.mean(list(scores.values()))

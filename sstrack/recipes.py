@@ -159,3 +159,26 @@ def small() -> Recipe:
         tracking=TrackingConfig(memory=2, smooth_size=0.5),
         checkpoint_every=200,
     )
+
+
+@register
+def small_phases() -> Recipe:
+    """`small`, which for its last two fifths is trained by the decoupled objective, as far as that needs its template:
+    memory that finds back, forward tracking in a wide region, random targets, distractors beside them."""
+    base = small()
+    return dataclasses.replace(
+        base,
+        name="small_phases",
+        objective=dataclasses.replace(
+            base.objective,
+            then="decoupled",
+            carry_query=False,
+            known_templates_until=0.3,
+            memory_first=True,
+            memory_agrees=0.4,
+            forward_factor=8.0,
+            random_seeds=0.5,
+            view_distractors=3,
+            contrastive_weight=0.0,
+        ),
+    )

@@ -25,7 +25,7 @@ from pipelines.training.metrics import MetricsLog
 from pipelines.training.negatives import other_groups_features
 from pipelines.training.optimizer import build_optimizer, set_learning_rate
 from pipelines.training.parallel import in_step, shard, sync_gradients
-from pipelines.training.ranks import arithmetic, merge_running_statistics
+from pipelines.training.ranks import arithmetic, merge_running_statistics, workable_precision
 from pipelines.training.schedule import Schedule
 from pipelines.training.spec import TrainingSpec
 from pipelines.training.stall import RollCall
@@ -96,11 +96,12 @@ class _Rank:
             first = self.feed.loader.group(0, 0)
             made = [make(first, recipe.net, recipe.seed) for make in (render_probe, real_probe)]
             self.probes = [probe.to(device) for probe in made]
-        if device.type == "cpu" and recipe.optim.precision == "bf16":
+        precision = workable_precision(recipe.optim.precision, device)
+        if device.type == "cpu" and precision == "bf16":
             spell_out_attention(self.net.backbone)
         if recipe.optim.compile:
             compile_network(self.net)
-        self.train_step = TrainStep(self.net, build_objective(recipe.net, recipe.objective), recipe.optim.precision)
+        self.train_step = TrainStep(self.net, build_objective(recipe.net, recipe.objective), precision)
         self.model = in_step(self.train_step, device) if world > 1 else self.train_step
         self.watch: Watch | None = None
         if rank == 0 or sharded:

@@ -1,13 +1,17 @@
 """What the ranks of a training do together: statistics, metrics, and the arithmetic that all use alike."""
 
+import logging
 import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
 
 
 @torch.no_grad()
@@ -48,6 +52,19 @@ def mean_over_ranks(seen: dict[str, list[Tensor]], world: int, device: torch.dev
         name: total / count if count else math.nan for name, (total, count) in zip(names, totals.tolist(), strict=True)
     }
     return {name: mean for name, mean in means.items() if name == "loss" or not math.isnan(mean)}
+
+
+def workable_precision(asked: Literal["float32", "bf16"], device: torch.device) -> Literal["float32", "bf16"]:
+    """What is asked for, but float32 on a CPU that would have to emulate bf16, which takes several times as long."""
+    if asked == "float32" or device.type != "cpu" or _cpu_has_bf16():
+        return asked
+    log.info("this processor has no bf16 arithmetic: training in float32")
+    return "float32"
+
+
+def _cpu_has_bf16() -> bool:
+    # Torch has no public name for the question in all versions that we take.
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # pyright: ignore[reportPrivateUsage]
 
 
 @contextmanager

@@ -21,10 +21,13 @@ from sstrack.models.package_files import CONFIG, FORMAT, WEIGHTS, package_recipe
 from sstrack.models.tracker_net import TrackerNet
 
 
-def save_package(folder: Path, net: nn.Module, recipe: Recipe, facts: Mapping[str, object]) -> Path:
+def save_package(
+    folder: Path, net: nn.Module, recipe: Recipe, facts: Mapping[str, object], *, half: bool = False
+) -> Path:
     """Write a network and its recipe. `facts` (JSON types: manifest, run key, step, …) are kept beside them.
 
-    An existing package of that name is replaced. Returns `folder`. Raises OSError where the disk refuses.
+    An existing package of that name is replaced. `half` stores float16, half the bytes; loading gives float32 again.
+    Returns `folder`. Raises OSError where the disk refuses, ValueError for a weight that float16 cannot hold.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     # The one writer of files down here, as the domain imports no storage: same names for drafts, same order.
@@ -32,6 +35,8 @@ def save_package(folder: Path, net: nn.Module, recipe: Recipe, facts: Mapping[st
     try:
         draft.mkdir()
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+        if half:
+            tensors = {name: _in_half(name, tensor) for name, tensor in tensors.items()}
         (draft / WEIGHTS).write_bytes(save(tensors))  # not save_file: a full disk should be an OSError
         config = {"format": FORMAT, "recipe": as_dict(without_paths(recipe)), "facts": dict(facts)}
         (draft / CONFIG).write_text(json.dumps(config, sort_keys=True, indent=1) + "\n")
@@ -58,6 +63,15 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _in_half(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    stored = tensor.half()
+    if not bool(stored.isfinite().all()):
+        raise ValueError(f"{name} holds a value above {torch.finfo(torch.float16).max}, which float16 cannot hold")
+    return stored
 
 
 def load_package(folder: Path, device: str = "cpu") -> tuple[TrackerNet, Recipe]:

@@ -59,7 +59,7 @@ class Everywhere:
         score = torch.full((len(search), side, side), 0.2)
         score[:, side // 2, side // 2] = 0.7
         maps = HeadMaps(score, torch.zeros(len(search), 2, side, side), torch.full((len(search), 2, side, side), 0.25))
-        return NetOutput(maps, torch.zeros(len(search), NET.width), search)
+        return NetOutput(maps, torch.zeros(len(search), NET.width), torch.zeros(len(search), side**2, NET.width))
 
 
 def bright(pictures: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from sstrack.configs.net import NetConfig
 from sstrack.models.head import HeadMaps
 from sstrack.models.tracker_net import NetOutput, TrackerNet
 from sstrack.objectives.base import ClipBatch
-from sstrack.objectives.template_use import TemplateProbe, render_probe, template_use
+from sstrack.objectives.template_use import TemplateProbe, real_probe, render_probe, template_use, unused
 
 NET = NetConfig(depth=1, width=24, heads=1, head_width=16)
 
@@ -89,3 +89,19 @@ def test_the_same_seed_gives_the_same_probe_and_measuring_changes_nothing(
     assert template_use(net, probe) == template_use(net, again)
     assert torch.equal(state, torch.random.get_rng_state())
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+
+def test_real_frames_give_a_probe_with_distractors_and_true_boxes(group: ClipBatch) -> None:
+    """Blotches are matched by their pixels, if no change of size is in the way."""
+    marked = NetConfig(depth=1, width=24, heads=1, head_width=16, mark_target=True)
+    made, again = (real_probe(group, marked, seed=4) for _ in range(2))
+    assert len(made.regions) == 18 and made.templates.shape[1] == 4 and made.kind == "real"
+    assert torch.equal(made.templates, again.templates) and torch.equal(made.regions, again.regions)
+    centre = xywh_to_cxcywh(made.targets)[:, :2]
+    assert ((centre > 0) & (centre < 1)).all() and (made.targets[:, 2:] > 0.08).all()
+    use = template_use(Blind(), made)
+    assert set(use) == {"real_right", "real_zeroed", "real_foreign", "real_lead"} and use["real_lead"] == 0
+
+
+def test_a_lead_under_a_tenth_is_said_in_words() -> None:
+    assert unused(0.3) == "" and "leads by 0.03 on real frames, under 0.1" in unused(0.03)
