@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import SSTrackError
+from pipelines.evaluation.jobs import TrackJob, read_frame
 from pipelines.evaluation.results import ResultStore
-from pipelines.evaluation.track import TrackJob, read_frame
 from sstrack.benchmarks.protocols.base import BoxRun
 from sstrack.benchmarks.sequence import Sequence
 

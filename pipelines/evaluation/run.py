@@ -11,10 +11,11 @@ from typing import Any
 from pipelines import storage
 from pipelines.devices import pick_device
 from pipelines.errors import SSTrackError, UsageError
+from pipelines.evaluation.jobs import TrackJob
 from pipelines.evaluation.plan import balanced_pieces
 from pipelines.evaluation.results import ResultStore, in_benchmark_coordinates
 from pipelines.evaluation.score import SCORES, ScoreReport, report_of
-from pipelines.evaluation.track import Place, TrackJob, missing_runs, track_piece
+from pipelines.evaluation.track import Place, missing_runs, track_piece
 from pipelines.registry.models import resolve_model, tracker_digest
 from pipelines.tracking.options import tracking_config
 from sstrack.benchmarks.registry import Benchmark, benchmark

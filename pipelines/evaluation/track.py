@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import SSTrackError
+from pipelines.evaluation.batched import track_batched
+from pipelines.evaluation.jobs import TrackJob, read_frame
 from pipelines.evaluation.results import ResultStore
-from pipelines.frames import read_image
 from pipelines.tracking.options import tracking_config
-from sstrack.benchmarks.metrics.vot_anchor import anchor_frames, anchors_of
 from sstrack.benchmarks.protocols.base import BoxRun, RegionRun, Runner
 from sstrack.benchmarks.protocols.one_pass import run_one_pass
 from sstrack.benchmarks.protocols.realtime import RealTime
@@ -26,35 +25,6 @@ if TYPE_CHECKING:
 
 EQUAL_RUNS = 3
 """VOT's rule: after this many equal runs the tracker is deterministic and no more are made."""
-
-
-@dataclass(frozen=True)
-class TrackJob:
-    """One sequence to track, all runs of it that its protocol asks for."""
-
-    sequence: Sequence
-    other: Sequence | None
-    """The sequence whose first frame gives the template, for the control `swapped`."""
-    repetitions: int = 1
-    again: bool = False
-    """Track what is there once more."""
-
-    @property
-    def name(self) -> str:
-        """The sequence's name."""
-        return self.sequence.name
-
-    def __len__(self) -> int:
-        """Frames to track over all runs."""
-        return sum(self.runs.values())
-
-    @property
-    def runs(self) -> dict[int, int]:
-        """Frames of each run: by anchor frame, or by repetition from 1."""
-        truth = self.sequence.truth
-        if truth.anchors is not None:
-            return {anchor: len(anchor_frames(truth, anchor)) for anchor in anchors_of(truth)}
-        return {number: len(self.sequence) for number in range(1, self.repetitions + 1)}
 
 
 @dataclass(frozen=True)
@@ -99,8 +69,6 @@ def track_piece(
     tracker = Tracker(net, tracking_config(recipe.tracking_as_trained, tracking))
     todo = [(job, missing_runs(job, store)) for job in jobs]
     if place.batch > 1 and store.protocol == "one_pass" and realtime is None:
-        from pipelines.evaluation.batched import track_batched
-
         first = [(job, number) for job, numbers in todo for number in numbers if number <= EQUAL_RUNS]
         track_batched(tracker, first, store, place.batch, ended)
         todo = [(job, [number for number in numbers if number > EQUAL_RUNS]) for job, numbers in todo]
@@ -144,11 +112,3 @@ class _Swapped:
 
     def step(self, state: Any, frame: NDArray[np.uint8], /) -> Any:
         return self._tracker.step(state, frame)
-
-
-def read_frame(frame: Path) -> NDArray[np.uint8]:
-    """A sequence's frame [H, W, 3]; SSTrackError when the file is no image."""
-    try:
-        return read_image(frame)
-    except ValueError as error:
-        raise SSTrackError(f"{error}; replace the file, finished sequences are kept") from error

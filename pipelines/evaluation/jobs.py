@@ -1,0 +1,49 @@
+"""What one task of an evaluation is: a sequence with all its runs, and how its frames are read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import SSTrackError
+from pipelines.frames import read_image
+from sstrack.benchmarks.metrics.vot_anchor import anchor_frames, anchors_of
+from sstrack.benchmarks.sequence import Sequence
+
+
+@dataclass(frozen=True)
+class TrackJob:
+    """One sequence to track, all runs of it that its protocol asks for."""
+
+    sequence: Sequence
+    other: Sequence | None
+    """The sequence whose first frame gives the template, for the control `swapped`."""
+    repetitions: int = 1
+    again: bool = False
+    """Track what is there once more."""
+
+    @property
+    def name(self) -> str:
+        """The sequence's name."""
+        return self.sequence.name
+
+    def __len__(self) -> int:
+        """Frames to track over all runs."""
+        return sum(self.runs.values())
+
+    @property
+    def runs(self) -> dict[int, int]:
+        """Frames of each run: by anchor frame, or by repetition from 1."""
+        truth = self.sequence.truth
+        if truth.anchors is not None:
+            return {anchor: len(anchor_frames(truth, anchor)) for anchor in anchors_of(truth)}
+        return {number: len(self.sequence) for number in range(1, self.repetitions + 1)}
+
+
+def read_frame(frame: Path) -> NDArray[np.uint8]:
+    """A sequence's frame [H, W, 3]; SSTrackError when the file is no image."""
+    try:
+        return read_image(frame)
+    except ValueError as error:
+        raise SSTrackError(f"{error}; replace the file, finished sequences are kept") from error
