@@ -1,4 +1,4 @@
-"""What one task of an evaluation is: a sequence with all its runs, and how its frames are read."""
+"""What one task of an evaluation is: a sequence with all its runs, how its frames are read, what it reports."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +41,25 @@ class TrackJob:
         return {number: len(self.sequence) for number in range(1, self.repetitions + 1)}
 
 
+@dataclass(frozen=True)
+class Advance:
+    """What a piece has done since it last said so."""
+
+    frames: int = 0
+    """Frames tracked, or known not to be needed."""
+    ended: str = ""
+    """A sequence that is done with, if any."""
+    failure: str = ""
+    """Why it could not be tracked."""
+
+
+class FrameError(SSTrackError):
+    """A sequence cannot be tracked because of what one of its frames holds; others can."""
+
+
 def read_frame(frame: Path) -> NDArray[np.uint8]:
-    """A sequence's frame [H, W, 3]; SSTrackError when the file is no image."""
+    """A sequence's frame [H, W, 3]; FrameError when the file is no image."""
     try:
         return read_image(frame)
     except ValueError as error:
-        raise SSTrackError(f"{error}; replace the file, finished sequences are kept") from error
+        raise FrameError(str(error)) from error

@@ -10,7 +10,7 @@ import pytest
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.evaluation.files import convert_results, write_submission
 from pipelines.evaluation.report import write_report
-from pipelines.evaluation.run import evaluate, evaluate_static
+from pipelines.evaluation.run import How, evaluate, evaluate_static
 from pipelines.evaluation.score import score_files
 from sstrack.benchmarks.layouts.got10k import TEST
 from sstrack.benchmarks.registry import benchmark
@@ -29,13 +29,13 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_one_pass_results_are_what_score_reads(name: str, package: str, tmp_path: Path, shared: Path):
     root = tmp_path / "root"
     names = LAYOUTS[name](root, shared)
-    done = evaluate(package, name, str(root), str(tmp_path / "out"), workers=0)
+    done = evaluate(package, name, str(root), str(tmp_path / "out"))
     entry = benchmark(name)
     assert (done.sequences, set(done.per_sequence)) == (len(names), set(names))
     again = score_files(name, root, Path(done.results))
     assert again.metrics == pytest.approx(done.metrics)
     assert next(iter(done.metrics)) == entry.rules[0].headline
-    assert evaluate(package, name, str(root), str(tmp_path / "out"), workers=0).found
+    assert evaluate(package, name, str(root), str(tmp_path / "out")).found
     static = evaluate_static(name, str(root))
     assert set(static.metrics) <= set(done.metrics)
     first = entry.read(root)[0]
@@ -46,12 +46,12 @@ def test_one_pass_results_are_what_score_reads(name: str, package: str, tmp_path
 def test_a_damaged_raw_result_is_tracked_again(package: str, tmp_path: Path, shared: Path):
     LAYOUTS["lasot"](tmp_path / "root", shared)
     args = (package, "lasot", str(tmp_path / "root"), str(tmp_path / "out"))
-    first = evaluate(*args, workers=0)
+    first = evaluate(*args)
     file = Path(first.results) / "airplane-1.txt"
     whole = file.read_bytes()
     for damage in (whole[:-40], whole.replace(b",", b"x", 1), b""):
         file.write_bytes(damage)
-        again = evaluate(*args, workers=0)
+        again = evaluate(*args)
         assert not again.found
         assert (file.read_bytes(), again.metrics) == (whole, first.metrics)
 
@@ -60,7 +60,7 @@ def test_a_test_set_without_truth_is_tracked_and_not_scored(package: str, tmp_pa
     for name in ("got10k_test", "trackingnet"):
         root = tmp_path / name
         (clip,) = LAYOUTS[name](root, shared)
-        done = evaluate(package, name, str(root), str(tmp_path / "out"), workers=0)
+        done = evaluate(package, name, str(root), str(tmp_path / "out"))
         assert (done.rule, done.metrics) == ("none", {})
         assert len((Path(done.results) / f"{clip}.txt").read_text().splitlines()) == done.frames
         with pytest.raises((SSTrackError, UsageError), match="server"):
@@ -70,18 +70,18 @@ def test_a_test_set_without_truth_is_tracked_and_not_scored(package: str, tmp_pa
 def test_three_repetitions_of_a_deterministic_tracker_are_equal_and_enough(package: str, tmp_path: Path, shared: Path):
     LAYOUTS["got10k"](tmp_path / "root", shared)
     args = (package, "got10k", str(tmp_path / "root"), str(tmp_path / "out"))
-    once = evaluate(*args, workers=0)
-    five = evaluate(*args, workers=0, repetitions=5)
+    once = evaluate(*args)
+    five = evaluate(*args, How(repetitions=5))
     clip = Path(five.results) / "GOT-10k_Val_000001"
     assert sorted(path.name for path in clip.glob("*_00?.txt")) == [f"{clip.name}_002.txt", f"{clip.name}_003.txt"]
     assert (clip / f"{clip.name}_002.txt").read_bytes() == (clip.parent / f"{clip.name}.txt").read_bytes()
     assert five.metrics["AO"] == pytest.approx(once.metrics["AO"])
-    assert evaluate(*args, workers=0, repetitions=5).found
+    assert evaluate(*args, How(repetitions=5)).found
 
 
 def test_vot2018_runs_start_again_after_failures(package: str, tmp_path: Path, shared: Path):
     write_vot2018(tmp_path / "root", shared, frames=110)
-    done = evaluate(package, "vot2018", str(tmp_path / "root"), str(tmp_path / "out"), workers=0)
+    done = evaluate(package, "vot2018", str(tmp_path / "root"), str(tmp_path / "out"))
     lines = (Path(done.results) / "baseline" / "bag" / "bag_001.txt").read_text().split()
     assert len(lines) == 110 and lines[0] == "1"
     failures = [index for index, line in enumerate(lines) if line == "2"]
@@ -95,7 +95,7 @@ def test_vot2018_runs_start_again_after_failures(package: str, tmp_path: Path, s
 
 def test_vot2020_runs_from_every_anchor_both_ways(package: str, tmp_path: Path, shared: Path):
     LAYOUTS["vot2020"](tmp_path / "root", shared)
-    done = evaluate(package, "vot2020", str(tmp_path / "root"), str(tmp_path / "out"), workers=0)
+    done = evaluate(package, "vot2020", str(tmp_path / "root"), str(tmp_path / "out"))
     folder = Path(done.results) / "baseline" / "bag"
     lengths = {path.stem: len(path.read_text().split()) for path in folder.glob("*.txt")}
     assert lengths == {"bag_00000000": 16, "bag_00000008": 9}
@@ -108,20 +108,20 @@ def test_vot2020_runs_from_every_anchor_both_ways(package: str, tmp_path: Path, 
 def test_real_time_is_another_result(package: str, tmp_path: Path, shared: Path):
     LAYOUTS["lasot"](tmp_path / "root", shared)
     args = (package, "lasot", str(tmp_path / "root"), str(tmp_path / "out"))
-    plain = evaluate(*args, workers=0)
-    hasty = evaluate(*args, workers=0, realtime=1e6)
+    plain = evaluate(*args)
+    hasty = evaluate(*args, How(realtime=1e6))
     assert hasty.results != plain.results
     boxes = (Path(hasty.results) / "airplane-1.txt").read_text().splitlines()
     # At a million frames a second nothing is ready in time after the three frames that wait.
     assert len(set(boxes[4:])) == 1
     with pytest.raises(UsageError, match="above 0"):
-        evaluate(*args, workers=0, realtime=0)
+        evaluate(*args, How(realtime=0))
 
 
 def test_results_go_round_through_the_formats_of_others(package: str, tmp_path: Path, shared: Path):
     root = tmp_path / "root"
     LAYOUTS["uav123"](root, shared)
-    done = evaluate(package, "uav123", str(root), str(tmp_path / "out"), workers=0)
+    done = evaluate(package, "uav123", str(root), str(tmp_path / "out"))
     want = score_files("uav123", root, Path(done.results)).metrics
     for to in ("sstrack", "pysot", "got10k"):
         convert_results("uav123", root, Path(done.results), to, tmp_path / to)
@@ -198,7 +198,7 @@ def test_a_trackingnet_submission_has_511_flat_files_with_names_apart(tmp_path: 
 def test_a_report_stands_alone_and_escapes_names(package: str, tmp_path: Path, shared: Path):
     root = tmp_path / "root"
     LAYOUTS["uav123"](root, shared)
-    done = evaluate(package, "uav123", str(root), str(tmp_path / "out"), workers=0)
+    done = evaluate(package, "uav123", str(root), str(tmp_path / "out"))
     nasty = tmp_path / "<script>alert($x_1$)<"
     nasty.mkdir()
     (nasty / "uav_bird1_2.txt").write_text("620,300,12,40\n" * 10)

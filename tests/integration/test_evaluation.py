@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.cluster import local_cluster
 from pipelines.errors import SSTrackError, UsageError
-from pipelines.evaluation.run import evaluate, evaluate_static
+from pipelines.evaluation.run import How, evaluate, evaluate_static
 from tests.factories import write_package, write_sequences
 
 FRAMES = {"one": 4, "two": 6, "three": 3}
@@ -28,7 +28,7 @@ def files(folder: str) -> dict[str, bytes]:
 
 
 def test_finished_sequences_are_found_and_missing_ones_done(root: Path, package: Path, tmp_path: Path):
-    first = evaluate(str(package), "folder", str(root), str(tmp_path / "out"), workers=0)
+    first = evaluate(str(package), "folder", str(root), str(tmp_path / "out"))
     assert not first.found
     assert first.rule == "got10k-like"
     assert (first.sequences, first.frames) == (3, 13)
@@ -44,7 +44,7 @@ def test_finished_sequences_are_found_and_missing_ones_done(root: Path, package:
     assert seen == [(3, 3)]
     assert files(second.results) == before
     assert (Path(first.results) / "one.txt").stat().st_mtime_ns == touched
-    third = evaluate(str(package), "folder", str(root), str(tmp_path / "out"), workers=0)
+    third = evaluate(str(package), "folder", str(root), str(tmp_path / "out"))
     assert third.found
     assert third.metrics == first.metrics
 
@@ -53,14 +53,14 @@ def test_ray_tasks_give_the_bytes_that_one_process_gives(
     root: Path, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("pipelines.evaluation.run.FRAMES_WORTH_A_CLUSTER", 0)
-    alone = evaluate(str(package), "folder", str(root), str(tmp_path / "alone"), workers=0)
+    alone = evaluate(str(package), "folder", str(root), str(tmp_path / "alone"))
     with local_cluster(2):
-        spread = evaluate(str(package), "folder", str(root), str(tmp_path / "spread"), workers=2)
+        spread = evaluate(str(package), "folder", str(root), str(tmp_path / "spread"), How(workers=2))
         assert files(spread.results) == files(alone.results)
         assert spread.per_sequence == alone.per_sequence
         (root / "two" / "0003.png").write_bytes(b"no picture")
         with pytest.raises(SSTrackError, match=r"0003\.png"):
-            evaluate(str(package), "folder", str(root), str(tmp_path / "spread"), workers=2, force=True)
+            evaluate(str(package), "folder", str(root), str(tmp_path / "spread"), How(workers=2, force=True))
     assert set(files(spread.results)) == {"one.txt", "two.txt", "three.txt"}
 
 
@@ -68,7 +68,7 @@ def test_ray_tasks_give_the_bytes_that_one_process_gives(
 def test_a_batch_gives_what_one_by_one_gives(
     root: Path, package: Path, tmp_path: Path, tracking: dict[str, str] | None
 ):
-    alone = evaluate(str(package), "folder", str(root), str(tmp_path / "alone"), workers=0, tracking=tracking)
+    alone = evaluate(str(package), "folder", str(root), str(tmp_path / "alone"), How(tracking=tracking))
     seen: list[tuple[int, int]] = []
     both = [
         evaluate(
@@ -93,7 +93,7 @@ def test_a_batch_gives_what_one_by_one_gives(
 def test_an_unreadable_frame_ends_a_batch_and_keeps_what_was_done(root: Path, package: Path, tmp_path: Path):
     (root / "two" / "0005.png").write_bytes(b"no picture")
     with pytest.raises(SSTrackError, match=r"two: .*0005\.png"):
-        evaluate(str(package), "folder", str(root), str(tmp_path / "out"), workers=0, batch=8)
+        evaluate(str(package), "folder", str(root), str(tmp_path / "out"), How(batch=8))
     assert {path.name for path in (tmp_path / "out").rglob("*.txt") if ".times" not in path.name} == {
         "one.txt",
         "three.txt",
@@ -103,7 +103,7 @@ def test_an_unreadable_frame_ends_a_batch_and_keeps_what_was_done(root: Path, pa
 def test_other_options_or_weights_are_another_tracker(root: Path, package: Path, tmp_path: Path):
     out = str(tmp_path / "out")
     reports = [
-        evaluate(str(model), "folder", str(root), out, workers=0, tracking=tracking)
+        evaluate(str(model), "folder", str(root), out, How(tracking=tracking))
         for model, tracking in (
             (package, None),
             (package, {"templates": "zeroed"}),
@@ -118,21 +118,21 @@ def test_other_options_or_weights_are_another_tracker(root: Path, package: Path,
 def test_wrong_input_is_named(root: Path, package: Path, tmp_path: Path):
     out = str(tmp_path / "out")
     with pytest.raises(UsageError, match="did you mean 'folder'"):
-        evaluate(str(package), "foldre", str(root), out, workers=0)
+        evaluate(str(package), "foldre", str(root), out)
     with pytest.raises(UsageError, match="no rule 'official'"):
-        evaluate(str(package), "folder", str(root), out, workers=0, rule="official")
+        evaluate(str(package), "folder", str(root), out, How(rule="official"))
     with pytest.raises(UsageError, match="Known options: hann"):
-        evaluate(str(package), "folder", str(root), out, workers=0, tracking={"window": 1})
+        evaluate(str(package), "folder", str(root), out, How(tracking={"window": 1}))
     with pytest.raises(UsageError, match="CUDA devices here"):
-        evaluate(str(package), "folder", str(root), out, workers=0, device="cuda:99")
+        evaluate(str(package), "folder", str(root), out, How(device="cuda:99"))
     with pytest.raises(UsageError, match="expected auto, cpu, cuda"):
-        evaluate(str(package), "folder", str(root), out, workers=0, device="tpu")
+        evaluate(str(package), "folder", str(root), out, How(device="tpu"))
     with pytest.raises(UsageError, match="expected 1 to 1024"):
-        evaluate(str(package), "folder", str(root), out, workers=0, batch=0)
+        evaluate(str(package), "folder", str(root), out, How(batch=0))
     with pytest.raises(SSTrackError, match="Expected layout"):
-        evaluate(str(package), "folder", str(tmp_path / "nowhere"), out, workers=0)
+        evaluate(str(package), "folder", str(tmp_path / "nowhere"), out)
     with pytest.raises(SSTrackError, match="is no model package"):
-        evaluate(str(root), "folder", str(root), out, workers=0)
+        evaluate(str(root), "folder", str(root), out)
     assert not Path(out).exists()
 
 
