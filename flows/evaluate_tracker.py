@@ -22,6 +22,7 @@ def evaluate_tracker(
     workers: Workers | None = None,
     tracking: Overrides | None = None,
     benchmarks: Benchmarks | None = None,
+    page: bool = True,
 ) -> dict[str, Any]:
     """Evaluate `model`, write a leaderboard a benchmark and one report of all.
 
@@ -36,6 +37,7 @@ def evaluate_tracker(
         workers: Ray tasks, default `SSTRACK_WORKERS`.
         tracking: options of the tracker that differ from the model's recipe.
         benchmarks: several benchmarks with their folders, instead of `benchmark` and `root`.
+        page: write the report as an HTML page too.
     """
     show_our_logs()
     here = settings()
@@ -52,14 +54,15 @@ def evaluate_tracker(
     reports = {each: _leaderboard(each, roots[each], state) for each, state in states.items() if state.is_completed()}
     for state in states.values():
         state.result()  # raises what made a benchmark fail
-    show_report([report["results"] for report in reports.values() if report["metrics"]])
+    if page:
+        write_page({"tracker": [report["results"] for report in reports.values() if report["metrics"]]})
     return reports if benchmarks else reports[benchmark]
 
 
 def _leaderboard(name: str, root: str, state: State[dict[str, Any]]) -> dict[str, Any]:
     report: Any = state.result()
     rows = [artifacts.leaderboard_row(report["model"], report["metrics"])] if report["metrics"] else []
-    if rows and report["one_pass"]:
+    if rows and report["protocol"] == "one_pass":
         rows.append(artifacts.leaderboard_row("static box", measure_static(name, root)["metrics"]))
     if rows:
         artifacts.eval_leaderboard(f"{report['benchmark']}, rule {report['rule']}", rows)
@@ -103,11 +106,11 @@ def measure_static(benchmark: str, root: str) -> dict[str, Any]:
 
 
 @task(name="write the report", retries=0)
-def show_report(results: list[str]) -> str | None:
-    """One HTML page on these results under `<work>/reports`, named by an artifact."""
-    from pipelines.evaluation.report.write import report_of_results
+def write_page(trackers: dict[str, list[str]]) -> str | None:
+    """One HTML page under `<work>/reports` on results of trackers by name, linked by an artifact; None without any."""
+    from pipelines.evaluation.report.write import write_page_of
 
-    page = report_of_results(results, settings().work / "reports")
+    page = write_page_of(trackers, settings().work / "reports")
     if page is not None:
         artifacts.eval_report(page)
     return None if page is None else str(page)

@@ -12,7 +12,7 @@ from prefect.client.schemas import State
 from prefect.states import Completed
 
 from flows import artifacts
-from flows.evaluate_tracker import evaluate_tracker, measure_static
+from flows.evaluate_tracker import check_judge, evaluate_tracker, measure_static
 from flows.hooks import stop_submitted_job
 from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, BenchmarkName, Cluster, Overrides, RecipeName, Workers
@@ -58,8 +58,9 @@ def retrain_tracker(
     if not storage.exists(storage.join(source, "HEAD")):
         log.info("nothing new: no dataset was published at %s", source)
         return Completed(message="nothing new: there is no dataset yet", data={})
-    trained = train_tracker(source, recipe, overrides, None, runs or here.runs, workers, cluster)
     labelled = root or here.benchmark_root
+    check_judge(benchmark, labelled)
+    trained = train_tracker(source, recipe, overrides, None, runs or here.runs, workers, cluster)
 
     def evaluated(model: str) -> dict[str, Any]:
         return evaluate_tracker(model, benchmark, labelled, results or here.results, count)

@@ -64,6 +64,7 @@ class EvaluationReport:
     """Digest of package and tracking options: the folder of the raw results."""
     benchmark: str
     """`<name>@<version>`."""
+    protocol: str
     rule: str
     sequences: int
     expected: int
@@ -224,6 +225,7 @@ def evaluate(
         model=model,
         model_digest=tracker.digest,
         benchmark=f"{entry.name}@{entry.version}",
+        protocol=entry.protocol,
         rule=scores.rule,
         sequences=len(sequences),
         expected=entry.expected or len(sequences),
@@ -295,7 +297,7 @@ class _Count:
     def __init__(self, jobs: list[TrackJob], missing: list[TrackJob], progress: Progress | None) -> None:
         self._frames = sum(map(len, jobs)) - sum(map(len, missing))
         self._total = sum(map(len, jobs))
-        self._sequences, self._all = len(jobs) - len(missing), len(jobs)
+        self._ended, self._all = {job.name for job in jobs} - {job.name for job in missing}, len(jobs)
         self._progress = progress
 
     def frame(self) -> None:
@@ -305,9 +307,9 @@ class _Count:
     def take(self, advance: Advance) -> None:
         """What a piece has done."""
         self._frames += advance.frames
-        self._sequences += bool(advance.ended)
+        self._ended |= {advance.ended} - {""}
         if self._progress is not None:
-            self._progress(self._frames, self._total, f"{self._sequences} of {self._all} sequences")
+            self._progress(self._frames, self._total, f"{len(self._ended)} of {self._all} sequences")
 
 
 def _track(fixed: Fixed, jobs: list[TrackJob], workers: int, count: _Count) -> dict[str, str]:

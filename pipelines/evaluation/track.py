@@ -99,8 +99,9 @@ def _track_one(
     runner: Runner, job: TrackJob, numbers: list[int], store: ResultStore, tick: Callable[[], None] | None
 ) -> Iterator[Advance]:
     frames = 0
-    for number in numbers:
+    for at, number in enumerate(numbers):
         if number > EQUAL_RUNS and _settled(job, store):
+            frames = sum(job.runs[left] for left in numbers[at:])
             break
         load = _Counting(tick)
         try:
