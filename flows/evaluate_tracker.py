@@ -55,7 +55,7 @@ def evaluate_tracker(
     for state in states.values():
         state.result()  # raises what made a benchmark fail
     if page:
-        write_page({"tracker": [report["results"] for report in reports.values() if report["metrics"]]})
+        write_page({"": [report["results"] for report in reports.values() if report["metrics"]]})
     return reports if benchmarks else reports[benchmark]
 
 

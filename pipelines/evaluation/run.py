@@ -19,6 +19,7 @@ from pipelines.evaluation.score import SCORES, ScoreReport, report_of
 from pipelines.evaluation.targets import Target, check_targets, open_target
 from pipelines.evaluation.track import Model, Place, missing_runs, track_piece
 from pipelines.registry.models import resolve_model, tracker_digest
+from pipelines.registry.names import note_tracker
 from pipelines.threads import giga_macs
 from pipelines.tracking.options import tracking_config
 from sstrack.benchmarks.registry import Benchmark
@@ -198,6 +199,7 @@ def evaluate(
     unreadable = {name: "a frame cannot be read" for name, part in parts.items() if part.tracked == UNREADABLE}
     store = ResultStore.of(out, tracker.digest, entry, parts, how.realtime)
     store.open(entry, target.root, parts)
+    note_tracker(storage.join(out, tracker.digest), model, how.tracking)
     missing = [job for job in jobs if job.name not in unreadable and missing_runs(job, store)]
     if said := target.availability:
         log.info("%s", said)

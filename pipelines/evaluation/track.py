@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.errors import SSTrackError
 from pipelines.evaluation.batched import track_batched
 from pipelines.evaluation.jobs import Advance, FrameError, TrackJob, read_frame
 from pipelines.evaluation.results import ResultStore
@@ -137,7 +138,10 @@ def _tracker(package: str, tracking: str, digest: str, device: str) -> "Tracker"
     from sstrack.models.package import load_package
     from sstrack.tracking.tracker import Tracker
 
-    net, recipe = load_package(Path(package), device)
+    try:
+        net, recipe = load_package(Path(package), device)
+    except ValueError as error:
+        raise SSTrackError(f"the model cannot be loaded: {error}") from error
     return Tracker(net, tracking_config(recipe.tracking_as_trained, json.loads(tracking)))
 
 

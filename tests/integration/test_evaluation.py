@@ -254,7 +254,7 @@ def test_other_options_or_weights_are_another_tracker(root: Path, package: Path,
 
 def test_wrong_input_is_named(root: Path, package: Path, tmp_path: Path):
     out = str(tmp_path / "out")
-    with pytest.raises(UsageError, match="did you mean 'folder'"):
+    with pytest.raises(UsageError, match="did you mean folder"):
         evaluate(str(package), "foldre", str(root), out)
     with pytest.raises(UsageError, match="no rule 'official'"):
         evaluate(str(package), "folder", str(root), out, How(rule="official"))

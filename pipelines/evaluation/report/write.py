@@ -1,176 +1,141 @@
-"""A report on one or more trackers: one HTML file that needs nothing beside it, and its plots as files."""
+"""Write a report on trackers: `report.html`, one SVG and PNG a figure, `summary.csv` and `sequences.csv`."""
 
-import base64
-import html
-import json
+import csv
+import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+
+from jinja2 import Environment, StrictUndefined
 
 from pipelines import storage
-from pipelines.errors import SSTrackError, UsageError
-from pipelines.evaluation.plots import TITLES, draw
-from pipelines.evaluation.score import SCORES, ScoreReport, find_rule, read_truths, report_of, score_one
+from pipelines.errors import UsageError
+from pipelines.evaluation.report.figures import SERIES, Drawing
+from pipelines.evaluation.report.section import Row, Section, section_of
+from pipelines.evaluation.report.trackers import Given, Measured, load_trackers
+from pipelines.registry.names import champion_name
 
-_STYLE = """body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:70em;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:.6em 0 1.6em}
-td,th{padding:.2em .7em;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}figure{display:inline-block;margin:0 1em 1em 0}figure img{max-width:34em}
-details{margin:.4em 0 1em}.note{color:#555}"""
+PAGE = "report.html"
+_DARK = ("#56b4e9", "#f0883e", "#2fc79a", "#e08fc0", "#e6b800", "#9ad1f5", "#b4b8c2")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `write_report` left."""
+
+    page: Path
+    files: tuple[Path, ...]
+    """Everything beside the page."""
 
 
 def write_report(
-    results: Sequence[Path], out: Path, *, benchmark: str | None = None, gt: Path | None = None, rule: str | None = None
-) -> list[Path]:
-    """Write `report.html` and one SVG and PNG per plot into `out`; returns them.
+    results: Sequence[str], out: Path, given: Given | None = None, *, against: str | None = None, pictures: bool = True
+) -> Written:
+    """Write the report into `out`, each file whole or not at all.
 
     Args:
-        results: per tracker a folder of raw results (with `gt`), or a folder or file with the scores that
-            `sstrack evaluate` or `sstrack score --json` left.
+        results: per tracker a folder of raw results, or the scores that `sstrack evaluate` or `sstrack score --json`
+            left; `NAME=PATH` names the tracker. The first is the one that is looked at.
         out: folder, made if needed.
-        benchmark: of raw results; not needed where the scores are there.
-        gt: its ground truth, to score raw results now.
-        rule: as for scoring.
+        given: what raw results without scores are scored against.
+        against: the tracker that the first is compared with sequence by sequence: one of those named. By default the
+            champion if it is among them, else the second.
+        pictures: draw frames of the worst and the most changed sequences, where the frames are still there.
 
     Raises:
-        UsageError: results without scores and no `gt` and `benchmark` to make them.
+        UsageError: results without scores and nothing to make them with; an unknown `against`.
         SSTrackError: results that cannot be scored, scores that cannot be read.
     """
-    reports = {label: _load(path, benchmark, gt, rule) for label, path in _labels(results).items()}
-    groups: dict[tuple[str, str], dict[str, ScoreReport]] = {}
-    for label, report in reports.items():
-        groups.setdefault((report.benchmark, report.rule), {})[label] = report
+    trackers = load_trackers(results, given or Given())
+    labels = list(dict.fromkeys(tracker.label for tracker in trackers))
+    rival = _rival(labels, against)
+    colours = {label: index for index, label in enumerate(labels)}
+    groups: dict[tuple[str, str], list[Measured]] = {}
+    for tracker in trackers:
+        groups.setdefault((tracker.scores.benchmark, tracker.scores.rule), []).append(tracker)
+    sections = [section_of(members, colours, rival, pictures) for members in groups.values()]
     written: list[Path] = []
-    sections: list[str] = []
-    for (name, used), members in groups.items():
-        figures: list[str] = []
-        for kind in TITLES:
-            lines = {
-                f"{label} [{_best(kind, report)}]": (report.curves[kind]["x"], report.curves[kind]["y"])
-                for label, report in _ranked(members).items()
-                if kind in report.curves
-            }
-            if not lines:
-                continue
-            plot = draw(kind, lines)
-            for form, data in (("svg", plot.svg), ("png", plot.png)):
-                path = out / f"{name}-{used}-{kind}.{form}"
-                storage.write_atomic(str(path), data)
-                written.append(path)
-            picture = base64.b64encode(plot.svg).decode()
-            title = html.escape(TITLES[kind][0])
-            figures.append(f'<figure><img alt="{title}" src="data:image/svg+xml;base64,{picture}"></figure>')
-        sections.append(_section(name, used, members, figures))
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Tracking report</title>'
-        f"<style>{_STYLE}</style></head><body><h1>Tracking report</h1>{''.join(sections)}</body></html>\n"
-    )
-    path = out / "report.html"
-    storage.write_atomic(str(path), page.encode())
-    return [path, *written]
+    for section in sections:
+        for drawing in section.drawings:
+            written += _figure_files(out, section, drawing)
+    for name, text in (("summary.csv", _summary(sections)), ("sequences.csv", _sequences(sections))):
+        storage.write_atomic(str(out / name), text.encode())
+        written.append(out / name)
+    storage.write_atomic(str(out / PAGE), _page(sections, labels, rival).encode())
+    return Written(out / PAGE, tuple(written))
 
 
-def _labels(results: Sequence[Path]) -> dict[str, Path]:
-    """Names of trackers: the last part of each path that tells them apart."""
-    if not results:
-        raise UsageError("name at least one result folder or score file")
-    labels: dict[str, Path] = {}
-    for path in results:
-        own = path.stem if path.suffix == ".json" else path.name
-        parts = [own, *(part for part in reversed(path.parts[:-1]))]
-        label = next((p for p in parts if p not in labels and p not in ("one_pass", "baseline", "results")), str(path))
-        labels[label] = path
-    return labels
+def write_page_of(trackers: Mapping[str, Sequence[str]], out: Path) -> Path | None:
+    """The report on results of trackers by name (empty: as they were called), under a folder of its own in `out`; None
+    where there are none on this machine.
+
+    The folder is named after the first tracker's results, so that another evaluation has another one.
+    """
+    local = [(name, place) for name, places in trackers.items() for place in places if storage.is_local(place)]
+    if not local:
+        return None
+    first = Path(local[0][1])
+    folder = out / f"evaluation-{first.parents[2].name}-{first.name[:8]}"
+    return write_report([f"{name}={place}" if name else place for name, place in local], folder).page
 
 
-def _load(path: Path, benchmark: str | None, gt: Path | None, rule: str | None) -> ScoreReport:
-    if gt is not None and path.suffix != ".json":
-        if benchmark is None:
-            raise UsageError("--gt needs --benchmark, the name of what it is the ground truth of")
-        entry, chosen = find_rule(benchmark, rule)
-        truths = read_truths(entry, gt)
-        return report_of(entry, truths, score_one(entry, truths, path, chosen))
-    source = path / SCORES if path.is_dir() else path
-    if not source.is_file():
-        raise UsageError(f"{path} holds no {SCORES}: give --benchmark and --gt to score its raw results now")
-    try:
-        data = json.loads(storage.read_bytes(str(source)))
-        return ScoreReport(**{key: data[key] for key in ScoreReport.__dataclass_fields__})
-    except (ValueError, KeyError, TypeError) as error:
-        raise SSTrackError(
-            f"{source} holds no scores of ours ({error!r}): make them with sstrack score --json"
-        ) from error
+def _rival(labels: Sequence[str], against: str | None) -> str | None:
+    if against is not None:
+        if against not in labels:
+            raise UsageError(f"--against {against}: no such tracker among {', '.join(labels)}")
+        return against
+    champion = champion_name()
+    return champion if champion in labels[1:] else labels[1] if len(labels) > 1 else None
 
 
-def _ranked(members: Mapping[str, ScoreReport]) -> dict[str, ScoreReport]:
-    return dict(sorted(members.items(), key=lambda row: -row[1].metrics[row[1].headline]))
+def _page(sections: Sequence[Section], labels: Sequence[str], rival: str | None) -> str:
+    place = files(__package__) / "templates"
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((place / "report.html.j2").read_text())
+    style = (place / "report.css").read_text()
+    return template.render(sections=sections, labels=labels, rival=rival, style=style, light=SERIES, dark=_DARK)
 
 
-def _best(kind: str, report: ScoreReport) -> str:
-    names = {"success": ("AUC", "success", "AO"), "precision": ("P20", "precision"), "norm_precision": ("NP20",)}
-    found = [name for name in (*names.get(kind, ()), report.headline) if name in report.metrics]
-    return _number(report.metrics[found[0]])
+def _figure_files(out: Path, section: Section, drawing: Drawing) -> list[Path]:
+    stem = f"{section.benchmark}-{section.rule}-{drawing.name}"
+    for form, data in (("svg", drawing.svg), ("png", drawing.png)):
+        storage.write_atomic(str(out / f"{stem}.{form}"), data)
+    return [out / f"{stem}.svg", out / f"{stem}.png"]
 
 
-def _section(name: str, rule: str, members: Mapping[str, ScoreReport], figures: list[str]) -> str:
-    ranked = _ranked(members)
-    columns = list(dict.fromkeys(metric for report in ranked.values() for metric in report.metrics))
-    rows = [[label, *(_with_interval(report, column) for column in columns)] for label, report in ranked.items()]
-    parts = [f"<h2>{html.escape(name)}, rule {html.escape(rule)}</h2>", _table(["tracker", *columns], rows)]
-    if any(report.intervals for report in ranked.values()):
-        parts.append('<p class="note">In brackets: 95 % bootstrap intervals over sequences.</p>')
-    parts.extend(figures)
-    parts.append(_attributes(ranked))
-    for label, report in ranked.items():
-        if report.counted:
-            counted = "; ".join(f"{what}: {count}" for what, count in report.counted.items())
-            parts.append(f'<p class="note">{html.escape(label)}: {html.escape(counted)}.</p>')
-    parts.append(_sequences(ranked))
-    return "".join(parts)
+def _summary(sections: Sequence[Section]) -> str:
+    head = ("benchmark", "rule", "tracker", "kind", "metric", "value", "low", "high", "sequences", "source")
+    rows: list[tuple[object, ...]] = []
+    for section in sections:
+        for row in section.rows:
+            rows += [(section.benchmark, section.rule, *line) for line in _lines(row)]
+    return _csv(head, rows)
 
 
-def _attributes(ranked: Mapping[str, ScoreReport]) -> str:
-    names = sorted({name for report in ranked.values() for name in report.attributes})
-    if not names:
-        return ""
-    rows = []
-    for name in names:
-        cells = [report.attributes.get(name, {}) for report in ranked.values()]
-        count = max(int(cell.get("sequences", 0)) for cell in cells)
-        rows.append([name, str(count), *(_number(cell["value"]) if cell else "" for cell in cells)])
-    headline = next(iter(ranked.values())).headline
-    return f"<h3>{html.escape(headline)} by attribute</h3>" + _table(["attribute", "sequences", *ranked], rows)
+def _lines(row: Row) -> list[tuple[object, ...]]:
+    found: list[tuple[object, ...]] = []
+    for metric, value in row.metrics.items():
+        low, high = row.intervals.get(metric, ("", ""))
+        found.append((row.label, row.kind, metric, value, low, high, row.sequences or "", row.source))
+    return found
 
 
-def _sequences(ranked: Mapping[str, ScoreReport]) -> str:
-    first = next(iter(ranked.values()))
-    columns = list(next(iter(first.per_sequence.values()), {}))
-    wanted = first.headline if first.headline in columns else (columns[0] if columns else "")
-    names = sorted(first.per_sequence, key=lambda name: first.per_sequence[name].get(wanted, 0.0))
-    rows = [
-        [name, *(_number(r.per_sequence[name][wanted]) if name in r.per_sequence else "" for r in ranked.values())]
-        for name in names
-    ]
-    table = _table(["sequence", *ranked], rows)
-    return f"<details><summary>{html.escape(wanted)} by sequence, worst first</summary>{table}</details>"
+def _sequences(sections: Sequence[Section]) -> str:
+    rows: list[tuple[object, ...]] = []
+    for section in sections:
+        for tracker in section.trackers:
+            for sequence, numbers in tracker.scores.per_sequence.items():
+                rows += [
+                    (section.benchmark, section.rule, tracker.label, sequence, metric, value)
+                    for metric, value in numbers.items()
+                ]
+    return _csv(("benchmark", "rule", "tracker", "sequence", "metric", "value"), rows)
 
 
-def _with_interval(report: ScoreReport, column: str) -> str:
-    if column not in report.metrics:
-        return ""
-    text = _number(report.metrics[column])
-    if column in report.intervals:
-        low, high = report.intervals[column]
-        text += f" [{_number(low)}, {_number(high)}]"
-    return text
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def line(cells: Sequence[Any], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
-
-    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}" if abs(value) > 1 else f"{value:.4f}"
+def _csv(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return text.getvalue()

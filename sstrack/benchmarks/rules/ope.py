@@ -154,9 +154,7 @@ def score_ope(
         per_sequence=rows,
         curves={
             n: Curve(x, y, np.array(each))
-            for n, x, y, each in zip(
-                names, (OVERLAPS, PIXELS, SIDES), curves, (success, precision, norm), strict=True
-            )
+            for n, x, y, each in zip(names, (OVERLAPS, PIXELS, SIDES), curves, (success, precision, norm), strict=True)
         },
         counted=+counted,
         parts=mean_parts_of(rows),
