@@ -36,9 +36,10 @@ _THREADS = min(8, os.cpu_count() or 1)
 class Content:
     """One sequence, as hex digests."""
 
+    frames: str
+    """Of its frames alone. `UNREADABLE` where one is missing."""
     tracked: str
-    """Of all that a tracker is shown: frames, the first box, and what its protocol restarts it on. `UNREADABLE` where
-    a frame is missing."""
+    """Of all that a tracker is shown: frames, the first box, and what its protocol restarts it on; or `UNREADABLE`."""
     truth: str
     """Of the whole annotation: what the answers are scored against."""
 
@@ -95,7 +96,7 @@ def _frames(sequence: Sequence, known: Mapping[str, _Frames]) -> _Frames:
 def _content(entry: Benchmark, sequence: Sequence, frames: str) -> Content:
     shown = sequence.first_box.tobytes() if entry.protocol == "one_pass" else _truth(sequence.truth).encode()
     tracked = UNREADABLE if frames == UNREADABLE else _digest(f"{entry.protocol} {frames} ".encode() + shown)
-    return Content(tracked, _truth(sequence.truth))
+    return Content(frames, tracked, _truth(sequence.truth))
 
 
 def _truth(truth: Truth) -> str:

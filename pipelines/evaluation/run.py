@@ -30,7 +30,7 @@ from sstrack.models.package_files import package_recipe
 
 log = logging.getLogger(__name__)
 
-WORK_WORTH_A_CLUSTER = 100.0
+WORK_WORTH_A_CLUSTER = 320.0
 """10⁹ multiply-adds; starting Ray and loading the model in its workers takes as long as about this much tracking, 2,000
 frames of the smallest network."""
 

@@ -6,6 +6,7 @@ Trackers are told apart by colour (Okabe and Ito's, which colour-blind people ca
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 
@@ -187,7 +188,7 @@ def _legend(figure: Figure, rows: int) -> None:
 
 
 def _drawing(name: str, title: str, draw: Callable[[Figure], None], height: float) -> Drawing:
-    settings = {
+    settings: Any = {
         "svg.hashsalt": f"sstrack-{name}", "svg.fonttype": "none", "text.parse_math": False, "font.size": 9,
         "font.family": "sans-serif", "text.color": INK, "axes.edgecolor": GRID,
     }  # fmt: skip

@@ -44,12 +44,11 @@ class Tile:
 def overlap_of(tracker: Measured, name: str) -> Floats | None:
     """[T] overlap of the boxes by frame on one sequence, NaN where there is no truth or no answer was asked for; None
     without answers. Of masks and polygons: of the boxes around them."""
-    answers = boxes_of(tracker, name)
-    clip = tracker.clips.get(name)
-    if answers is None or clip is None or len(clip.truth) != len(answers):
+    answers, truth = boxes_of(tracker, name), tracker.truths.get(name)
+    if answers is None or truth is None or len(truth) != len(answers):
         return None
-    values = overlaps(answers, clip.truth.boxes)
-    values[~clip.truth.known] = np.nan
+    values = overlaps(answers, truth.boxes)
+    values[~truth.known] = np.nan
     runs = tracker.results.runs.get(name)
     if runs:
         values[next(iter(runs.values())).codes == FAILED] = 0.0
@@ -62,7 +61,8 @@ def boxes_of(tracker: Measured, name: str) -> Floats | None:
     if tracker.results.boxes.get(name):
         return tracker.results.boxes[name][0]
     runs = tracker.results.runs.get(name)
-    first = None if not runs else runs.get(1) if tracker.clips[name].truth.anchors is None else runs.get(0)
+    truth = tracker.truths.get(name)
+    first = None if not runs or truth is None else runs.get(1 if truth.anchors is None else 0)
     if first is None:
         return None
     boxes = first.boxes.copy()

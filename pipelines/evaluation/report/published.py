@@ -34,4 +34,4 @@ def published_on(benchmark: str) -> list[Published]:
 
 @lru_cache(maxsize=1)
 def _data() -> dict[str, Any]:
-    return json.loads((files(__package__) / "published.json").read_text())
+    return json.loads((files("pipelines.evaluation.report") / "published.json").read_text())

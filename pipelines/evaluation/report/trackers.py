@@ -20,6 +20,7 @@ from sstrack.benchmarks.registry import Benchmark, benchmark
 from sstrack.benchmarks.result_files import read_results
 from sstrack.benchmarks.scores import Results
 from sstrack.benchmarks.sequence import Sequence as Clip
+from sstrack.benchmarks.sequence import Truth
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,10 @@ class Measured:
     scores: ScoreReport
     results: Results = field(default_factory=Results)
     """Its answers; empty where only scores were given."""
+    truths: Mapping[str, Truth] = field(default_factory=dict[str, Truth])
+    """The annotation by sequence, as it was when it was measured; a sequence that has changed is left out."""
     clips: Mapping[str, Clip] = field(default_factory=dict[str, Clip])
-    """Frames and truth by sequence, as they were when it was measured; a sequence that has changed is left out."""
+    """The same with frames, where they are here."""
 
     @property
     def fps(self) -> float:
@@ -68,11 +71,14 @@ def load_trackers(results: Sequence[str], given: Given) -> list[Measured]:
     labels = [name or _label(path) for (name, _), path in zip(named, (path for _, path in named), strict=True)]
     taken: dict[tuple[str, str, str], int] = {}
     found: list[Measured] = []
-    for label, (scores, answers, clips) in zip(labels, loaded, strict=True):
+    for label, (scores, *rest) in zip(labels, loaded, strict=True):
         key = (label, scores.benchmark, scores.rule)
         taken[key] = taken.get(key, 0) + 1
-        found.append(Measured(label if taken[key] == 1 else f"{label} ({taken[key]})", scores, answers, clips))
+        found.append(Measured(label if taken[key] == 1 else f"{label} ({taken[key]})", scores, *rest))
     return found
+
+
+Loaded = tuple[ScoreReport, Results, dict[str, Truth], dict[str, Clip]]
 
 
 def _split(text: str) -> tuple[str, Path]:
@@ -88,7 +94,7 @@ def _label(path: Path) -> str:
     return next((part for part in parts if part not in _PLACES and part != "scores"), str(path))
 
 
-def _load(path: Path, given: Given) -> tuple[ScoreReport, Results, dict[str, Clip]]:
+def _load(path: Path, given: Given) -> Loaded:
     if given.gt is not None and path.suffix != ".json":
         return _score_now(path, given, given.gt)
     folder = results_folder(path)
@@ -97,11 +103,12 @@ def _load(path: Path, given: Given) -> tuple[ScoreReport, Results, dict[str, Cli
         raise UsageError(f"{path} holds no {SCORES}: give --benchmark and --gt to score its raw results now")
     scores = _read_scores(source)
     if not (folder / CONTENT).is_file():
-        return scores, Results(), {}
+        return scores, Results(), {}, {}
     clips = _clips(folder)
-    entry = benchmark(scores.benchmark)
+    truths = {name: clip.truth for name, clip in clips.items()}
     try:
-        return scores, read_results(folder, [clip.truth for clip in clips.values()], entry.protocol), clips
+        answers = read_results(folder, list(truths.values()), benchmark(scores.benchmark).protocol)
+        return scores, answers, truths, clips
     except ValueError as error:
         raise SSTrackError(f"{folder}: {error}") from error
 
@@ -116,14 +123,15 @@ def _read_scores(source: Path) -> ScoreReport:
         ) from error
 
 
-def _score_now(path: Path, given: Given, gt: Path) -> tuple[ScoreReport, Results, dict[str, Clip]]:
+def _score_now(path: Path, given: Given, gt: Path) -> Loaded:
     if given.benchmark is None:
         raise UsageError("--gt needs --benchmark, the name of what it is the ground truth of")
     entry, rule = find_rule(given.benchmark, given.rule)
     truths = read_truths(entry, gt)
     where = results_folder(path)
     scores = report_of(entry, truths, score_one(entry, truths, where, rule))
-    return scores, read_results(where, truths, entry.protocol), _with_frames(entry, gt)
+    answers = read_results(where, truths, entry.protocol)
+    return scores, answers, {truth.name: truth for truth in truths}, _with_frames(entry, gt)
 
 
 def _with_frames(entry: Benchmark, gt: Path) -> dict[str, Clip]:
@@ -144,18 +152,16 @@ def _clips(folder: Path) -> dict[str, Clip]:
         log.warning("no pictures of %s in the report: %s", facts["benchmark"], error)
         return {}
     now = contents(target.entry, target.root, target.sequences)
-    same = [clip for clip in target.sequences if _truth(facts, clip.name) == _of(now[clip.name])]
+    same = [clip for clip in target.sequences if _same(facts, clip.name, now[clip.name])]
     if len(same) < len(target.sequences):
         log.warning("%d sequences under %s have changed since", len(target.sequences) - len(same), target.root)
     return {clip.name: clip for clip in same}
 
 
-def _truth(facts: Mapping[str, Any], name: str) -> str | None:
-    return facts["sequences"].get(name, {}).get("truth")
-
-
-def _of(content: Content) -> str:
-    return content.truth
+def _same(facts: Mapping[str, Any], name: str, now: Content) -> bool:
+    then = facts["sequences"].get(name, {})
+    # Of the control with another sequence's template, `tracked` is of both; its frames are the other's business.
+    return then.get("truth") == now.truth and then.get("frames") == now.frames
 
 
 def headline_values(tracker: Measured) -> dict[str, float]:

@@ -90,7 +90,7 @@ def _rival(labels: Sequence[str], against: str | None) -> str | None:
 
 
 def _page(sections: Sequence[Section], labels: Sequence[str], rival: str | None) -> str:
-    place = files(__package__) / "templates"
+    place = files("pipelines.evaluation.report") / "templates"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((place / "report.html.j2").read_text())
     style = (place / "report.css").read_text()
