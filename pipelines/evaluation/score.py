@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SSTrackError, UsageError
+from pipelines.evaluation.results import results_folder
 from sstrack.benchmarks.attributes import by_attribute
 from sstrack.benchmarks.bootstrap import band, intervals
 from sstrack.benchmarks.registry import Benchmark, benchmark, benchmark_names
@@ -85,7 +86,7 @@ def read_truths(entry: Benchmark, gt: Path) -> list[Truth]:
 def score_one(entry: Benchmark, truths: list[Truth], results: Path, rule: Rule, *, partial: bool = False) -> Scores:
     """Read and score one tracker's files."""
     try:
-        found = read_results(results, truths, entry.protocol)
+        found = read_results(results_folder(results), truths, entry.protocol)
         return score_results(entry, truths, found, rule, partial=partial)
     except ValueError as error:
         raise SSTrackError(f"{results}: {error}") from error

@@ -1,6 +1,9 @@
 """Our tracker on benchmarks in their own layouts and protocols, from real frames to scores, submissions and reports."""
 
+import csv
 import json
+import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -9,7 +12,8 @@ import pytest
 
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.evaluation.files import convert_results, write_submission
-from pipelines.evaluation.report import write_report
+from pipelines.evaluation.report.trackers import Given
+from pipelines.evaluation.report.write import write_report
 from pipelines.evaluation.run import How, evaluate, evaluate_static
 from pipelines.evaluation.score import score_files
 from sstrack.benchmarks.layouts.got10k import TEST
@@ -202,16 +206,65 @@ def test_a_report_stands_alone_and_escapes_names(package: str, tmp_path: Path, s
     nasty = tmp_path / "<script>alert($x_1$)<"
     nasty.mkdir()
     (nasty / "uav_bird1_2.txt").write_text("620,300,12,40\n" * 10)
-    written = write_report([Path(done.results), nasty], tmp_path / "report", benchmark="uav123", gt=root)
-    assert {path.suffix for path in written} == {".html", ".svg", ".png"}
-    page = (tmp_path / "report" / "report.html").read_text()
+    given = Given("uav123", root)
+    written = write_report([done.results, str(nasty)], tmp_path / "report", given)
+    assert {path.suffix for path in written.files} == {".svg", ".png", ".csv"}
+    page = written.page.read_text()
     assert "<script>" not in page and "&lt;script&gt;alert($x_1$)&lt;" in page
-    assert "http" not in page.replace("http://www.w3.org", "")
-    assert "AUC by attribute" in page and "SOB" in page and "95 % bootstrap" in page
-    from_scores = write_report([Path(done.results)], tmp_path / "again")
-    assert len(from_scores) == 7
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page), "nothing lies beside the page or on a server"
+    assert "http" not in re.sub(r'http://www\.w3\.org|xmlns[^"]*"[^"]*"', "", page)
+    for words in ("AUC by attribute", "SOB", "95 % bootstrap", "1 of the 123 sequences were here", "OSTrack-256"):
+        assert words in page
+    assert "prefers-color-scheme: dark" in page and "@media (max-width" in page
+    assert page.count("data:image/jpeg;base64,") >= 3, "pictures of the worst sequence"
+    assert page.count("data:image/png;base64,") >= 2, "a strip for each tracker that was measured"
+    rows = list(csv.DictReader((tmp_path / "report" / "summary.csv").open()))
+    ours = next(row for row in rows if (row["kind"], row["metric"]) == ("measured", "AUC"))
+    assert float(ours["value"]) == pytest.approx(done.metrics["AUC"])
+    assert [row["value"] for row in rows if (row["tracker"], row["metric"]) == ("OSTrack-384", "AUC")] == ["70.7"]
+
+
+def test_a_report_names_trackers_as_people_know_them(package: str, tmp_path: Path, shared: Path):
+    root = tmp_path / "root"
+    LAYOUTS["lasot"](root, shared)
+    out = str(tmp_path / "out")
+    plain = evaluate(package, "lasot", str(root), out)
+    blind = evaluate(package, "lasot", str(root), out, How(tracking={"templates": "zeroed"}))
+    written = write_report([plain.results, blind.results, f"other={blind.results}"], tmp_path / "report")
+    rows = list(csv.DictReader((tmp_path / "report" / "summary.csv").open()))
+    measured = {row["tracker"] for row in rows if row["kind"] == "measured"}
+    name = Path(package).parent.name
+    assert measured == {name, f"{name} (templates=zeroed)", "other"}
+    assert "0.0000" not in written.page.read_text()
+    with pytest.raises(UsageError, match="no such tracker among"):
+        write_report([plain.results], tmp_path / "report", against="nobody")
+
+
+def test_a_report_draws_nothing_of_sequences_that_have_changed(package: str, tmp_path: Path, shared: Path):
+    root = tmp_path / "root"
+    LAYOUTS["lasot"](root, shared)
+    done = evaluate(package, "lasot", str(root), str(tmp_path / "out"))
+    page = write_report([done.results], tmp_path / "report").page
+    assert "data:image/jpeg" in page.read_text()
+    frame = next(root.rglob("00000003.jpg"))
+    frame.unlink()
+    frame.write_bytes((shared / "data/sequences/otb/Skiing/img/0001.jpg").read_bytes())
+    page = write_report([done.results], tmp_path / "again").page
+    assert "data:image/jpeg" not in page.read_text()
+    shutil.rmtree(root)
+    assert "airplane-1" in write_report([done.results], tmp_path / "gone").page.read_text()
+
+
+def test_scores_that_cannot_be_read_are_refused(package: str, tmp_path: Path, shared: Path):
+    root = tmp_path / "root"
+    LAYOUTS["lasot"](root, shared)
+    done = evaluate(package, "lasot", str(root), str(tmp_path / "out"))
+    from_parent = write_report([str(Path(done.results).parent)], tmp_path / "again")
+    assert from_parent.page.is_file(), "the folder above is enough where it holds one state of the benchmark"
     (Path(done.results) / "scores.json").write_text(json.dumps({"benchmark": 1}))
     with pytest.raises(SSTrackError, match="no scores of ours"):
-        write_report([Path(done.results)], tmp_path / "again")
+        write_report([done.results], tmp_path / "again")
+    empty = tmp_path / "empty"
+    empty.mkdir()
     with pytest.raises(UsageError, match=r"holds no scores\.json"):
-        write_report([nasty], tmp_path / "again")
+        write_report([str(empty)], tmp_path / "again")

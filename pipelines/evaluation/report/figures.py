@@ -15,8 +15,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
+
+from pipelines.evaluation.numbers import shown
 
 Floats = NDArray[np.float64]
 
@@ -96,7 +98,9 @@ def draw_bars(names: Sequence[str], values: Mapping[str, Sequence[float]], colou
     return _drawing("attributes", "By attribute", draw, 1.2 + 0.22 * len(values) * (1 + len(names) / 2))
 
 
-def draw_radar(names: Sequence[str], values: Mapping[str, Sequence[float]], colours: Sequence[int]) -> Drawing:
+def draw_radar(
+    names: Sequence[str], values: Mapping[str, Sequence[float]], colours: Sequence[int], metric: str
+) -> Drawing:
     """The same around a circle, each spoke scaled to its best tracker."""
 
     def draw(figure: Figure) -> None:
@@ -110,13 +114,15 @@ def draw_radar(names: Sequence[str], values: Mapping[str, Sequence[float]], colo
             own = SERIES[colour % len(SERIES)]
             axes.plot(angles, line, label=label, color=own, linestyle=DASHES[colour % len(DASHES)], linewidth=1.6)
             axes.fill(angles, line, color=own, alpha=0.08)
-        labels = [f"{name}\n{value:.1f}" for name, value in zip(names, best, strict=True)]
-        axes.set_xticks(angles[:-1], labels, fontsize=8, color=INK)
+        labels = [f"{name}\n{shown(metric, value)}" for name, value in zip(names, best, strict=True)]
+        axes.set_xticks(angles[:-1], labels, fontsize=9, color=INK)
+        axes.tick_params(axis="x", pad=11)
         axes.set_yticks([0.25, 0.5, 0.75, 1], [])
-        axes.set_ylim(0, 1.02)
+        axes.set_ylim(0, 1)
         axes.set_theta_zero_location("N")
         axes.set_theta_direction(-1)
         _coloured(axes)
+        axes.spines["polar"].set_visible(False)
         _legend(figure, len(values))
 
     return _drawing("radar", "Attributes, each against the best", draw, 4.2 + 0.22 * len(values))
@@ -151,6 +157,7 @@ def draw_speed(points: Sequence[Speed], up: str) -> Drawing:
         middle = float(np.exp(np.mean(np.log([point.fps for point in points]))))
         low, high = min(point.fps for point in points), max(point.fps for point in points)
         axes.set_xlim(min(low / 1.5, middle / 3.2), max(high * 1.5, middle * 3.2))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_ylim(bottom=0)
@@ -184,19 +191,19 @@ def _coloured(axes: Axes) -> None:
 def _legend(figure: Figure, rows: int) -> None:
     if rows:
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower left", frameon=False, labelcolor=INK, fontsize=9)
+        figure.legend(handles, labels, loc="outside lower left", frameon=False, labelcolor=INK, fontsize=10)
 
 
 def _drawing(name: str, title: str, draw: Callable[[Figure], None], height: float) -> Drawing:
     settings: Any = {
-        "svg.hashsalt": f"sstrack-{name}", "svg.fonttype": "none", "text.parse_math": False, "font.size": 9,
+        "svg.hashsalt": f"sstrack-{name}", "svg.fonttype": "none", "text.parse_math": False, "font.size": 10.5,
         "font.family": "sans-serif", "text.color": INK, "axes.edgecolor": GRID,
     }  # fmt: skip
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(_WIDE, height), layout="constrained")
         draw(figure)
         inline = _bytes(figure, "svg", transparent=True).decode()
-        figure.suptitle(title, fontsize=11, color=INK)
+        figure.suptitle(title, fontsize=12, color=INK)
         svg, png = _bytes(figure, "svg"), _bytes(figure, "png")
     return Drawing(name, title, svg, png, _themed(inline))
 

@@ -81,6 +81,16 @@ def lost_at(overlap: Floats) -> int | None:
     return None
 
 
+def in_words(tracker: Measured, name: str, overlap: Floats) -> str:
+    """Where a tracker lost its target on one sequence; where it was started again after failures, how often it was."""
+    runs = tracker.results.runs.get(name)
+    failures = np.flatnonzero(next(iter(runs.values())).codes == FAILED) if runs else np.empty(0, dtype=np.int64)
+    if len(failures):
+        return f"failed {len(failures)} times, first at frame {failures[0] + 1} of {len(overlap)}"
+    lost = lost_at(overlap)
+    return "never lost" if lost is None else f"lost at frame {lost + 1} of {len(overlap)}"
+
+
 def strip(overlap: Floats) -> str:
     """A data URI of a PNG one pixel high: overlap over time, grey where there is nothing to compare with."""
     cells = np.array_split(overlap, min(_BINS, len(overlap)))
@@ -124,10 +134,11 @@ def _chosen(overlap: Floats) -> dict[int, str]:
     if lost is None:
         worst = int(np.nanargmin(overlap))
         found |= {worst // 2: "on the way", worst: f"worst, overlap {overlap[worst]:.2f}"}
+        found.setdefault(last, "end")
     else:
         found |= {max(lost - 1, 0): "just before", lost: "lost from here"}
-        found[min(lost + 2 * LOST_FOR, (lost + last + 1) // 2)] = "after"
-    found.setdefault(last, "end")
+        found.setdefault(min(lost + 2 * LOST_FOR, (lost + last + 1) // 2), "after")
+    found[0] = "given box"
     return dict(sorted(found.items()))
 
 
@@ -137,6 +148,7 @@ def _draw(clip: Clip, number: int, drawn: Mapping[int, Floats]) -> str:
     rows += [(boxes[number], _rgb(SERIES[colour % len(SERIES)])) for colour, boxes in drawn.items()]
     shown = [(box, colour) for box, colour in rows if np.isfinite(box).all()]
     x, y, scale = _window(frame.shape, [box for box, _ in shown])
+    shown.reverse()  # the truth on top, then the first tracker
     width, height = _TILE
     view = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]])
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC

@@ -198,7 +198,7 @@ def _drawings(
         values = {tracker.label: [_carried(tracker, name) for name in attributes] for tracker in ranked}
         drawings.append(figures.draw_bars(attributes, values, indices, headline))
         if len(attributes) >= _RADAR:
-            drawings.append(figures.draw_radar(attributes, values, indices))
+            drawings.append(figures.draw_radar(attributes, values, indices, headline))
     points: list[Speed] = []
     for tracker in ranked:
         value = tracker.scores.metrics[headline]
@@ -240,8 +240,7 @@ def _strip(name: str, tracker: Measured, colour: int) -> Strip | None:
     if name not in values:
         return None
     overlap = frames.overlap_of(tracker, name)
-    lost = None if overlap is None else frames.lost_at(overlap)
-    words = "" if overlap is None else "never lost" if lost is None else f"lost at frame {lost + 1} of {len(overlap)}"
+    words = "" if overlap is None else frames.in_words(tracker, name, overlap)
     uri = "" if overlap is None else frames.strip(overlap)
     return Strip(colour, tracker.label, shown(value_name(tracker), values[name]), uri, words)
 
