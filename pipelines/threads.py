@@ -1,10 +1,12 @@
 """How many of torch's threads a network is run with on a CPU: one place for tracking, evaluation and serving.
 
 More threads than free cores cost far more than they bring: they wait for one another with spinning, and a small
-network's layers end before they are handed out. Figures: `bench/tracking.py --ways`, docs/performance.md.
+network's layers end before they are handed out. Figures: `bench/tracking.py --by-threads`, docs/performance.md.
 """
 
 import os
+
+import psutil
 
 from pipelines.errors import UsageError
 from sstrack.configs import Recipe
@@ -13,6 +15,8 @@ SMALL = 1.0
 """10⁹ multiply-adds of one frame up to which a second thread brings nothing even on an idle machine."""
 MOST = 8
 """More threads bring little for one frame of any of our networks."""
+_LOOK_S = 0.2
+"""How long it is watched which cores are busy; the load average would lag by a minute."""
 
 
 def giga_macs(recipe: Recipe) -> float:
@@ -32,15 +36,17 @@ def pick_threads(recipe: Recipe, asked: int | None = None) -> int:
 
     A large network takes the cores that this process may use less those that are busy just now.
     """
-    cores = len(os.sched_getaffinity(0))
+    mine = os.sched_getaffinity(0)
+    cores = len(mine)
     if asked is not None:
         if not 1 <= asked <= 4 * cores:
             raise UsageError(f"threads {asked}: expected 1 to {4 * cores} on this machine of {cores} cores")
         return asked
     if giga_macs(recipe) <= SMALL:
         return 1
-    busy = round(os.getloadavg()[0])
-    return max(1, min(MOST, cores - busy))
+    shares = psutil.cpu_percent(_LOOK_S, percpu=True)
+    busy = sum(share for core, share in enumerate(shares) if core in mine) / 100
+    return max(1, min(MOST, cores - round(busy)))
 
 
 def use_threads(count: int) -> None:

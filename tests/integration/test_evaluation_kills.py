@@ -55,6 +55,22 @@ def test_a_killed_evaluation_goes_on_and_ends_the_same(root: Path, package: Path
     assert answers(again) == answers(whole)
 
 
+def test_a_full_disk_leaves_no_part_of_a_result(package: Path, tmp_path: Path):
+    root = write_sequences(tmp_path / "root", {"long": 60}, side=160)
+    out = tmp_path / "out"
+    program = (
+        "import resource, sys; from pipelines.evaluation.run import evaluate\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1200, 1200))\n"
+        "evaluate(*sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", program, str(package), "folder", str(root), str(out)]
+    child = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert child.returncode == 1
+    assert "SSTrackError: no space left to write" in child.stderr and "long.txt" in child.stderr
+    assert not list(out.rglob("long.txt")) and not list(out.rglob("*.tmp"))
+    assert evaluate(str(package), "folder", str(root), str(out)).sequences == 1
+
+
 def test_a_killed_worker_costs_its_piece_only(
     root: Path, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -2,6 +2,7 @@
 
 import os
 
+import psutil
 import pytest
 
 from pipelines.errors import UsageError
@@ -13,7 +14,8 @@ from sstrack.recipes import recipe
 def machine(monkeypatch: pytest.MonkeyPatch):
     def of(cores: int, busy: float) -> None:
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
-        monkeypatch.setattr(os, "getloadavg", lambda: (busy, busy, busy))
+        shares = [100.0 * min(1.0, max(0.0, busy - core)) for core in range(cores)]
+        monkeypatch.setattr(psutil, "cpu_percent", lambda seconds, percpu: shares)
 
     return of
 
