@@ -9,7 +9,7 @@ import os
 import psutil
 
 from pipelines.errors import UsageError
-from sstrack.configs import Recipe
+from sstrack.configs.recipe import Recipe
 
 SMALL = 1.0
 """10⁹ multiply-adds of one frame up to which a second thread brings nothing even on an idle machine."""

@@ -106,10 +106,10 @@ def report(
 
 def _absolute_results(text: str) -> str:
     """`[NAME=]PATH` with the path from the root."""
+    from pipelines.settings import absolute
+
     name, sign, path = text.partition("=")
-    if sign and not Path(text).expanduser().exists():
-        return f"{name}={Path(path).expanduser().absolute()}"
-    return str(Path(text).expanduser().absolute())
+    return f"{name}={absolute(path)}" if sign and not Path(text).expanduser().exists() else absolute(text)
 
 
 @guarded

@@ -151,9 +151,11 @@ def _rows(ranked: Sequence[Measured], colours: Mapping[str, int], name: str, rul
         if former.label not in here:
             source = f"champion since {former.when}, from the registry"
             rows.append(Row(former.label, "former champion", None, former.metrics, {}, None, source))
-    for known in published_on(name):
-        labels = "self-supervised" if known.labels == "none" else "trained with labels"
-        rows.append(Row(known.name, "published", None, known.metrics, {}, None, f"{labels}; {known.source}"))
+    for place in (name, f"{name}_test"):  # where only a server has the truth, the set beside it is the nearest
+        for known in published_on(place):
+            words = "self-supervised" if known.labels == "none" else "trained with labels"
+            words += "" if place == name else f", on {place}"
+            rows.append(Row(known.name, "published", None, known.metrics, {}, None, f"{words}; {known.source}"))
     return rows
 
 

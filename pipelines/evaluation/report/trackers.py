@@ -83,7 +83,11 @@ Loaded = tuple[ScoreReport, Results, dict[str, Truth], dict[str, Clip]]
 
 def _split(text: str) -> tuple[str, Path]:
     name, sign, path = text.partition("=")
-    return (name, Path(path)) if sign and not Path(text).exists() else ("", Path(text))
+    if not sign or Path(text).exists():
+        name, path = "", text
+    if not storage.is_local(path):
+        raise UsageError(f"{path}: a report reads results on this machine; copy the folder here first")
+    return name, storage.local_path(path)
 
 
 def _label(path: Path) -> str:
