@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.jobs import Advance, FrameError, TrackJob, read_frame
+from pipelines.evaluation.jobs import Advance, FrameError, TrackJob, check_unchanged, read_frame
 from pipelines.evaluation.results import ResultStore
 from sstrack.benchmarks.protocols.base import BoxRun
 from sstrack.benchmarks.sequence import Sequence
@@ -31,19 +31,33 @@ def track_batched(
     named = {f"{job.name}/{number}": (job, number) for job, number in runs}
     left = Counter(job.name for job, _ in runs)
     failed: set[str] = set()
-    waiting = (_sequence_job(name, job) for name, (job, _) in named.items() if job.name not in failed)
-    for done in BatchedTracker(tracker, slots).run(waiting):
+    without: dict[str, str] = {}
+
+    def waiting() -> "Iterator[SequenceJob]":
+        for name, (job, _) in named.items():
+            if job.name in failed or job.name in without:
+                continue
+            try:
+                yield _sequence_job(name, job)
+            except FrameError as error:  # of the sequence that gives the template
+                without[job.name] = str(error)
+
+    for done in BatchedTracker(tracker, slots).run(waiting()):
         job, number = named[done.name]
-        if done.error is not None:
-            if not isinstance(done.error, (FrameError, ValueError)):
+        try:
+            if done.error is not None:
                 raise done.error
+            check_unchanged(job)
+        except (FrameError, ValueError) as error:
             if job.name not in failed:
                 failed.add(job.name)
-                yield Advance(0, job.name, str(done.error))
+                yield Advance(0, job.name, str(error))
             continue
         store.write(job.sequence, number, BoxRun(done.boxes, done.seconds))
         left[job.name] -= 1
         yield Advance(len(done.boxes), "" if left[job.name] else job.name)
+    for name, reason in without.items():
+        yield Advance(0, name, reason)
 
 
 def _sequence_job(name: str, job: TrackJob) -> "SequenceJob":

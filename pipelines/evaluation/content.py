@@ -42,6 +42,8 @@ class Content:
     """Of all that a tracker is shown: frames, the first box, and what its protocol restarts it on; or `UNREADABLE`."""
     truth: str
     """Of the whole annotation: what the answers are scored against."""
+    stamp: str = ""
+    """See `stamp`, taken before the frames were hashed."""
 
 
 def contents(entry: Benchmark, root: Path, sequences: Iterable[Sequence]) -> dict[str, Content]:
@@ -54,7 +56,16 @@ def contents(entry: Benchmark, root: Path, sequences: Iterable[Sequence]) -> dic
     if any(known.get(name) != frames for name, frames in kept.items()):
         rows = {name: asdict(frames) for name, frames in (known | kept).items()}
         storage.write_atomic(place, json.dumps({"version": STAGE_VERSION, "frames": rows}).encode())
-    return {s.name: _content(entry, s, hashed[s.name].digest) for s in sequences}
+    return {s.name: _content(entry, s, hashed[s.name]) for s in sequences}
+
+
+def stamp(frames: Iterable[Path]) -> str:
+    """Digest of the files' sizes, times and inodes: it changes when one of them is written or replaced.
+
+    A folder that takes another's name leaves sizes and times as they were, but not the inodes. Raises OSError where one
+    is missing.
+    """
+    return _stamp([path.stat() for path in frames])
 
 
 def key_of(parts: Mapping[str, Content]) -> str:
@@ -78,9 +89,7 @@ class _Frames:
 def _frames(sequence: Sequence, known: Mapping[str, _Frames]) -> _Frames:
     try:
         status = [path.stat() for path in sequence.frames]
-        # A folder that takes another's name leaves sizes and times as they were, but not the inodes.
-        rows = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in status]
-        stat = _digest(np.array(rows, dtype=np.int64).tobytes())
+        stat = _stamp(status)
         if (before := known.get(sequence.name)) is not None and before.stat == stat:
             return before
         whole = hashlib.sha256()
@@ -93,10 +102,16 @@ def _frames(sequence: Sequence, known: Mapping[str, _Frames]) -> _Frames:
     return _Frames(stat, whole.hexdigest(), settled=newest < time.time() - _SETTLED_S)
 
 
-def _content(entry: Benchmark, sequence: Sequence, frames: str) -> Content:
+def _stamp(status: list[os.stat_result]) -> str:
+    rows = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in status]
+    return _digest(np.array(rows, dtype=np.int64).tobytes())
+
+
+def _content(entry: Benchmark, sequence: Sequence, held: _Frames) -> Content:
+    frames = held.digest
     shown = sequence.first_box.tobytes() if entry.protocol == "one_pass" else _truth(sequence.truth).encode()
     tracked = UNREADABLE if frames == UNREADABLE else _digest(f"{entry.protocol} {frames} ".encode() + shown)
-    return Content(frames, tracked, _truth(sequence.truth))
+    return Content(frames, tracked, _truth(sequence.truth), held.stat)
 
 
 def _truth(truth: Truth) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import SSTrackError
+from pipelines.evaluation.content import stamp
 from pipelines.frames import read_image
 from sstrack.benchmarks.metrics.vot_anchor import anchor_frames, anchors_of
 from sstrack.benchmarks.sequence import Sequence
@@ -22,6 +23,8 @@ class TrackJob:
     repetitions: int = 1
     again: bool = False
     """Track what is there once more."""
+    stamp: str = ""
+    """Of the frames when it was settled under which content the result is kept."""
 
     @property
     def name(self) -> str:
@@ -55,6 +58,16 @@ class Advance:
 
 class FrameError(SSTrackError):
     """A sequence cannot be tracked because of what one of its frames holds; others can."""
+
+
+def check_unchanged(job: TrackJob) -> None:
+    """FrameError if frames were written since the job was made: what was tracked belongs to no known content."""
+    try:
+        same = stamp(job.sequence.frames) == job.stamp
+    except OSError:
+        same = False
+    if not same:
+        raise FrameError("its frames changed while it was tracked; run again when nothing writes to them any more")
 
 
 def read_frame(frame: Path) -> NDArray[np.uint8]:

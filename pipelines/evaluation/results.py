@@ -17,7 +17,7 @@ A file is there whole or not at all.
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -76,13 +76,9 @@ class ResultStore:
         for other in storage.list_files(beside):
             if other.endswith(f"/{CONTENT}"):
                 self._take_over(other.removesuffix(f"/{CONTENT}"), parts)
-        rows = {name: asdict(part) for name, part in parts.items()}
+        rows = {n: {"frames": p.frames, "tracked": p.tracked, "truth": p.truth} for n, p in parts.items()}
         facts = {"benchmark": entry.name, "version": entry.version, "root": str(root), "sequences": rows}
         storage.write_atomic(place, json.dumps(facts, indent=1).encode())
-
-    def drop(self, sequence: str) -> None:
-        """Remove all runs of a sequence."""
-        storage.delete(uri for uri in storage.list_files(self.folder) if _sequence_of(uri, sequence))
 
     def _take_over(self, other: str, parts: Mapping[str, Content]) -> None:
         held = read_content(other)["sequences"]

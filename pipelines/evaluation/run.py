@@ -16,7 +16,7 @@ from pipelines.evaluation.jobs import Advance, TrackJob
 from pipelines.evaluation.plan import balanced_pieces
 from pipelines.evaluation.results import ResultStore, in_benchmark_coordinates
 from pipelines.evaluation.score import SCORES, ScoreReport, report_of
-from pipelines.evaluation.targets import Target, check_targets, open_target
+from pipelines.evaluation.targets import check_targets, open_target
 from pipelines.evaluation.track import Model, Place, missing_runs, track_piece
 from pipelines.registry.models import resolve_model, tracker_digest
 from pipelines.registry.names import note_tracker
@@ -183,7 +183,7 @@ def evaluate(
 
     Raises:
         UsageError: unknown benchmark, rule, tracking option or device.
-        SSTrackError: no such model; a root that cannot be read; sequences that could not be tracked, or changed
+        SSTrackError: no such model; a root that cannot be read; sequences that could not be tracked or changed
             meanwhile, named after all others are done.
     """
     how = how or How()
@@ -194,8 +194,9 @@ def evaluate(
     recipe = package_recipe(package)
     tracking_config(recipe.tracking_as_trained, how.tracking)
     tracker = Model(package, dict(how.tracking), tracker_digest(package, how.tracking))
-    jobs = _jobs(sequences, how)
-    parts = _parts(target, jobs)
+    own = contents(entry, target.root, sequences)
+    jobs = _jobs(sequences, own, how)
+    parts = _parts(jobs, own)
     unreadable = {name: "a frame cannot be read" for name, part in parts.items() if part.tracked == UNREADABLE}
     store = ResultStore.of(out, tracker.digest, entry, parts, how.realtime)
     store.open(entry, target.root, parts)
@@ -209,7 +210,6 @@ def evaluate(
         heavy = sum(map(len, missing)) * giga_macs(recipe) >= WORK_WORTH_A_CLUSTER
         fixed = (tracker, store, how.realtime, where)
         failures |= _track(fixed, missing, how.workers if heavy else 0, _Count(jobs, missing, progress))
-        _refuse_changed(target, benchmark, root, how, parts, store, {job.name for job in missing})
     if failures:
         raise SSTrackError(_failed(entry, failures, store))
     if target.rule is None:
@@ -272,15 +272,17 @@ def _headline_first(done: ScoreReport) -> Scores:
     )
 
 
-def _jobs(sequences: list[Sequence], how: How) -> list[TrackJob]:
+def _jobs(sequences: list[Sequence], own: Mapping[str, Content], how: How) -> list[TrackJob]:
     swapped = how.tracking.get("templates") == "swapped"
     following = dict(zip((s.name for s in sequences), [*sequences[1:], sequences[0]], strict=True))
-    return [TrackJob(s, following[s.name] if swapped else None, how.repetitions, how.force) for s in sequences]
+    return [
+        TrackJob(s, following[s.name] if swapped else None, how.repetitions, how.force, own[s.name].stamp)
+        for s in sequences
+    ]
 
 
-def _parts(target: Target, jobs: list[TrackJob]) -> dict[str, Content]:
+def _parts(jobs: list[TrackJob], own: Mapping[str, Content]) -> dict[str, Content]:
     """What each sequence's result depends on."""
-    own = contents(target.entry, target.root, target.sequences)
     return {
         job.name: own[job.name]
         if job.other is None
@@ -345,23 +347,6 @@ def _gpus() -> int:
     import torch
 
     return torch.cuda.device_count()
-
-
-def _refuse_changed(
-    target: Target, name: str, root: str, how: How, before: Mapping[str, Content], store: ResultStore, tracked: set[str]
-) -> None:
-    """Drop what was tracked on frames that have changed meanwhile, and say so."""
-    again = open_target(name, root, how.rule)
-    after = _parts(again, _jobs(again.sequences, how))
-    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-    if changed:
-        for sequence in tracked & set(changed):
-            store.drop(sequence)
-        raise SSTrackError(
-            f"benchmark {target.entry.name} changed while it was tracked: {', '.join(changed[:5])}"
-            f"{' …' if len(changed) > 5 else ''}; their results are dropped, the others kept. Run the same command "
-            "again when nothing writes to it any more"
-        )
 
 
 def _failed(entry: Benchmark, failures: Mapping[str, str], store: ResultStore) -> str:

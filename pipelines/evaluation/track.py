@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import SSTrackError
 from pipelines.evaluation.batched import track_batched
-from pipelines.evaluation.jobs import Advance, FrameError, TrackJob, read_frame
+from pipelines.evaluation.jobs import Advance, FrameError, TrackJob, check_unchanged, read_frame
 from pipelines.evaluation.results import ResultStore
 from pipelines.threads import use_threads
 from pipelines.tracking.options import tracking_config
@@ -107,6 +107,7 @@ def _track_one(
         load = _Counting(tick)
         try:
             run = _run(runner, job.sequence, number, store.protocol, load)
+            check_unchanged(job)
         except (FrameError, ValueError) as error:
             yield Advance(0, job.name, str(error))
             return

@@ -11,6 +11,7 @@ import pytest
 from pipelines import storage
 from pipelines.cluster import local_cluster
 from pipelines.errors import SSTrackError, UsageError
+from pipelines.evaluation import jobs
 from pipelines.evaluation.content import contents
 from pipelines.evaluation.run import How, evaluate, evaluate_all, evaluate_static
 from pipelines.evaluation.targets import check_judge, open_target
@@ -189,6 +190,15 @@ def test_an_unreadable_frame_fails_its_sequence_and_no_other(root: Path, package
     assert seen[-1][:2] == (13, 13) and (batch > 1 or seen[0][:2] == (10, 13)), "the others are not tracked again"
 
 
+@pytest.mark.parametrize("batch", [1, 8])
+def test_a_template_that_cannot_be_read_fails_its_borrower_too(root: Path, package: Path, tmp_path: Path, batch: int):
+    damage(root / "two" / "0000.png")
+    how = How(tracking={"templates": "swapped"}, batch=batch)
+    with pytest.raises(SSTrackError, match=r"2 sequence\(s\)"):
+        evaluate(str(package), "folder", str(root), str(tmp_path / "out"), how)
+    assert len(list((tmp_path / "out").rglob("one.txt"))) == 1
+
+
 def test_a_frame_that_is_not_there_fails_its_sequence(root: Path, package: Path, tmp_path: Path):
     frame = root / "two" / "0002.png"
     frame.unlink()
@@ -198,18 +208,25 @@ def test_a_frame_that_is_not_there_fails_its_sequence(root: Path, package: Path,
     assert len(list((tmp_path / "out").rglob("one.txt"))) == 1
 
 
-def test_what_changes_while_it_is_tracked_is_dropped_by_name(root: Path, package: Path, tmp_path: Path):
-    def interfere(done: int, total: int, note: str) -> None:
-        if done == total:
-            damage(root / "two" / "0005.png")
+@pytest.mark.parametrize("batch", [1, 8])
+def test_what_changes_while_it_is_tracked_is_not_kept(
+    root: Path, package: Path, tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
+):
+    """A frame of `two`, which comes last, is written again when it has been read."""
+    plain = jobs.read_image
 
-    args = (str(package), "folder", str(root), str(tmp_path / "out"))
-    whole = (root / "two" / "0005.png").read_bytes()
-    with pytest.raises(SSTrackError, match="folder changed while it was tracked: two"):
-        evaluate(*args, progress=interfere)
+    def interfere(path: Path) -> np.ndarray:
+        if path.name == "0005.png":
+            shutil.copy(root / "three" / "0000.png", root / "two" / "0000.png")
+        return plain(path)
+
+    args = (str(package), "folder", str(root), str(tmp_path / "out"), How(batch=batch))
+    with monkeypatch.context() as patched:
+        patched.setattr(jobs, "read_image", interfere)
+        with pytest.raises(SSTrackError, match=r"1 sequence.*two: its frames changed while it was tracked"):
+            evaluate(*args)
     assert not list((tmp_path / "out").rglob("two*.txt"))
     assert len(list((tmp_path / "out").rglob("one.txt"))) == 1
-    (root / "two" / "0005.png").write_bytes(whole)
     assert evaluate(*args).sequences == 3
 
 
