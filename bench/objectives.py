@@ -19,7 +19,7 @@ import numpy as np
 import simplejpeg
 
 from pipelines.demo_inputs import TRAINING_SCENES, prepare, training_scene
-from pipelines.evaluation.run import evaluate
+from pipelines.evaluation.run import How, evaluate
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
 from pipelines.training.launch import train
@@ -56,8 +56,8 @@ def measure(name: str, seed: int, options: argparse.Namespace, dataset: str, hel
     changes |= {"optim.steps": options.steps, "data.groups": options.groups, "seed": seed, "objective.name": name}
     done = train(open_datasets([dataset]), recipe("tiny_cpu", changes), str(options.work / "runs"))
     results = str(options.work / "results")
-    right = evaluate(done.package, "folder", held_out, results, workers=0)
-    swapped = evaluate(done.package, "folder", held_out, results, workers=0, tracking={"templates": "swapped"})
+    right = evaluate(done.package, "folder", held_out, results)
+    swapped = evaluate(done.package, "folder", held_out, results, How(tracking={"templates": "swapped"}))
     return right.metrics["AO"], swapped.metrics["AO"]
 
 

@@ -2,6 +2,7 @@
 
     python bench/tracking.py                                   tiny_cpu, s14 and b256; 1, 8, 32 and 64 sequences
     python bench/tracking.py --recipes b256 --slots 1 --video clip.mp4
+    python bench/tracking.py --by-threads                      by torch's threads, alone and beside two busy neighbours
 
 Needs torch, timm, numpy and this repository, nothing else; with PyAV it decodes H.264 too (a real --video, or moving
 texture that it encodes itself). On a GPU each way of running the network is measured (eager, compiled, CUDA graphs);
@@ -13,10 +14,12 @@ what a large matrix product reaches here in the same precision. `end to end` dec
 through `BatchedTracker` and starts with empty memories. A cell that would take long is left out (–).
 
 On a CPU a second is one of CPU time, decoding threads included, so that other work on the machine does not count; with
-one thread of torch, the default, that is what a free core would do.
+one thread of torch, the default, that is what a free core would do. `--by-threads` counts seconds on the clock.
 """
 
 import argparse
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -207,6 +210,35 @@ def measure(
         print(f"{count:9}{count / found.seconds:10.1f}{cells}{share:10.0%}{ending}", flush=True)
 
 
+def by_threads(names: list[str], seconds: float) -> None:
+    """Print frames per second of one sequence by number of threads, alone and beside neighbours that only count."""
+    from pipelines.threads import pick_threads
+
+    cores = len(os.sched_getaffinity(0))
+    choices = sorted({1, 2, cores})
+    frames = [torch.from_numpy(frame) for frame in texture(4)]
+    print(f"{cores} cores; frames per second on the clock; `chosen` is what `pick_threads` takes just then")
+    print(f"{'':>10}{'neighbours':>12}" + "".join(f"{count:>6} thr." for count in choices) + f"{'chosen':>9}")
+    for neighbours in (0, 2):
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(neighbours)]
+        try:
+            for name in names:
+                config = recipe(name)
+                torch.manual_seed(0)
+                tracker = Tracker(TrackerNet(config.net).eval(), config.tracking_as_trained)
+                rates = []
+                for count in choices:
+                    torch.set_num_threads(count)
+                    with patch.object(sys.modules[__name__], "NOW", time.perf_counter):
+                        rates.append(1 / steps(tracker, frames, 1, seconds).seconds)
+                row = "".join(f"{rate:11.2f}" for rate in rates)
+                print(f"{name:>10}{neighbours:12}{row}{pick_threads(config):9}", flush=True)
+        finally:
+            for process in busy:
+                process.kill()
+                process.wait()
+
+
 def main() -> None:
     cuda = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -218,7 +250,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of torch, on a CPU")
     parser.add_argument("--video", type=Path, help="footage with something at x 380, y 200; default moving texture")
     parser.add_argument("--compile", action="store_true", help="measure the compiled network on a CPU too")
+    parser.add_argument("--by-threads", action="store_true", help="measure threads instead, alone and with neighbours")
     args = parser.parse_args()
+    if args.by_threads:
+        by_threads(args.recipes, args.seconds)
+        return
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     on_gpu = device.type == "cuda"

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.demo_inputs import HELD_OUT_PHOTOS, photos
-from pipelines.evaluation.run import evaluate
+from pipelines.evaluation.run import How, evaluate
 from pipelines.frames import read_clip
 from pipelines.registry.models import resolve_model
 from sstrack.models.package import load_package
@@ -135,16 +135,8 @@ def main() -> None:
             back = 0.0
             for root in roots:
                 began = time.process_time()
-                done = evaluate(
-                    args.model,
-                    "folder",
-                    str(root),
-                    f"{scratch}/out",
-                    workers=0,
-                    tracking=options,
-                    device="cpu",
-                    batch=4,
-                )
+                how = How(tracking=options, device="cpu", batch=4)
+                done = evaluate(args.model, "folder", str(root), f"{scratch}/out", how)
                 cost = 1e3 * (time.process_time() - began) / done.frames
                 cells.append(f"{done.metrics['AO']:.1f} / {done.metrics['AUC']:.1f}, {cost:.1f} ms")
                 if root == lost:

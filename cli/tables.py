@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.evaluation.numbers import shown
+
 if TYPE_CHECKING:
     from pipelines.evaluation.run import EvaluationReport
     from pipelines.evaluation.score import ScoreReport
@@ -24,16 +26,17 @@ def key_value_table(title: str, data: Mapping[str, Any]) -> Table:
 
 def evaluation_table(report: "EvaluationReport") -> Table:
     """Metrics over all sequences, then the one that ranks by sequence, worst first."""
-    title = f"{report.model} on {report.benchmark}, rule {report.rule}"
+    part = "" if report.sequences >= report.expected else f", {report.sequences} of {report.expected} sequences"
+    title = f"{report.model} on {report.benchmark}, rule {report.rule}{part}"
     table = Table(title=title, title_justify="left", caption_justify="left", min_width=72)
     headline = next(iter(report.metrics), "")
     table.add_column("sequence")
     table.add_column(headline, justify="right")
     for name, value in sorted(report.per_sequence.items(), key=lambda row: row[1]):
-        table.add_row(name, number(value))
+        table.add_row(name, shown(headline, value))
     table.add_section()
     for name, value in report.metrics.items():
-        table.add_row(f"all: {name}", number(value))
+        table.add_row(f"all: {name}", shown(name, value))
     table.caption = f"{report.fps:.1f} frames/s per worker; raw results in {report.results}"
     return table
 
@@ -48,13 +51,15 @@ def score_table(report: "ScoreReport", rows: int = 20) -> Table:
         table.add_column(name, justify="right")
     names = sorted(report.per_sequence, key=lambda name: report.per_sequence[name].get(report.headline, 0.0))
     for name in names[:rows]:
-        table.add_row(name, *(number(report.per_sequence[name][column]) for column in columns))
+        table.add_row(name, *(shown(column, report.per_sequence[name][column]) for column in columns))
     if len(names) > rows:
         table.add_row(f"… {len(names) - rows} better ones", *("" for _ in columns))
     table.add_section()
-    table.add_row("all", *(number(report.metrics[column]) if column in report.metrics else "" for column in columns))
+    table.add_row(
+        "all", *(shown(column, report.metrics[column]) if column in report.metrics else "" for column in columns)
+    )
     others = {name: value for name, value in report.metrics.items() if name not in columns}
-    lines = [", ".join(f"{name} {number(value)}" for name, value in others.items())] if others else []
+    lines = [", ".join(f"{name} {shown(name, value)}" for name, value in others.items())] if others else []
     lines += [f"{what}: {count}" for what, count in report.counted.items()]
     table.caption = "\n".join(lines)
     return table
@@ -81,11 +86,6 @@ def _found(row: Mapping[str, Any]) -> str:
     if row["found"] and row["missing"]:
         lines.append(f"missing: {', '.join(row['missing'][:5])}" + (" …" if len(row["missing"]) > 5 else ""))
     return "\n".join([*lines, *row["wrong"][:5]])
-
-
-def number(value: float) -> str:
-    """Percent with two decimals, shares below 1 with four."""
-    return f"{value:.2f}" if abs(value) > 1 else f"{value:.4f}"
 
 
 def models_table(name: str, uri: str, rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -8,6 +8,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 
 INGEST_REPORT = "ingest-report"
 EVAL_LEADERBOARD = "eval-leaderboard"
+EVAL_REPORT = "eval-report"
 PROMOTION_DECISION = "promotion-decision"
 MLFLOW_RUN = "mlflow-run"
 _PICTURES = 12
@@ -54,6 +55,11 @@ def eval_leaderboard(benchmark: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Models by the metric that the benchmark ranks by, which is each row's second column; best first."""
     ordered = sorted(rows, key=lambda row: -next(value for name, value in row.items() if name != "model"))
     create_table_artifact(key=EVAL_LEADERBOARD, table=[dict(row) for row in ordered], description=benchmark)
+
+
+def eval_report(page: Path) -> None:
+    """Where the report of an evaluation is: a link, which a browser on this machine opens."""
+    create_link_artifact(page.as_uri(), link_text=str(page), key=EVAL_REPORT, description="Report of the evaluation")
 
 
 def promotion_decision(decision: Mapping[str, Any]) -> None:

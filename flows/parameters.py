@@ -69,6 +69,12 @@ TrainWorkers = Annotated[
 ]
 RecipeName = Annotated[str, Field(min_length=1, max_length=64)]
 BenchmarkName = Annotated[str, Field(min_length=1, max_length=64)]
+Benchmarks = Annotated[
+    dict[BenchmarkName, AbsoluteUri],
+    Field(
+        min_length=1, description='Benchmarks and their folders: {"otb100": "/data/otb100", "lasot": "s3://b/lasot"}.'
+    ),
+]
 Overrides = Annotated[
     dict[str, str | int | float | bool], Field(description='Dotted field to value: {"optim.steps": 100}.')
 ]

@@ -16,12 +16,18 @@ class ProgressLines:
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """Log that `done` of `total` units are finished, `note` behind it."""
+        words = self.in_words(done, total, note)
         now = time.monotonic()
-        # What came before the first unit, starting processes say, tells nothing of those to come.
-        first, began = self._first = self._first or (done, now)
         if now - self._last < self._every:
             return
         self._last = now
+        log.info("%s: %s", self._stage, words)
+
+    def in_words(self, done: int, total: int, note: str = "") -> str:
+        """How far it is, how fast, and how long it will take."""
+        now = time.monotonic()
+        # What came before the first unit, starting processes say, tells nothing of those to come.
+        first, began = self._first = self._first or (done, now)
         rate = (done - first) / max(now - began, 1e-9)
         ahead = f", {rate:.1f} {self._unit}/s, {(total - done) / rate:.0f} s to go" if rate > 0 else ""
-        log.info("%s: %d of %d %s%s%s", self._stage, done, total, self._unit, ahead, f", {note}" if note else "")
+        return f"{done} of {total} {self._unit}{ahead}{f', {note}' if note else ''}"

@@ -5,6 +5,7 @@ Each stage is find or do, so a rerun of the same data and recipe costs seconds a
 
 import logging
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
@@ -12,7 +13,7 @@ from prefect.client.schemas import State
 from prefect.states import Completed
 
 from flows import artifacts
-from flows.evaluate_tracker import evaluate_tracker, measure_static
+from flows.evaluate_tracker import check_judge, evaluate_tracker, measure_static, write_page
 from flows.hooks import stop_submitted_job
 from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, BenchmarkName, Cluster, Overrides, RecipeName, Workers
@@ -58,11 +59,12 @@ def retrain_tracker(
     if not storage.exists(storage.join(source, "HEAD")):
         log.info("nothing new: no dataset was published at %s", source)
         return Completed(message="nothing new: there is no dataset yet", data={})
-    trained = train_tracker(source, recipe, overrides, None, runs or here.runs, workers, cluster)
     labelled = root or here.benchmark_root
+    check_judge(benchmark, labelled)
+    trained = train_tracker(source, recipe, overrides, None, runs or here.runs, workers, cluster)
 
     def evaluated(model: str) -> dict[str, Any]:
-        return evaluate_tracker(model, benchmark, labelled, results or here.results, count)
+        return evaluate_tracker(model, benchmark, labelled, results or here.results, count, page=False)
 
     report, untrained = evaluated(trained["package"]), evaluated(trained["untrained"])
     rival = find_champion(trained["package"])
@@ -77,6 +79,10 @@ def retrain_tracker(
             *([artifacts.leaderboard_row(f"champion {rival}", champion["metrics"])] if champion else []),
         ],
     )
+    shown = {"trained": report, "untrained start": untrained} | ({"champion": champion} if champion else {})
+    page = write_page({name: [each["results"]] for name, each in shown.items()})
+    if page is not None:
+        keep_page(page, trained["run_id"])
     decision = decide(trained, report, untrained, static, champion, gate or GateConfig())
     artifacts.promotion_decision(decision)
     return Completed(
@@ -84,6 +90,7 @@ def retrain_tracker(
         data={
             "training": trained,
             "evaluation": {"trained": report, "untrained": untrained, "static": static},
+            "report": page,
             "decision": decision,
         },
     )
@@ -96,6 +103,14 @@ def find_champion(package: str) -> str | None:
 
     here = settings()
     return rival_of(here.mlflow_uri, here.model_name, package)
+
+
+@task(name="keep the report with the run", retries=0)
+def keep_page(page: str, run_id: str) -> None:
+    """The page as an artifact of the training's MLflow run, where its viewer shows it."""
+    from pipelines.registry.runs import log_page
+
+    log_page(settings().mlflow_uri, run_id, Path(page))
 
 
 @task(name="register, gate, alias", retries=0)

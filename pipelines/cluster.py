@@ -33,6 +33,7 @@ LOCAL_ENVIRONMENT = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
 }
 _CONNECT_SECONDS = 10.0
+_RETRIES = 2
 
 
 @dataclass(frozen=True)
@@ -216,23 +217,47 @@ def local_cluster(cpus: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def run_tasks(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Iterator[int]:
-    """Run `function` once per tuple of arguments, one core each, and yield the index of each call as it ends.
+def run_streams(
+    function: Callable[..., Iterator[Any]], arguments: Sequence[tuple[Any, ...]], *, at_once: int, gpus: float = 0
+) -> Iterator[tuple[int, Any]]:
+    """Run a generator function once per tuple of arguments, one core each, and yield what each call yields as it comes,
+    with the index of the call. Needs a `local_cluster`.
 
-    The first failure stops the others and is raised as it was in the task. Needs a `local_cluster`.
+    At most `at_once` calls are with Ray at a time, so that their arguments do not fill its store. A call whose process
+    dies is made again, `_RETRIES` times; it has to find by itself what its predecessor finished. The first failure
+    stops the others and is raised as it was in the task.
     """
     import ray
-    from ray.exceptions import RayTaskError
+    from ray.exceptions import RayTaskError, WorkerCrashedError
 
-    remote = ray.remote(num_cpus=1, max_retries=1)(function)
-    running = {remote.remote(*args): index for index, args in enumerate(arguments)}
+    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(function)
+    waiting = list(enumerate(arguments))[::-1]
+    running: dict[Any, int] = {}  # streams, which Ray waits for as for references
+    deaths = dict.fromkeys(range(len(arguments)), 0)
     try:
-        while running:
-            ended, _ = ray.wait(list(running), num_returns=1)
-            ray.get(ended[0])
-            yield running.pop(ended[0])
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                index, given = waiting.pop()
+                running[remote.remote(*given)] = index
+            ready, _ = ray.wait(list(running), num_returns=1)
+            stream: Any = ready[0]
+            index = running[stream]
+            try:
+                yield index, ray.get(next(stream))
+            except StopIteration:
+                del running[stream]
+            except WorkerCrashedError as error:
+                del running[stream]
+                deaths[index] += 1
+                if deaths[index] > _RETRIES:
+                    raise SSTrackError(
+                        f"a worker process died {deaths[index]} times on the same piece of work (killed, or out of "
+                        "memory); what is finished is kept, the same command goes on from there"
+                    ) from error
+                log.warning("a worker process died; its piece of work is taken up again")
+                waiting.append((index, arguments[index]))
     except RayTaskError as error:
         raise error.cause from error
     finally:
-        for reference in running:
-            ray.cancel(reference, force=True)
+        for stream in running:
+            ray.cancel(stream, force=True)

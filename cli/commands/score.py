@@ -1,5 +1,6 @@
 """Commands about benchmarks: what is there, and what raw results are worth."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -69,22 +70,46 @@ def score(
 @guarded
 def report(
     results: Annotated[
-        list[Path], typer.Argument(metavar="RESULTS...", help="Raw results or scores, one per tracker.")
+        list[str],
+        typer.Argument(
+            metavar="[NAME=]RESULTS...", help="Raw results or scores, one per tracker; the first is looked at."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for report.html and the plots.", metavar="DIR")],
+    out: Annotated[Path, typer.Option(help="Folder for report.html, plots and tables.", metavar="DIR")],
     benchmark: Annotated[str | None, typer.Option(help="What raw results are of; with --gt.")] = None,
     gt: Annotated[Path | None, typer.Option(help="Ground truth, to score raw results now.")] = None,
     rule: Annotated[str | None, typer.Option(help="A scoring rule; the benchmark's first one by default.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Tracker to compare the first with; default the champion, or the second.")
+    ] = None,
+    pictures: Annotated[bool, typer.Option(help="Draw frames of the worst and the most changed sequences.")] = True,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Tables and plots of one or more trackers: an HTML file that needs nothing beside it, SVG and PNG."""
-    from pipelines.evaluation.report import write_report
+    """One or more trackers compared: an HTML page that needs nothing beside it, plots as SVG and PNG, tables as CSV."""
+    from pipelines.evaluation.report.trackers import Given
+    from pipelines.evaluation.report.write import write_report
 
     with reporting(as_json) as tell:
-        paths = [path.expanduser().absolute() for path in results]
-        truth = None if gt is None else gt.expanduser().absolute()
-        written = write_report(paths, out.expanduser().absolute(), benchmark=benchmark, gt=truth, rule=rule)
-        tell({"files": [str(path) for path in written]}, lambda console: console.print(*written, sep="\n"))
+        given = Given(benchmark, None if gt is None else gt.expanduser().absolute(), rule)
+        named = [_absolute_results(text) for text in results]
+        written = write_report(named, out.expanduser().absolute(), given, against=against, pictures=pictures)
+        files = [str(path) for path in (written.page, *written.files)]
+        lines = (str(written.page), f"beside it {len(written.files)} files: plots as SVG and PNG, tables as CSV")
+        tell({"page": files[0], "files": files}, lambda console: console.print(*lines, sep="\n", soft_wrap=True))
+    if show:
+        import webbrowser
+
+        if not webbrowser.open(written.page.as_uri()):
+            print(f"no browser here opens pages: open {written.page} yourself", file=sys.stderr)
+
+
+def _absolute_results(text: str) -> str:
+    """`[NAME=]PATH` with the path from the root."""
+    from pipelines.settings import absolute
+
+    name, sign, path = text.partition("=")
+    return f"{name}={absolute(path)}" if sign and not Path(text).expanduser().exists() else absolute(text)
 
 
 @guarded

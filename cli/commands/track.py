@@ -44,6 +44,9 @@ def track(
         bool,
         typer.Option("--fast", help="Compile the network; on a GPU also CUDA graphs. Slow start, for long videos."),
     ] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of torch on a CPU; default by the network's size and the free cores.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per frame on standard output, as they come.")
     ] = False,
@@ -72,6 +75,7 @@ def track(
             options=parse_settings(options or []),
             device=device,
             fast=fast,
+            threads=threads,
             each=(lambda answer: emit(answer.as_dict())) if as_json else None,
             watch=watch,
             progress=update,

@@ -100,6 +100,7 @@ def _stages(
         seconds=time.monotonic() - started,
         eval_root=Path(inputs.eval_root),
         picture=picture,
+        report=Path(outcome["report"]),
         work=work,
     )
 

@@ -29,6 +29,8 @@ class DemoSummary:
     eval_root: Path
     picture: Path
     """Some held-out sequences with the truth in white and the trained tracker's boxes in green."""
+    report: Path
+    """The HTML page on the trained tracker beside its untrained start."""
     work: Path
 
 
@@ -45,6 +47,7 @@ def demo_table(summary: DemoSummary) -> Table:
     table.add_row("champion", f"version {summary.champion}" if summary.champion else "none")
     table.add_row("gate", "\n".join((summary.outcome, *summary.reasons)))
     table.add_row("picture", str(summary.picture))
+    table.add_row("report", str(summary.report))
     table.add_row("took", f"{summary.seconds:.0f} s{', found done' if summary.found else ''}")
     return table
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
+from pipelines.evaluation.results import results_folder
 from pipelines.evaluation.score import find_rule, read_truths
 from sstrack.benchmarks.convert import FORMATS
 from sstrack.benchmarks.layouts.got10k import TEST
@@ -31,7 +32,7 @@ def write_submission(kind: str, results: Path, out: Path, root: Path | None) -> 
     entry = benchmark("got10k_test" if kind == "got10k" else "trackingnet")
     try:
         lengths = None if root is None else {s.name: len(s) for s in entry.read(root)}
-        tree = open_tree(results)
+        tree = open_tree(results_folder(results))
         if kind == "got10k":
             data = got10k_zip(any_results(tree, TEST), lengths)
             count = len(TEST)
@@ -53,7 +54,7 @@ def convert_results(name: str, gt: Path, results: Path, to: str, out: Path) -> i
     entry, _ = find_rule(name, None)
     truths = read_truths(entry, gt)
     try:
-        files = FORMATS[to](read_results(results, truths, entry.protocol), entry.name)
+        files = FORMATS[to](read_results(results_folder(results), truths, entry.protocol), entry.name)
     except ValueError as error:
         raise SSTrackError(f"{results}: {error}") from error
     with storage.new_folder(out) as folder:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipelines import storage
 from pipelines.evaluation.results import ResultStore
-from pipelines.evaluation.run import read_benchmark
+from pipelines.evaluation.targets import open_target
 from pipelines.frames import read_image
 from sstrack.benchmarks.sequence import Sequence
 
@@ -22,7 +22,7 @@ _TILE_WIDTH = 240
 def draw_results(results: str, benchmark: str, root: str, out: Path, rows: int = 4) -> None:
     """Draw evenly chosen sequences of a benchmark with the boxes in a raw result folder."""
     store = ResultStore(results)
-    _, sequences = read_benchmark(benchmark, root)
+    sequences = open_target(benchmark, root).sequences
     chosen = [sequences[i] for i in np.unique(np.linspace(0, len(sequences) - 1, rows).round().astype(int))]
     origins = {sequence.name: (sequence.truth.origin, sequence.truth.origin, 0, 0) for sequence in chosen}
     write_strips(out, chosen, {name: store.boxes(name) - origin for name, origin in origins.items()})

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SSTrackError, UsageError
+from pipelines.evaluation.results import results_folder
 from sstrack.benchmarks.attributes import by_attribute
-from sstrack.benchmarks.bootstrap import intervals
+from sstrack.benchmarks.bootstrap import band, intervals
 from sstrack.benchmarks.registry import Benchmark, benchmark, benchmark_names
 from sstrack.benchmarks.result_files import read_results
-from sstrack.benchmarks.scores import Rule, Scores
+from sstrack.benchmarks.scores import Curve, Rule, Scores
 from sstrack.benchmarks.scoring import score_results
 from sstrack.benchmarks.sequence import Truth
 from sstrack.benchmarks.survey import survey
@@ -37,7 +38,8 @@ class ScoreReport:
     attributes: dict[str, dict[str, float]]
     """Attribute to the headline's value on the sequences that carry it, and how many do."""
     curves: dict[str, dict[str, list[float]]]
-    """`success`, `precision`, `norm_precision`, `eao` as x and y."""
+    """`success`, `precision`, `norm_precision`, `eao` as x and y, and as low and high where they are means over
+    sequences: 95 % as for `intervals`."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -84,7 +86,7 @@ def read_truths(entry: Benchmark, gt: Path) -> list[Truth]:
 def score_one(entry: Benchmark, truths: list[Truth], results: Path, rule: Rule, *, partial: bool = False) -> Scores:
     """Read and score one tracker's files."""
     try:
-        found = read_results(results, truths, entry.protocol)
+        found = read_results(results_folder(results), truths, entry.protocol)
         return score_results(entry, truths, found, rule, partial=partial)
     except ValueError as error:
         raise SSTrackError(f"{results}: {error}") from error
@@ -102,8 +104,16 @@ def report_of(entry: Benchmark, truths: list[Truth], scores: Scores) -> ScoreRep
         counted=dict(scores.counted),
         intervals=intervals(scores.parts),
         attributes=by_attribute(scores, truths),
-        curves={name: {"x": curve.x.tolist(), "y": curve.y.tolist()} for name, curve in scores.curves.items()},
+        curves={name: _curve(curve) for name, curve in scores.curves.items()},
     )
+
+
+def _curve(curve: Curve) -> dict[str, list[float]]:
+    numbers = {"x": curve.x.tolist(), "y": curve.y.tolist()}
+    if curve.rows is not None:
+        low, high = band(curve.rows, curve.weights)
+        numbers |= {"low": low.tolist(), "high": high.tolist()}
+    return numbers
 
 
 def list_benchmarks(root: Path | None, name: str | None = None) -> list[dict[str, Any]]:

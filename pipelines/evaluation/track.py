@@ -1,18 +1,22 @@
-"""Track pieces of a benchmark: one model load, many sequences, each by the benchmark's protocol."""
+"""Track pieces of a benchmark: one model load a process, many sequences, each by the benchmark's protocol."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.errors import SSTrackError
 from pipelines.evaluation.batched import track_batched
+from pipelines.evaluation.jobs import Advance, FrameError, TrackJob, check_unchanged, read_frame
 from pipelines.evaluation.results import ResultStore
-from pipelines.evaluation.sequence_runs import EQUAL_RUNS, SequenceRuns, missing_runs, read_frame, settled
+from pipelines.threads import use_threads
 from pipelines.tracking.options import tracking_config
-from sstrack.benchmarks.protocols.base import BoxRun, RegionRun, Runner
+from sstrack.benchmarks.protocols.base import BoxRun, Load, RegionRun, Runner
 from sstrack.benchmarks.protocols.one_pass import run_one_pass
 from sstrack.benchmarks.protocols.realtime import RealTime
 from sstrack.benchmarks.protocols.vot_anchor import run_from_anchor
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
     from sstrack.tracking.tracker import Tracker
 
 
+EQUAL_RUNS = 3
+"""VOT's rule: after this many equal runs the tracker is deterministic and no more are made."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where sequences are tracked."""
@@ -31,53 +39,127 @@ class Place:
     """As torch takes it."""
     batch: int = 1
     """Sequences that go through the network together."""
+    threads: int = 1
+    """Of torch in each process. One gives the same bytes however the sequences are spread over processes."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What tracks."""
+
+    package: Path
+    tracking: Mapping[str, Any]
+    """Fields of the recipe's tracking section that are replaced."""
+    digest: str
+    """Of both, see `tracker_digest`."""
+
+
+def missing_runs(job: TrackJob, store: ResultStore) -> list[int]:
+    """Runs of `job` that are not in the store; none once `EQUAL_RUNS` equal ones are there."""
+    if job.again:
+        return list(job.runs)
+    missing = [number for number, frames in job.runs.items() if not store.has(job.name, frames, number)]
+    return [] if missing and missing[0] > EQUAL_RUNS and _settled(job, store) else missing
 
 
 def track_piece(
-    package: Path,
-    tracking: Mapping[str, Any],
-    jobs: list[SequenceRuns],
+    jobs: list[TrackJob],
+    model: Model,
     store: ResultStore,
     realtime: float | None,
     place: Place,
-    ended: Callable[[int], None] = lambda _: None,
-) -> None:
-    """Load the model once, track each sequence from its first true box, keep the results.
+    tick: Callable[[], None] | None = None,
+) -> Iterator[Advance]:
+    """Track each sequence from its first true box, keep the results, and say what was done after each run.
 
-    With more than one sequence in `place.batch`, one-pass runs outside simulated real time go through the network
-    together. `ended` is called with the number of sequences that ended so far.
+    A sequence that cannot be tracked ends with its reason; the others go on. With more than one sequence in
+    `place.batch`, one-pass runs outside simulated real time go through the network together. `tick` is called with each
+    frame that is read one by one; such frames are in no `Advance`.
+
+    Raises SSTrackError where the model cannot be loaded or results cannot be written.
     """
-    import torch
-
-    from sstrack.models.package import load_package
-    from sstrack.tracking.tracker import Tracker
-
-    torch.set_num_threads(1)
-    net, recipe = load_package(package, place.device)
-    tracker = Tracker(net, tracking_config(recipe.tracking_as_trained, tracking))
+    use_threads(place.threads)
+    tracker = _tracker(str(model.package), json.dumps(dict(model.tracking)), model.digest, place.device)
     todo = [(job, missing_runs(job, store)) for job in jobs]
+    failed: set[str] = set()
     if place.batch > 1 and store.protocol == "one_pass" and realtime is None:
         first = [(job, number) for job, numbers in todo for number in numbers if number <= EQUAL_RUNS]
-        track_batched(tracker, first, store, place.batch, ended)
+        for advance in track_batched(tracker, first, store, place.batch):
+            failed |= {advance.ended} if advance.failure else set()
+            yield advance
         todo = [(job, [number for number in numbers if number > EQUAL_RUNS]) for job, numbers in todo]
-        ended = lambda _: None  # noqa: E731 - what is left are repetitions of sequences that are counted
-    for count, (job, numbers) in enumerate(todo, start=1):
+        todo = [(job, numbers) for job, numbers in todo if numbers and job.name not in failed]
+    for job, numbers in todo:
         runner: Runner = _Swapped(tracker, job.other) if job.other else tracker
         if realtime is not None:
             runner = RealTime(runner, realtime)
-        for number in numbers:
-            if number > EQUAL_RUNS and settled(job, store):
-                break
-            store.write(job.sequence, number, _run(runner, job.sequence, number, store.protocol))
-        ended(count)
+        yield from _track_one(runner, job, numbers, store, tick)
 
 
-def _run(runner: Runner, sequence: Sequence, number: int, protocol: str) -> BoxRun | RegionRun:
+def _track_one(
+    runner: Runner, job: TrackJob, numbers: list[int], store: ResultStore, tick: Callable[[], None] | None
+) -> Iterator[Advance]:
+    frames = 0
+    for at, number in enumerate(numbers):
+        if number > EQUAL_RUNS and _settled(job, store):
+            frames = sum(job.runs[left] for left in numbers[at:])
+            break
+        load = _Counting(tick)
+        try:
+            run = _run(runner, job.sequence, number, store.protocol, load)
+            check_unchanged(job)
+        except (FrameError, ValueError) as error:
+            yield Advance(0, job.name, str(error))
+            return
+        store.write(job.sequence, number, run)
+        frames = job.runs[number] - load.counted
+        if number != numbers[-1]:
+            yield Advance(frames)
+            frames = 0
+    yield Advance(frames, job.name)
+
+
+class _Counting:
+    """Reads frames, and says so where somebody listens."""
+
+    def __init__(self, tick: Callable[[], None] | None) -> None:
+        self._tick = tick
+        self.counted = 0
+
+    def __call__(self, frame: Path) -> NDArray[np.uint8]:
+        if self._tick is not None:
+            self._tick()
+            self.counted += 1
+        return read_frame(frame)
+
+
+@lru_cache(maxsize=1)
+def _tracker(package: str, tracking: str, digest: str, device: str) -> "Tracker":
+    """The tracker, kept for the next piece; `digest` tells packages at one path apart."""
+    from sstrack.models.package import load_package
+    from sstrack.tracking.tracker import Tracker
+
+    try:
+        net, recipe = load_package(Path(package), device)
+    except ValueError as error:
+        raise SSTrackError(f"the model cannot be loaded: {error}") from error
+    return Tracker(net, tracking_config(recipe.tracking_as_trained, json.loads(tracking)))
+
+
+def _run(runner: Runner, sequence: Sequence, number: int, protocol: str, load: Load) -> BoxRun | RegionRun:
     if protocol == "vot_reset":
-        return run_with_resets(runner, sequence, read_frame)
+        return run_with_resets(runner, sequence, load)
     if protocol == "vot_anchor":
-        return run_from_anchor(runner, sequence, number, read_frame)
-    return run_one_pass(runner, sequence, read_frame)
+        return run_from_anchor(runner, sequence, number, load)
+    return run_one_pass(runner, sequence, load)
+
+
+def _settled(job: TrackJob, store: ResultStore) -> bool:
+    """Whether the first repetitions are equal. Anchors are different runs, not repetitions."""
+    if job.sequence.truth.anchors is not None:
+        return False
+    first = store.raw(job.name, 1)
+    return all(store.raw(job.name, number) == first for number in range(2, EQUAL_RUNS + 1))
 
 
 class _Swapped:

@@ -49,7 +49,12 @@ def resolve_model(uri: str) -> Path:
 
 def tracker_digest(package: Path, tracking: Mapping[str, Any] | None = None) -> str:
     """16 hex digits over the package's bytes, the tracking options in force, and the tracker's version."""
-    parts = {"package": package_digest(package), "tracking": dict(tracking or {}), "tracker": TRACKER_VERSION}
+    return digest_of(package_digest(package), tracking or {})
+
+
+def digest_of(package: str, tracking: Mapping[str, Any]) -> str:
+    """The same, of a package that is known by its digest."""
+    parts = {"package": package, "tracking": dict(tracking), "tracker": TRACKER_VERSION}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -176,6 +176,11 @@ class TrainingRun:
         self._client.set_terminated(self.run_id, status)
 
 
+def log_page(uri: str, run_id: str, page: Path) -> None:
+    """Keep an HTML page among a run's artifacts, under `reports`; the same page again replaces it."""
+    registry_client(uri).log_artifact(run_id, str(page), "reports")
+
+
 def _input(use: DatasetUse) -> DatasetInput:
     from mlflow.data.dataset_source_registry import resolve_dataset_source
     from mlflow.data.meta_dataset import MetaDataset

@@ -18,6 +18,7 @@ from pipelines.devices import pick_device
 from pipelines.draw import Box, draw_target
 from pipelines.errors import SSTrackError
 from pipelines.registry.models import resolve_model
+from pipelines.threads import pick_threads, use_threads
 from pipelines.tracking.ahead import read_ahead
 from pipelines.tracking.boxes_out import BoxesOut
 from pipelines.tracking.footage import open_footage
@@ -84,6 +85,7 @@ def follow(
     options: Mapping[str, Any] | None = None,
     device: str = "auto",
     fast: bool = False,
+    threads: int | None = None,
     each: Callable[[FollowedFrame], None] | None = None,
     watch: Callable[[NDArray[np.uint8]], bool] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -98,6 +100,7 @@ def follow(
         render: video to write, with boxes, scores and trails.
         options: fields of `TrackingConfig` to change.
         device: see `pick_device`.
+        threads: of torch on a CPU; None chooses, see `pick_threads`.
         fast: compile the network, and replay it as CUDA graphs on a GPU: a slow start, then more frames per second.
         each: called with every frame's answers as soon as they are there.
         watch: called with every frame, boxes drawn in; False ends the tracking, and what was seen is written.
@@ -115,6 +118,7 @@ def follow(
     package = resolve_model(model)
     try:
         net, recipe = load_package(package, where)
+        use_threads(pick_threads(recipe, threads))
         config = tracking_config(recipe.tracking_as_trained, options or {})
         tracker = Tracker(net, config, compiled=fast, graphed=fast and where != "cpu")
     except ValueError as error:

@@ -62,3 +62,16 @@ def intervals(
         low, high = np.nanquantile(part.value(draws.astype(np.float64)), ((1 - level) / 2, (1 + level) / 2))
         found[name] = (float(low), float(high))
     return found
+
+
+def band(
+    rows: Floats, weights: Floats | None = None, *, level: float = 0.95, samples: int = 500, seed: int = 0
+) -> tuple[Floats, Floats]:
+    """[N] lower and [N] upper ends of the mean of curves [S, N], weighted by `weights` [S], point by point, as
+    `intervals` draws them."""
+    count = len(rows)
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=samples).astype(np.float64)
+    draws *= 1 if weights is None else weights
+    means = draws @ rows / np.maximum(draws.sum(axis=1, keepdims=True), 1e-12)
+    low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2), axis=0)
+    return low, high

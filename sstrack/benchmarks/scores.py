@@ -40,6 +40,10 @@ class Curve:
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
+    rows: NDArray[np.float64] | None = None
+    """[S, N] of each sequence, where y is their mean."""
+    weights: NDArray[np.float64] | None = None
+    """[S] what each row counts in it; None: all the same."""
 
 
 @dataclass(frozen=True)

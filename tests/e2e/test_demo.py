@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.evaluation.run import EvaluationReport, evaluate, evaluate_static
+from pipelines.evaluation.run import EvaluationReport, How, evaluate, evaluate_static
 from pipelines.training.metrics import read_metrics
 from sstrack.models.package_files import package_recipe
 
@@ -70,7 +70,7 @@ def test_the_trained_tracker_beats_its_start_stillness_and_blank_or_foreign_temp
     folder, root = run_folder(work), str(work / "held-out")
 
     def measured(package: str, **tracking: str) -> EvaluationReport:
-        return evaluate(str(folder / package), "folder", root, str(tmp_path), workers=2, tracking=tracking)
+        return evaluate(str(folder / package), "folder", root, str(tmp_path), How(workers=2, tracking=tracking or {}))
 
     trained = measured("package").metrics["AO"]
     controls = {

@@ -1,6 +1,9 @@
 """Our tracker on benchmarks in their own layouts and protocols, from real frames to scores, submissions and reports."""
 
+import csv
 import json
+import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -9,8 +12,9 @@ import pytest
 
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.evaluation.files import convert_results, write_submission
-from pipelines.evaluation.report import write_report
-from pipelines.evaluation.run import evaluate, evaluate_static
+from pipelines.evaluation.report.trackers import Given
+from pipelines.evaluation.report.write import write_report
+from pipelines.evaluation.run import How, evaluate, evaluate_static
 from pipelines.evaluation.score import score_files
 from sstrack.benchmarks.layouts.got10k import TEST
 from sstrack.benchmarks.registry import benchmark
@@ -29,13 +33,13 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_one_pass_results_are_what_score_reads(name: str, package: str, tmp_path: Path, shared: Path):
     root = tmp_path / "root"
     names = LAYOUTS[name](root, shared)
-    done = evaluate(package, name, str(root), str(tmp_path / "out"), workers=0)
+    done = evaluate(package, name, str(root), str(tmp_path / "out"))
     entry = benchmark(name)
     assert (done.sequences, set(done.per_sequence)) == (len(names), set(names))
     again = score_files(name, root, Path(done.results))
     assert again.metrics == pytest.approx(done.metrics)
     assert next(iter(done.metrics)) == entry.rules[0].headline
-    assert evaluate(package, name, str(root), str(tmp_path / "out"), workers=0).found
+    assert evaluate(package, name, str(root), str(tmp_path / "out")).found
     static = evaluate_static(name, str(root))
     assert set(static.metrics) <= set(done.metrics)
     first = entry.read(root)[0]
@@ -46,12 +50,12 @@ def test_one_pass_results_are_what_score_reads(name: str, package: str, tmp_path
 def test_a_damaged_raw_result_is_tracked_again(package: str, tmp_path: Path, shared: Path):
     LAYOUTS["lasot"](tmp_path / "root", shared)
     args = (package, "lasot", str(tmp_path / "root"), str(tmp_path / "out"))
-    first = evaluate(*args, workers=0)
+    first = evaluate(*args)
     file = Path(first.results) / "airplane-1.txt"
     whole = file.read_bytes()
     for damage in (whole[:-40], whole.replace(b",", b"x", 1), b""):
         file.write_bytes(damage)
-        again = evaluate(*args, workers=0)
+        again = evaluate(*args)
         assert not again.found
         assert (file.read_bytes(), again.metrics) == (whole, first.metrics)
 
@@ -60,7 +64,7 @@ def test_a_test_set_without_truth_is_tracked_and_not_scored(package: str, tmp_pa
     for name in ("got10k_test", "trackingnet"):
         root = tmp_path / name
         (clip,) = LAYOUTS[name](root, shared)
-        done = evaluate(package, name, str(root), str(tmp_path / "out"), workers=0)
+        done = evaluate(package, name, str(root), str(tmp_path / "out"))
         assert (done.rule, done.metrics) == ("none", {})
         assert len((Path(done.results) / f"{clip}.txt").read_text().splitlines()) == done.frames
         with pytest.raises((SSTrackError, UsageError), match="server"):
@@ -70,18 +74,18 @@ def test_a_test_set_without_truth_is_tracked_and_not_scored(package: str, tmp_pa
 def test_three_repetitions_of_a_deterministic_tracker_are_equal_and_enough(package: str, tmp_path: Path, shared: Path):
     LAYOUTS["got10k"](tmp_path / "root", shared)
     args = (package, "got10k", str(tmp_path / "root"), str(tmp_path / "out"))
-    once = evaluate(*args, workers=0)
-    five = evaluate(*args, workers=0, repetitions=5)
+    once = evaluate(*args)
+    five = evaluate(*args, How(repetitions=5))
     clip = Path(five.results) / "GOT-10k_Val_000001"
     assert sorted(path.name for path in clip.glob("*_00?.txt")) == [f"{clip.name}_002.txt", f"{clip.name}_003.txt"]
     assert (clip / f"{clip.name}_002.txt").read_bytes() == (clip.parent / f"{clip.name}.txt").read_bytes()
     assert five.metrics["AO"] == pytest.approx(once.metrics["AO"])
-    assert evaluate(*args, workers=0, repetitions=5).found
+    assert evaluate(*args, How(repetitions=5)).found
 
 
 def test_vot2018_runs_start_again_after_failures(package: str, tmp_path: Path, shared: Path):
     write_vot2018(tmp_path / "root", shared, frames=110)
-    done = evaluate(package, "vot2018", str(tmp_path / "root"), str(tmp_path / "out"), workers=0)
+    done = evaluate(package, "vot2018", str(tmp_path / "root"), str(tmp_path / "out"))
     lines = (Path(done.results) / "baseline" / "bag" / "bag_001.txt").read_text().split()
     assert len(lines) == 110 and lines[0] == "1"
     failures = [index for index, line in enumerate(lines) if line == "2"]
@@ -95,7 +99,7 @@ def test_vot2018_runs_start_again_after_failures(package: str, tmp_path: Path, s
 
 def test_vot2020_runs_from_every_anchor_both_ways(package: str, tmp_path: Path, shared: Path):
     LAYOUTS["vot2020"](tmp_path / "root", shared)
-    done = evaluate(package, "vot2020", str(tmp_path / "root"), str(tmp_path / "out"), workers=0)
+    done = evaluate(package, "vot2020", str(tmp_path / "root"), str(tmp_path / "out"))
     folder = Path(done.results) / "baseline" / "bag"
     lengths = {path.stem: len(path.read_text().split()) for path in folder.glob("*.txt")}
     assert lengths == {"bag_00000000": 16, "bag_00000008": 9}
@@ -108,20 +112,20 @@ def test_vot2020_runs_from_every_anchor_both_ways(package: str, tmp_path: Path, 
 def test_real_time_is_another_result(package: str, tmp_path: Path, shared: Path):
     LAYOUTS["lasot"](tmp_path / "root", shared)
     args = (package, "lasot", str(tmp_path / "root"), str(tmp_path / "out"))
-    plain = evaluate(*args, workers=0)
-    hasty = evaluate(*args, workers=0, realtime=1e6)
+    plain = evaluate(*args)
+    hasty = evaluate(*args, How(realtime=1e6))
     assert hasty.results != plain.results
     boxes = (Path(hasty.results) / "airplane-1.txt").read_text().splitlines()
     # At a million frames a second nothing is ready in time after the three frames that wait.
     assert len(set(boxes[4:])) == 1
     with pytest.raises(UsageError, match="above 0"):
-        evaluate(*args, workers=0, realtime=0)
+        evaluate(*args, How(realtime=0))
 
 
 def test_results_go_round_through_the_formats_of_others(package: str, tmp_path: Path, shared: Path):
     root = tmp_path / "root"
     LAYOUTS["uav123"](root, shared)
-    done = evaluate(package, "uav123", str(root), str(tmp_path / "out"), workers=0)
+    done = evaluate(package, "uav123", str(root), str(tmp_path / "out"))
     want = score_files("uav123", root, Path(done.results)).metrics
     for to in ("sstrack", "pysot", "got10k"):
         convert_results("uav123", root, Path(done.results), to, tmp_path / to)
@@ -198,20 +202,69 @@ def test_a_trackingnet_submission_has_511_flat_files_with_names_apart(tmp_path: 
 def test_a_report_stands_alone_and_escapes_names(package: str, tmp_path: Path, shared: Path):
     root = tmp_path / "root"
     LAYOUTS["uav123"](root, shared)
-    done = evaluate(package, "uav123", str(root), str(tmp_path / "out"), workers=0)
+    done = evaluate(package, "uav123", str(root), str(tmp_path / "out"))
     nasty = tmp_path / "<script>alert($x_1$)<"
     nasty.mkdir()
     (nasty / "uav_bird1_2.txt").write_text("620,300,12,40\n" * 10)
-    written = write_report([Path(done.results), nasty], tmp_path / "report", benchmark="uav123", gt=root)
-    assert {path.suffix for path in written} == {".html", ".svg", ".png"}
-    page = (tmp_path / "report" / "report.html").read_text()
+    given = Given("uav123", root)
+    written = write_report([done.results, str(nasty)], tmp_path / "report", given)
+    assert {path.suffix for path in written.files} == {".svg", ".png", ".csv"}
+    page = written.page.read_text()
     assert "<script>" not in page and "&lt;script&gt;alert($x_1$)&lt;" in page
-    assert "http" not in page.replace("http://www.w3.org", "")
-    assert "AUC by attribute" in page and "SOB" in page and "95 % bootstrap" in page
-    from_scores = write_report([Path(done.results)], tmp_path / "again")
-    assert len(from_scores) == 7
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page), "nothing lies beside the page or on a server"
+    assert "http" not in re.sub(r'http://www\.w3\.org|xmlns[^"]*"[^"]*"', "", page)
+    for words in ("AUC by attribute", "SOB", "95 % bootstrap", "1 of the 123 sequences were here", "OSTrack-256"):
+        assert words in page
+    assert "prefers-color-scheme: dark" in page and "@media (max-width" in page
+    assert page.count("data:image/jpeg;base64,") >= 3, "pictures of the worst sequence"
+    assert page.count("data:image/png;base64,") >= 2, "a strip for each tracker that was measured"
+    rows = list(csv.DictReader((tmp_path / "report" / "summary.csv").open()))
+    ours = next(row for row in rows if (row["kind"], row["metric"]) == ("measured", "AUC"))
+    assert float(ours["value"]) == pytest.approx(done.metrics["AUC"])
+    assert [row["value"] for row in rows if (row["tracker"], row["metric"]) == ("OSTrack-384", "AUC")] == ["70.7"]
+
+
+def test_a_report_names_trackers_as_people_know_them(package: str, tmp_path: Path, shared: Path):
+    root = tmp_path / "root"
+    LAYOUTS["lasot"](root, shared)
+    out = str(tmp_path / "out")
+    plain = evaluate(package, "lasot", str(root), out)
+    blind = evaluate(package, "lasot", str(root), out, How(tracking={"templates": "zeroed"}))
+    written = write_report([plain.results, blind.results, f"other={blind.results}"], tmp_path / "report")
+    rows = list(csv.DictReader((tmp_path / "report" / "summary.csv").open()))
+    measured = {row["tracker"] for row in rows if row["kind"] == "measured"}
+    name = Path(package).parent.name
+    assert measured == {name, f"{name} (templates=zeroed)", "other"}
+    assert "0.0000" not in written.page.read_text()
+    with pytest.raises(UsageError, match="no such tracker among"):
+        write_report([plain.results], tmp_path / "report", against="nobody")
+
+
+def test_a_report_draws_nothing_of_sequences_that_have_changed(package: str, tmp_path: Path, shared: Path):
+    root = tmp_path / "root"
+    LAYOUTS["lasot"](root, shared)
+    done = evaluate(package, "lasot", str(root), str(tmp_path / "out"))
+    page = write_report([done.results], tmp_path / "report").page
+    assert "data:image/jpeg" in page.read_text()
+    frame = next(root.rglob("00000003.jpg"))
+    frame.unlink()
+    frame.write_bytes((shared / "data/sequences/otb/Skiing/img/0001.jpg").read_bytes())
+    page = write_report([done.results], tmp_path / "again").page
+    assert "data:image/jpeg" not in page.read_text()
+    shutil.rmtree(root)
+    assert "airplane-1" in write_report([done.results], tmp_path / "gone").page.read_text()
+
+
+def test_scores_that_cannot_be_read_are_refused(package: str, tmp_path: Path, shared: Path):
+    root = tmp_path / "root"
+    LAYOUTS["lasot"](root, shared)
+    done = evaluate(package, "lasot", str(root), str(tmp_path / "out"))
+    from_parent = write_report([str(Path(done.results).parent)], tmp_path / "again")
+    assert from_parent.page.is_file(), "the folder above is enough where it holds one state of the benchmark"
     (Path(done.results) / "scores.json").write_text(json.dumps({"benchmark": 1}))
     with pytest.raises(SSTrackError, match="no scores of ours"):
-        write_report([Path(done.results)], tmp_path / "again")
+        write_report([done.results], tmp_path / "again")
+    empty = tmp_path / "empty"
+    empty.mkdir()
     with pytest.raises(UsageError, match=r"holds no scores\.json"):
-        write_report([nasty], tmp_path / "again")
+        write_report([str(empty)], tmp_path / "again")

@@ -12,7 +12,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
 from prefect.exceptions import ParameterTypeError
 
-from tests.factories import TINY, write_sequences
+from tests.factories import TINY, write_package, write_sequences
+from tests.layouts import LAYOUTS
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -79,6 +80,37 @@ def test_a_retrain_without_a_dataset_completes_with_nothing_new(work: Path):
     assert "nothing new" in (state.message or "")
 
 
+def test_a_retrain_without_a_benchmark_fails_before_it_trains(real_dataset: Path, work: Path, tmp_path: Path):
+    from flows.retrain_tracker import retrain_tracker
+
+    missing = run(retrain_tracker, dataset=str(real_dataset), overrides=TINY, root=str(tmp_path / "nowhere"), workers=0)
+    assert missing.is_failed() and "no folder" in (missing.message or "")
+    vot = run(retrain_tracker, dataset=str(real_dataset), overrides=TINY, benchmark="vot2018", root=str(tmp_path))
+    assert vot.is_failed() and "vot2018" in (vot.message or "")
+    assert not (work / "runs").exists()
+
+
+def test_several_benchmarks_are_one_task_each(work: Path, tmp_path: Path, shared: Path):
+    from flows.evaluate_tracker import evaluate_tracker
+
+    package = write_package(tmp_path / "package")
+    folder = write_sequences(tmp_path / "root", {"one": 4, "two": 4})
+    LAYOUTS["lasot"](tmp_path / "lasot", shared)
+    roots = {"folder": str(folder), "lasot": str(tmp_path / "lasot")}
+    done = run(evaluate_tracker, model=str(package), benchmarks=roots, workers=0)
+    assert done.is_completed(), done.message
+    reports = done.result()
+    assert isinstance(reports, dict)
+    assert {name: report["sequences"] for name, report in reports.items()} == {"folder": 2, "lasot": 1}
+    assert any("2 of 2 sequences" in (each.description or "") for each in artifacts("evaluation-progress"))
+    (page,) = (work / "reports").glob("evaluation-*/report.html")
+    assert any(str(page) in str(each.data) for each in artifacts("eval-report"))
+    assert "lasot, rule official" in page.read_text() and "folder, rule got10k-like" in page.read_text()
+    (folder / "one" / "0002.png").write_bytes(b"no picture")
+    failed = run(evaluate_tracker, model=str(package), benchmarks=roots, workers=0)
+    assert failed.is_failed() and "0002.png" in (failed.message or "")
+
+
 def test_the_whole_way_and_again_does_nothing_twice(real_dataset: Path, work: Path, mlflow_uri: str, tmp_path: Path):
     """Ingest was done by the fixture; here training, evaluation, registry, gate and alias run as flows."""
     from flows.retrain_tracker import retrain_tracker
@@ -106,11 +138,15 @@ def test_the_whole_way_and_again_does_nothing_twice(real_dataset: Path, work: Pa
     assert isinstance(again, dict)
     assert again["training"]["found"]
     assert all(again["evaluation"][name]["found"] for name in ("trained", "untrained"))
+    assert Path(again["report"]).is_file()
     assert again["decision"]["version"] == data["decision"]["version"] == "1"
     assert len(versions(mlflow_uri, "sstrack")) == 1
     assert artifacts("promotion-decision")
     assert artifacts("eval-leaderboard")
     run_id = data["training"]["run_id"]
+    assert [kept.path for kept in registry_client(mlflow_uri).list_artifacts(run_id, "reports")] == [
+        "reports/report.html"
+    ]
     assert registry_client(mlflow_uri).get_run(run_id).data.tags["prefect.flow_run_id"]
     assert any(run_id in str(each.data) for each in artifacts("mlflow-run"))
     shown = [each for each in artifacts("train-progress") if "step 3: loss" in (each.description or "")]

@@ -33,7 +33,7 @@ def test_a_trax_client_gets_the_boxes_that_evaluate_keeps(package: Path, tmp_pat
     trax: Any = importlib.import_module("trax")
     client_of: Any = importlib.import_module("trax.client").Client
     write_vot2020(tmp_path / "root", shared)
-    done = evaluate(str(package), "vot2020", str(tmp_path / "root"), str(tmp_path / "out"), workers=0)
+    done = evaluate(str(package), "vot2020", str(tmp_path / "root"), str(tmp_path / "out"))
     kept = parse_regions((Path(done.results) / "baseline/bag/bag_00000000.txt").read_bytes(), "bag")
     frames = sorted((tmp_path / "root" / "bag" / "color").glob("*.jpg"))
     given = (292.23, 128.36, 145.96, 132.47)
@@ -90,7 +90,7 @@ def test_the_official_toolkit_drives_it_as_our_own_protocol_does(package: Path, 
     finished = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=540)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     theirs = workspace / "results" / "sstrack"
-    ours = evaluate(str(package), "vot2020", str(workspace / "sequences"), str(tmp_path / "out"), workers=0)
+    ours = evaluate(str(package), "vot2020", str(workspace / "sequences"), str(tmp_path / "out"))
     file = theirs / "baseline" / "bag" / "bag_001.bin"
     a = parse_regions(file.read_bytes(), str(file))
     kept = Path(ours.results) / "baseline" / "bag" / "bag_00000000.txt"

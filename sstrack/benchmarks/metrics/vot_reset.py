@@ -1,11 +1,11 @@
-"""Reset-based VOT scores (VOT2016 to VOT2019): EAO, accuracy, robustness, by two official implementations.
+"""Reset-based VOT scores (VOT2016 to VOT2019): EAO, accuracy, robustness, by three implementations.
 
 A run starts on the true region (code 1), is stopped where it fails (code 2), skips frames (code 0) and starts again.
 EAO cuts runs into fragments at starts, averages each fragment's overlaps from its second frame on up to length L, and
 takes the mean over fragments and over the lengths of an interval that differs by year.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -32,6 +32,8 @@ class Fragment:
     overlaps: Floats
     failed: bool
     """Zeros follow for ever; else nothing is known past the end."""
+    weight: float = 1.0
+    """How much it counts in the mean over fragments."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +54,40 @@ class ResetScores:
 def score_matlab(
     truths: Sequence[Truth], runs: Mapping[str, Sequence[Regions]], interval: tuple[int, int]
 ) -> ResetScores:
-    """The Matlab toolkit's rule, which pysot follows; all published numbers of these years are on it.
+    """The Matlab toolkit's rule, on which VOT's own tables of these years are.
 
     Overlap by the C library's drawing, bounded by W - 1, H - 1 for EAO and W, H for accuracy. A failure so late that no
-    start follows leaves the last fragment un-failed. Accuracy pools all frames after the first ten from each start;
-    robustness is 100 x failures / frames divided by 100 as published: failures per frame x 100 (0.276). Lengths are
-    averaged over `interval` as written, so means over one frame less each.
+    start follows, in one of the last five frames, leaves the last fragment un-failed. Accuracy pools all frames after
+    the first ten from each start; robustness is 100 x failures / frames divided by 100 as published: failures per
+    frame x 100 (0.276). Lengths are averaged over `interval` as written, so means over one frame less each.
 
     Invalid truth: every frame has a polygon in these sets; a special region gives no overlap. Predictions: NaN is an
     unknown frame of overlap 0, left out of accuracy, and counted. Lengths: another number of regions than frames is
     refused. First frame: it and every later start are not judged.
     """
+    return _score_classic(truths, runs, interval, _fragments_matlab)
+
+
+def score_pysot(
+    truths: Sequence[Truth], runs: Mapping[str, Sequence[Regions]], interval: tuple[int, int]
+) -> ResetScores:
+    """pysot's rule, on which papers since SiamRPN++ publish these years' numbers.
+
+    The Matlab toolkit's but for a failure exactly five frames before the end of the clip, T - 5 counted from 0: the
+    start that would follow lies on the frame after the last. Matlab, counting from 1, takes it for too late; pysot
+    takes the fragment for failed, and weighs its n frames n / (n + 1), as its tags end before the fragment's nominal
+    end. Everything else as there: overlap, accuracy, robustness, the interval; invalid truth, predictions, lengths, the
+    first frame.
+    """
+    return _score_classic(truths, runs, interval, _fragments_pysot)
+
+
+Cut = Callable[[Floats, NDArray[np.int64]], list[Fragment]]
+
+
+def _score_classic(
+    truths: Sequence[Truth], runs: Mapping[str, Sequence[Regions]], interval: tuple[int, int], cut: Cut
+) -> ResetScores:
     fragments: list[list[Fragment]] = []
     pooled: list[Floats] = []
     rows: dict[str, dict[str, float]] = {}
@@ -76,7 +101,7 @@ def score_matlab(
         for run in runs[truth.name]:
             inner, judged = overlap_classic(run, truth.regions, (width - 1, height - 1), (width, height))
             overlaps = np.nan_to_num(inner)
-            fragments[-1].extend(_fragments_matlab(overlaps, run.codes))
+            fragments[-1].extend(cut(overlaps, run.codes))
             accuracy.append(np.where(_burnt_in(run.codes), np.nan, judged))
             lost.append(int((run.codes == FAILED).sum()))
         mean = _nanmean(np.stack(accuracy))
@@ -173,7 +198,7 @@ def _parts(
 
 
 def _sums(fragments: Sequence[Fragment], longest: int) -> tuple[Floats, Floats]:
-    """[L] sum over fragments of their mean overlap up to each length, and how many are known there."""
+    """[L] weighted sum over fragments of their mean overlap up to each length, and the weight of those known there."""
     total, count = np.zeros(longest), np.zeros(longest)
     lengths = np.maximum(np.arange(longest), 1)
     for fragment in fragments:
@@ -181,8 +206,8 @@ def _sums(fragments: Sequence[Fragment], longest: int) -> tuple[Floats, Floats]:
         sums = np.zeros(longest)
         sums[: len(fragment.overlaps)] = fragment.overlaps
         sums[0] = 0.0
-        total[:known] += (np.cumsum(sums) / lengths)[:known]
-        count[:known] += 1
+        total[:known] += fragment.weight * (np.cumsum(sums) / lengths)[:known]
+        count[:known] += fragment.weight
     return total, count
 
 
@@ -198,9 +223,17 @@ def interval_mean(curve: Floats, low: int, high: int) -> float:
 
 
 def _fragments_matlab(overlaps: Floats, codes: NDArray[np.int64]) -> list[Fragment]:
-    cuts = [0] + [int(at) + SKIP for at in np.flatnonzero(codes == FAILED) if at + SKIP <= len(overlaps)]
+    cuts = [0, *(int(at) + SKIP for at in np.flatnonzero(codes == FAILED) if at + SKIP < len(overlaps))]
     fragments = [Fragment(overlaps[start : stop + 1], failed=True) for start, stop in pairwise(cuts)]
-    return [*fragments, Fragment(overlaps[cuts[-1] :], failed=False)] if cuts[-1] < len(overlaps) else fragments
+    return [*fragments, Fragment(overlaps[cuts[-1] :], failed=False)]
+
+
+def _fragments_pysot(overlaps: Floats, codes: NDArray[np.int64]) -> list[Fragment]:
+    *fragments, last = _fragments_matlab(overlaps, codes)
+    if len(overlaps) - SKIP not in np.flatnonzero(codes == FAILED):
+        return [*fragments, last]
+    frames = len(last.overlaps)
+    return [*fragments, Fragment(last.overlaps, failed=True, weight=frames / (frames + 1))]
 
 
 def _fragments_toolkit(overlaps: Floats, codes: NDArray[np.int64], name: str) -> list[Fragment]:

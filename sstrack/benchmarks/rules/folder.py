@@ -44,7 +44,7 @@ def score_folder(truths: Sequence[Truth], results: Results, counted: Counted) ->
             "AUC": float(curve.mean()),
         }
     mean = {name: float(np.mean([row[name] for row in rows.values()])) for name in ("AO", "SR50", "SR75", "AUC")}
-    success = Curve(OVERLAPS, np.mean(curves, axis=0))
+    success = Curve(OVERLAPS, np.mean(curves, axis=0), np.array(curves))
     return Scores("got10k-like", "AO", mean, rows, {"success": success}, +counted, mean_parts_of(rows))
 
 

@@ -55,8 +55,9 @@ def score_got10k(truths: Sequence[Truth], results: Results, counted: Counted) ->
     seconds = [time[time > 0] for times in results.seconds.values() for time in times]
     if seconds and sum(map(len, seconds)):
         metrics["fps"] = float(np.mean(1 / np.concatenate(seconds)))
-    curve = Curve(THRESHOLDS, 100 * shares_above(everything, THRESHOLDS, max(len(everything), 1)))
     weights = np.array([len(clip) for clip in pooled], dtype=np.float64)
+    each = np.array([100 * shares_above(clip, THRESHOLDS, max(len(clip), 1)) for clip in pooled])
+    curve = Curve(THRESHOLDS, 100 * shares_above(everything, THRESHOLDS, max(len(everything), 1)), each, weights)
     parts = {
         name: mean_parts(np.array([row[name] for row in rows.values()]), weights) for name in ("AO", "SR50", "SR75")
     }

@@ -152,7 +152,10 @@ def score_ope(
         headline="AUC",
         metrics=_numbers(curves, float(np.mean([row["mIoU"] for row in rows.values()])), toolkit_names),
         per_sequence=rows,
-        curves={n: Curve(x, y) for n, x, y in zip(names, (OVERLAPS, PIXELS, SIDES), curves, strict=True)},
+        curves={
+            n: Curve(x, y, np.array(each))
+            for n, x, y, each in zip(names, (OVERLAPS, PIXELS, SIDES), curves, (success, precision, norm), strict=True)
+        },
         counted=+counted,
         parts=mean_parts_of(rows),
     )

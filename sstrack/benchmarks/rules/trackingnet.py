@@ -33,7 +33,7 @@ def score_trackingnet(truths: Sequence[Truth], results: Results, counted: Counte
     mean = np.mean(lines, axis=0)
     mean[3] = np.average([line[3] for line in lines], axis=0, weights=[len(truth) for truth in truths])
     curves = {
-        name: Curve(x, 100 * mean[i])
+        name: Curve(x, 100 * mean[i], 100 * np.array(lines)[:, i])
         for i, (name, x) in enumerate((("success", OVERLAPS), ("precision", PIXELS), ("norm_precision", SIDES)))
     }
     parts = {name: part for name, part in mean_parts_of(rows).items() if name != "coverage"}

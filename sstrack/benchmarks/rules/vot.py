@@ -1,4 +1,4 @@
-"""VOT's rules as they are registered: reset-based by two implementations, anchor-based."""
+"""VOT's rules as they are registered: reset-based by three implementations, anchor-based."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from sstrack.benchmarks.metrics.vot_anchor import anchor_frames, anchors_of, score_anchor
-from sstrack.benchmarks.metrics.vot_reset import ResetScores, score_matlab, score_toolkit
+from sstrack.benchmarks.metrics.vot_reset import ResetScores, score_matlab, score_pysot, score_toolkit
 from sstrack.benchmarks.regions import FAILED, INITIALISED, SPECIAL, UNKNOWN, Regions
 from sstrack.benchmarks.scores import Counted, Curve, Results, Rule, Scores
 from sstrack.benchmarks.sequence import Truth
@@ -15,9 +15,10 @@ ResetScorer = Callable[[Sequence[Truth], Mapping[str, Sequence[Regions]], tuple[
 
 
 def reset_rules(low: int, high: int) -> tuple[Rule, ...]:
-    """The Matlab rule (default) and the python toolkit's, with the year's EAO interval."""
+    """The Matlab rule (default), pysot's and the python toolkit's, with the year's EAO interval."""
     return (
-        _reset("matlab", score_matlab, (low, high), ("official", "pysot")),
+        _reset("matlab", score_matlab, (low, high), ("official",)),
+        _reset("pysot", score_pysot, (low, high), ()),
         _reset("python", score_toolkit, (low, high), ("vot-toolkit",)),
     )
 

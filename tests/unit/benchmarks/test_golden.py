@@ -48,7 +48,7 @@ def test_lasot(unpacked: Unpack, golden: dict[str, Any], rule: str):
 @pytest.mark.parametrize(
     ("rule", "peer", "names"),
     [
-        ("matlab", "pysot-toolkit", {"lost": "failures"}),
+        ("pysot", "pysot-toolkit", {"lost": "failures"}),
         ("python", "vot-toolkit-py", {"R_weighted_failures": "R"}),
     ],
 )
@@ -58,7 +58,7 @@ def test_vot2018(unpacked: Unpack, golden: dict[str, Any], tracker: str, rule: s
     report = score_files("vot2018", root / "gt" / "VOT2018.json", root / "results" / tracker, rule)
     for name, value in golden["VOT2018"][tracker][peer].items():
         key: str = names[name] if name in names else str(name)
-        assert report.metrics[key] == pytest.approx(value, abs=SHARES), name
+        assert report.metrics[key] == pytest.approx(value, abs=1e-5 if rule == "pysot" else SHARES), name
 
 
 def test_vot2020(unpacked: Unpack, golden: dict[str, Any]):

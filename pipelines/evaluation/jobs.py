@@ -1,4 +1,4 @@
-"""One sequence of a benchmark with all the runs that its protocol asks for: which of them are missing, its frames."""
+"""What one task of an evaluation is: a sequence with all its runs, how its frames are read, what it reports."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,17 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import SSTrackError
-from pipelines.evaluation.results import ResultStore
+from pipelines.evaluation.content import stamp
 from pipelines.frames import read_image
 from sstrack.benchmarks.metrics.vot_anchor import anchor_frames, anchors_of
 from sstrack.benchmarks.sequence import Sequence
 
-EQUAL_RUNS = 3
-"""VOT's rule: after this many equal runs the tracker is deterministic and no more are made."""
-
 
 @dataclass(frozen=True)
-class SequenceRuns:
+class TrackJob:
     """One sequence to track, all runs of it that its protocol asks for."""
 
     sequence: Sequence
@@ -26,6 +23,8 @@ class SequenceRuns:
     repetitions: int = 1
     again: bool = False
     """Track what is there once more."""
+    stamp: str = ""
+    """Of the frames when it was settled under which content the result is kept."""
 
     @property
     def name(self) -> str:
@@ -45,25 +44,35 @@ class SequenceRuns:
         return {number: len(self.sequence) for number in range(1, self.repetitions + 1)}
 
 
-def missing_runs(job: SequenceRuns, store: ResultStore) -> list[int]:
-    """Runs of `job` that are not in the store; none once `EQUAL_RUNS` equal ones are there."""
-    if job.again:
-        return list(job.runs)
-    missing = [number for number, frames in job.runs.items() if not store.has(job.name, frames, number)]
-    return [] if missing and missing[0] > EQUAL_RUNS and settled(job, store) else missing
+@dataclass(frozen=True)
+class Advance:
+    """What a piece has done since it last said so."""
+
+    frames: int = 0
+    """Frames tracked, or known not to be needed."""
+    ended: str = ""
+    """A sequence that is done with, if any."""
+    failure: str = ""
+    """Why it could not be tracked."""
 
 
-def settled(job: SequenceRuns, store: ResultStore) -> bool:
-    """Whether the first repetitions are equal. Anchors are different runs, not repetitions."""
-    if job.sequence.truth.anchors is not None:
-        return False
-    first = store.raw(job.name, 1)
-    return all(store.raw(job.name, number) == first for number in range(2, EQUAL_RUNS + 1))
+class FrameError(SSTrackError):
+    """A sequence cannot be tracked because of what one of its frames holds; others can."""
+
+
+def check_unchanged(job: TrackJob) -> None:
+    """FrameError if frames were written since the job was made: what was tracked belongs to no known content."""
+    try:
+        same = stamp(job.sequence.frames) == job.stamp
+    except OSError:
+        same = False
+    if not same:
+        raise FrameError("its frames changed while it was tracked; run again when nothing writes to them any more")
 
 
 def read_frame(frame: Path) -> NDArray[np.uint8]:
-    """A sequence's frame [H, W, 3]; SSTrackError when the file is no image."""
+    """A sequence's frame [H, W, 3]; FrameError when the file is no image."""
     try:
         return read_image(frame)
     except ValueError as error:
-        raise SSTrackError(f"{error}; replace the file, finished sequences are kept") from error
+        raise FrameError(str(error)) from error

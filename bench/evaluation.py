@@ -1,0 +1,136 @@
+"""What an evaluation costs beside tracking: scheduling, looking for what is there, keeping results, scoring.
+
+    python bench/evaluation.py                                  9 benchmarks of 1,000 sequences of 4 frames, 2 workers
+    python bench/evaluation.py --benchmarks 2 --sequences 100   a small one
+
+First pieces of `--seconds` that only wait go through Ray as an evaluation's do: their time over the time that so many
+workers need at least is what scheduling costs. Then a network that costs next to nothing, untrained, tracks benchmarks
+whose frames are links to a few pictures: `tracked` is the time that its frames took, `else` all other time of the
+workers, in milliseconds a sequence; `again` finds everything done. Memory is the driver's largest.
+"""
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pipelines.cluster import local_cluster, run_streams
+from pipelines.evaluation.results import ResultStore
+from pipelines.evaluation.run import EvaluationReport, How, evaluate
+
+NETWORK = {
+    "net.depth": 1, "net.width": 24, "net.heads": 1, "net.head_width": 16, "net.template_size": 16,
+    "net.search_size": 32,
+}  # fmt: skip
+
+
+def wait(seconds: float) -> Iterator[None]:
+    """A piece of work that takes this long and needs no processor."""
+    time.sleep(seconds)
+    yield None
+
+
+def scheduling(pieces: int, seconds: float, workers: int) -> float:
+    """Time of that many pieces over the least it could be."""
+    list(run_streams(wait, [(0.0,)] * workers, at_once=workers))  # processes that have started
+    began = time.perf_counter()
+    list(run_streams(wait, [(seconds,)] * pieces, at_once=2 * workers))
+    return (time.perf_counter() - began) * workers / (pieces * seconds)
+
+
+def write_benchmark(root: Path, pictures: list[Path], sequences: int) -> str:
+    """Sequences of the same pictures."""
+    for number in range(sequences):
+        folder = root / f"scene-{number:04d}"
+        folder.mkdir(parents=True)
+        for index, picture in enumerate(pictures):
+            os.link(picture, folder / f"{index}.jpg")
+        (folder / "groundtruth.txt").write_text("".join(f"{10 + 2 * i},20,24,24\n" for i in range(len(pictures))))
+    return str(root)
+
+
+def write_pictures(folder: Path, frames: int) -> list[Path]:
+    """A bright square that moves over noise."""
+    ground = np.random.default_rng(0).integers(0, 90, (96, 96, 3), dtype=np.uint8)
+    made = []
+    for index in range(frames):
+        picture = ground.copy()
+        picture[20:44, 10 + 2 * index : 34 + 2 * index] = (240, 200, 40)
+        made.append(folder / f"{index}.jpg")
+        cv2.imwrite(str(made[-1]), picture)
+    return made
+
+
+def package(folder: Path) -> str:
+    """An untrained network that costs next to nothing."""
+    import torch
+
+    from sstrack.models.package import save_package
+    from sstrack.models.tracker_net import TrackerNet
+    from sstrack.recipes import recipe
+
+    torch.manual_seed(0)
+    config = recipe("tiny_cpu", NETWORK)
+    return str(save_package(folder, TrackerNet(config.net), config, {"step": 0}))
+
+
+def tracked(report: EvaluationReport, names: list[str]) -> float:
+    """Seconds that the frames took."""
+    store = ResultStore(report.results)
+    return sum(float(store.seconds(name).sum()) for name in names)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--benchmarks", type=int, default=9)
+    parser.add_argument("--sequences", type=int, default=1000)
+    parser.add_argument("--frames", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--pieces", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        os.environ["SSTRACK_WORK"] = str(work)
+        pictures = write_pictures(work, args.frames)
+        roots = [write_benchmark(work / f"set-{n}", pictures, args.sequences) for n in range(args.benchmarks)]
+        names = [f"scene-{number:04d}" for number in range(args.sequences)]
+        model = package(work / "package")
+        with local_cluster(args.workers):
+            cost = scheduling(args.pieces, args.seconds, args.workers)
+            print(
+                f"{args.pieces} pieces of {args.seconds:g} s on {args.workers} workers: {cost - 1:.1%} over the least"
+            )
+            print(
+                f"{'':>12}{'wall s':>10}{'tracked s':>12}{'else ms/seq':>13}{'again s':>10}{'memory MB':>12}",
+                flush=True,
+            )
+            for number, root in enumerate(roots):
+                began = time.perf_counter()
+                report = evaluate(model, "folder", root, str(work / "out"), How(workers=args.workers))
+                wall = time.perf_counter() - began
+                spent = tracked(report, names)
+                beside = 1e3 * (wall * args.workers - spent) / args.sequences
+                began = time.perf_counter()
+                assert evaluate(model, "folder", root, str(work / "out")).found
+                again = time.perf_counter() - began
+                memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+                row = f"{wall:10.1f}{spent:12.1f}{beside:13.1f}{again:10.1f}{memory:12.0f}"
+                print(f"set {number:>8}{row}", flush=True)
+
+
+if __name__ == "__main__":
+    # Piles of tiny frames are far from being worth a cluster; here it is what is measured.
+    import pipelines.evaluation.run as run
+
+    run.WORK_WORTH_A_CLUSTER = 0.0
+    main()
