@@ -15,7 +15,7 @@ from flows import artifacts
 from flows.evaluate_tracker import evaluate_tracker, measure_static
 from flows.hooks import stop_submitted_job
 from flows.logs import show_our_logs
-from flows.parameters import AbsoluteUri, BenchmarkName, Cluster, Overrides, RecipeName, Workers
+from flows.parameters import AbsoluteUri, BenchmarkName, Cluster, Gate, Overrides, RecipeName, Workers
 from flows.train_tracker import train_tracker
 from pipelines import storage
 from pipelines.settings import settings
@@ -34,7 +34,7 @@ def retrain_tracker(
     runs: AbsoluteUri | None = None,
     results: AbsoluteUri | None = None,
     workers: Workers | None = None,
-    gate: GateConfig | None = None,
+    gate: Gate | None = None,
     cluster: Cluster | None = None,
 ) -> State[dict[str, Any]]:
     """Train on the newest manifest, and promote the model if the gate lets it pass.
@@ -108,17 +108,21 @@ def decide(
     gate: GateConfig,
 ) -> dict[str, Any]:
     """Register the package, judge it, move the alias or not; the decision as a dictionary."""
-    from pipelines.registry.decide import register_and_decide
+    from pipelines.registry.decide import Evaluated, register_and_decide
 
     here = settings()
     decision = register_and_decide(
         here.mlflow_uri,
         here.model_name,
         training=trained,
-        report=report,
-        untrained=untrained["per_sequence"],
-        static=static["per_sequence"],
-        champion=champion["per_sequence"] if champion else None,
+        evaluated=[
+            Evaluated(
+                report,
+                untrained["per_sequence"],
+                static["per_sequence"],
+                champion["per_sequence"] if champion else None,
+            )
+        ],
         gate=gate,
     )
     return asdict(decision)

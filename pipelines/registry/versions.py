@@ -23,6 +23,7 @@ PREVIOUS = "previous"
 PACKAGE_DIGEST = "sstrack.package_digest"
 MANIFEST = "sstrack.manifest"
 REASON = "sstrack.reason"
+JUDGED_AGAINST = "sstrack.judged_against"
 PROMOTED_AT = "sstrack.promoted_at"
 DEMOTED_AT = "sstrack.demoted_at"
 
@@ -129,9 +130,11 @@ def promote(uri: str, name: str, version: str, reason: str) -> Registered:
     return next(found for found in versions(uri, name) if found.version == version)
 
 
-def refuse(uri: str, name: str, version: str, reason: str) -> None:
-    """Write down why `version` did not become the champion."""
-    registry_client(uri).set_model_version_tag(name, version, REASON, reason)
+def refuse(uri: str, name: str, version: str, reason: str, holder: str | None) -> None:
+    """Write down why `version` did not take the place of the champion `holder`."""
+    client = registry_client(uri)
+    client.set_model_version_tag(name, version, REASON, reason)
+    client.set_model_version_tag(name, version, JUDGED_AGAINST, holder or "none")
 
 
 def find(uri: str, model: str) -> Registered:
