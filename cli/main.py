@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import dataset, score, track
+from cli.commands import dataset, models, score, track
 from cli.commands.ingest import ingest
 from cli.console import absolute_model, guarded, parse_settings, progress_bar, reporting
 from pipelines.processes import fork_supervised
@@ -21,11 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
-app.add_typer(models_app, name="models")
 dataset.add_to(app)
 score.add_to(app)
 track.add_to(app)
+models.add_to(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="name=value, may be given again.", metavar="K=V")]
@@ -170,36 +169,6 @@ def evaluate(
             force=force,
         )
         report(done.as_dict(), lambda console: console.print(evaluation_table(done)))
-
-
-@models_app.command("list")
-@guarded
-def models_list(as_json: Json = False) -> None:
-    """All versions of the registered model."""
-    from cli.tables import models_table
-    from pipelines.registry.versions import versions
-    from pipelines.settings import settings
-
-    here = settings()
-    with reporting(as_json) as report:
-        rows = [version.as_dict() for version in versions(here.mlflow_uri, here.model_name)]
-        report({"models": rows}, lambda console: console.print(models_table(here.model_name, here.mlflow_uri, rows)))
-
-
-@models_app.command("show")
-@guarded
-def models_show(
-    model: Annotated[str, typer.Argument(help="models:/<name>@<alias> or models:/<name>/<version>.")],
-    as_json: Json = False,
-) -> None:
-    """One version: where it comes from, its scores, why it was promoted or not."""
-    from cli.tables import key_value_table
-    from pipelines.registry.versions import find
-    from pipelines.settings import settings
-
-    with reporting(as_json) as report:
-        found = find(settings().mlflow_uri, model).as_dict()
-        report(found, lambda console: console.print(key_value_table(model, found)))
 
 
 def _absolute(path: Path | None) -> Path | None:

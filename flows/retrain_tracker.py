@@ -12,6 +12,7 @@ from prefect.client.schemas import State
 from prefect.states import Completed
 
 from flows import artifacts
+from flows.actor import this_actor
 from flows.evaluate_tracker import evaluate_tracker, measure_static
 from flows.hooks import stop_submitted_job
 from flows.logs import show_our_logs
@@ -77,7 +78,7 @@ def retrain_tracker(
             *([artifacts.leaderboard_row(f"champion {rival}", champion["metrics"])] if champion else []),
         ],
     )
-    decision = decide(trained, report, untrained, static, champion, gate or GateConfig())
+    decision = decide(trained, report, untrained, static, champion, rival, gate or GateConfig(), labelled)
     artifacts.promotion_decision(decision)
     return Completed(
         message=decision["outcome"],
@@ -105,12 +106,18 @@ def decide(
     untrained: dict[str, Any],
     static: dict[str, Any],
     champion: dict[str, Any] | None,
+    rival: str | None,
     gate: GateConfig,
+    root: str,
 ) -> dict[str, Any]:
     """Register the package, judge it, move the alias or not; the decision as a dictionary."""
+    from pipelines.evaluation.run import read_benchmark
     from pipelines.registry.decide import Evaluated, register_and_decide
+    from pipelines.registry.smoke import Clip
 
     here = settings()
+    first = read_benchmark(report["benchmark"].partition("@")[0], root)[1][0]
+    x, y, w, h = first.first_box.tolist()
     decision = register_and_decide(
         here.mlflow_uri,
         here.model_name,
@@ -123,6 +130,9 @@ def decide(
                 champion["per_sequence"] if champion else None,
             )
         ],
+        rival=rival,
         gate=gate,
+        actor=this_actor(),
+        clip=Clip(first.frames, (x, y, w, h)),
     )
     return asdict(decision)

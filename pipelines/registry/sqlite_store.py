@@ -5,14 +5,16 @@ import threading
 from pathlib import Path
 
 from pipelines.local_files import explained, keep_if_absent
+from pipelines.registry.moved import ARTIFACTS, follow_moved_store
 
 SQLITE = "sqlite:///"
 """What the URI of such a store begins with; the file's path follows."""
 _making = threading.Lock()
+_looked_at: set[Path] = set()
 
 
 def make_sqlite_store(path: Path) -> None:
-    """Make an empty MLflow store at `path` unless a file is there.
+    """Make an empty MLflow store at `path` unless a file is there; one that was moved is made to find its files.
 
     MLflow writes some forty migrations into the file one by one. Killed in between, or beside another process that does
     the same, it leaves a file that it refuses for good; so they are written beside it, and it gets its name when whole.
@@ -22,6 +24,9 @@ def make_sqlite_store(path: Path) -> None:
     with _making:
         if not path.exists():
             _make(path)
+        if path not in _looked_at:
+            follow_moved_store(path)
+            _looked_at.add(path)
 
 
 def _make(path: Path) -> None:
@@ -31,7 +36,7 @@ def _make(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        store = SqlAlchemyStore(f"{SQLITE}{draft}", (path.parent / "mlflow-artifacts").as_uri())
+        store = SqlAlchemyStore(f"{SQLITE}{draft}", (path.parent / ARTIFACTS).as_uri())
         store.engine.dispose()
         keep_if_absent(draft, path)
     finally:

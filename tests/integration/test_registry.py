@@ -78,7 +78,9 @@ def decide(uri: str, package: Path, ao: float, rival: float | None = None):
                 None if rival is None else dict.fromkeys(names, rival),
             )
         ],
+        rival=rival_of(uri, "sstrack", str(package)) if rival is not None else None,
         gate=GateConfig(),
+        actor="tests",
     )
 
 
@@ -104,7 +106,7 @@ def test_the_champion_moves_only_through_the_gate_and_each_package_is_registered
     assert by_version["3"].aliases == ("champion",)
     assert by_version["1"].aliases == ("previous",)
     assert "sstrack.demoted_at" in by_version["1"].tags
-    assert by_version["3"].tags["sstrack.score.folder-1/got10k-like/AO"] == "60.00"
+    assert by_version["3"].tags["AO/folder-1"] == "60.00"
     assert len(by_version) == 3
 
     fetched = resolve_model("models:/sstrack@champion")
