@@ -3,18 +3,15 @@
 import atexit
 import os
 import sys
-from typing import Annotated
 
 import typer
 
-from cli.commands import dataset, score, track
+from cli.commands import dataset, models, score, track
 from cli.commands.demo import demo
 from cli.commands.evaluate import evaluate
 from cli.commands.ingest import ingest
 from cli.commands.train import train
 from cli.commands.up import up
-from cli.console import guarded, reporting
-from cli.options import Json
 
 app = typer.Typer(
     name="sstrack",
@@ -26,41 +23,10 @@ app = typer.Typer(
 )
 for command in (demo, up, ingest, train, evaluate):
     app.command()(command)
-models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
-app.add_typer(models_app, name="models")
+models.add_to(app)
 dataset.add_to(app)
 score.add_to(app)
 track.add_to(app)
-
-
-@models_app.command("list")
-@guarded
-def models_list(as_json: Json = False) -> None:
-    """All versions of the registered model."""
-    from cli.tables import models_table
-    from pipelines.registry.versions import versions
-    from pipelines.settings import settings
-
-    here = settings()
-    with reporting(as_json) as report:
-        rows = [version.as_dict() for version in versions(here.mlflow_uri, here.model_name)]
-        report({"models": rows}, lambda console: console.print(models_table(here.model_name, here.mlflow_uri, rows)))
-
-
-@models_app.command("show")
-@guarded
-def models_show(
-    model: Annotated[str, typer.Argument(help="models:/<name>@<alias> or models:/<name>/<version>.")],
-    as_json: Json = False,
-) -> None:
-    """One version: where it comes from, its scores, why it was promoted or not."""
-    from cli.tables import key_value_table
-    from pipelines.registry.versions import find
-    from pipelines.settings import settings
-
-    with reporting(as_json) as report:
-        found = find(settings().mlflow_uri, model).as_dict()
-        report(found, lambda console: console.print(key_value_table(model, found)))
 
 
 def main() -> None:

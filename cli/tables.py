@@ -89,11 +89,12 @@ def _found(row: Mapping[str, Any]) -> str:
 
 
 def models_table(name: str, uri: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Versions, newest first."""
-    table = Table(
-        "version", "aliases", "run key", "manifest", "registered", title=name, title_justify="left", min_width=72
-    )
+    """Versions, newest first. Nothing is cut: what is wider than the terminal goes on in the next line."""
+    table = Table(title=name, title_justify="left", min_width=72, show_lines=True)
+    for column in ("version", "score", "trained on", "age", "run key"):
+        table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(row["version"], ", ".join(row["aliases"]), row["run_key"], row["manifest"][:12], row["created"])
-    table.caption = uri if rows else f"nothing registered yet in {uri}"
+        version = "\n".join((row["version"], *row["aliases"]))
+        table.add_row(version, escape(row["score"]), escape(row["data"]), row["age"], escape(row["run_key"]))
+    table.caption = escape(uri) if rows else f"nothing registered yet in {escape(uri)}"
     return table

@@ -74,3 +74,19 @@ def promotion_decision(decision: Mapping[str, Any]) -> None:
             f"champion now: version {decision['champion'] or 'none'}.\n"
         ),
     )
+
+
+def champion_move(name: str, move: Mapping[str, Any], actor: str, reason: str) -> None:
+    """A person's promotion or rollback."""
+    create_markdown_artifact(
+        key=PROMOTION_DECISION,
+        description=move["outcome"],
+        markdown=(
+            f"# {move['outcome']}\n\n{reason}\n\nDecided by {actor}. Champion of `{name}` now: version "
+            f"{move['champion']}; a rollback leads to {_called(move['previous'])}.\n"
+        ),
+    )
+
+
+def _called(version: str | None) -> str:
+    return "nothing" if version is None else f"version {version}"

@@ -1,12 +1,13 @@
 """Types of flow parameters: what the forms of the Prefect UI accept, and what a run refuses."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from pipelines.errors import UsageError
 from pipelines.place import PATTERN, WORDS, place
+from sstrack.gates.config import GateConfig, fields_of_gate
 
 
 def _absolute(uri: str) -> str:
@@ -85,3 +86,17 @@ ModelUri = Annotated[
         description="models:/<name>@<alias>, models:/<name>/<version>, untrained:<recipe>, or an absolute folder.",
     ),
 ]
+
+
+def _gate_schema() -> dict[str, Any]:
+    """The form of GateConfig, with the bounds and the help that its fields carry."""
+    kinds = {float: "number", int: "integer", str: "string"}
+    properties: dict[str, Any] = {}
+    for one in fields_of_gate():
+        bounds = {to: one[name] for name, to in (("low", "minimum"), ("high", "maximum")) if name in one}
+        kind = {"type": kinds[type(one["default"])], "default": one["default"]}
+        properties[one["name"]] = {"title": one["name"], "description": one["help"], **kind, **bounds}
+    return {"type": "object", "title": "GateConfig", "properties": properties, "additionalProperties": False}
+
+
+Gate = Annotated[GateConfig, WithJsonSchema(_gate_schema()), Field(description="What promotion needs.")]

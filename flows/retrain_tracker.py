@@ -13,10 +13,11 @@ from prefect.client.schemas import State
 from prefect.states import Completed
 
 from flows import artifacts
+from flows.actor import this_actor
 from flows.evaluate_tracker import check_judge, evaluate_tracker, measure_static, write_page
 from flows.hooks import stop_submitted_job
 from flows.logs import show_our_logs
-from flows.parameters import AbsoluteUri, BenchmarkName, Cluster, Overrides, RecipeName, Workers
+from flows.parameters import AbsoluteUri, BenchmarkName, Cluster, Gate, Overrides, RecipeName, Workers
 from flows.train_tracker import train_tracker
 from pipelines import storage
 from pipelines.settings import settings
@@ -35,7 +36,7 @@ def retrain_tracker(
     runs: AbsoluteUri | None = None,
     results: AbsoluteUri | None = None,
     workers: Workers | None = None,
-    gate: GateConfig | None = None,
+    gate: Gate | None = None,
     cluster: Cluster | None = None,
 ) -> State[dict[str, Any]]:
     """Train on the newest manifest, and promote the model if the gate lets it pass.
@@ -83,7 +84,7 @@ def retrain_tracker(
     page = write_page({name: [each["results"]] for name, each in shown.items()})
     if page is not None:
         keep_page(page, trained["run_id"])
-    decision = decide(trained, report, untrained, static, champion, gate or GateConfig())
+    decision = decide(trained, report, untrained, static, champion, rival, gate or GateConfig(), labelled)
     artifacts.promotion_decision(decision)
     return Completed(
         message=decision["outcome"],
@@ -120,20 +121,33 @@ def decide(
     untrained: dict[str, Any],
     static: dict[str, Any],
     champion: dict[str, Any] | None,
+    rival: str | None,
     gate: GateConfig,
+    root: str,
 ) -> dict[str, Any]:
     """Register the package, judge it, move the alias or not; the decision as a dictionary."""
-    from pipelines.registry.decide import register_and_decide
+    from pipelines.evaluation.run import read_benchmark
+    from pipelines.registry.decide import Evaluated, register_and_decide
+    from pipelines.registry.smoke import Clip
 
     here = settings()
+    first = read_benchmark(report["benchmark"].partition("@")[0], root)[1][0]
+    x, y, w, h = first.first_box.tolist()
     decision = register_and_decide(
         here.mlflow_uri,
         here.model_name,
         training=trained,
-        report=report,
-        untrained=untrained["per_sequence"],
-        static=static["per_sequence"],
-        champion=champion["per_sequence"] if champion else None,
+        evaluated=[
+            Evaluated(
+                report,
+                untrained["per_sequence"],
+                static["per_sequence"],
+                champion["per_sequence"] if champion else None,
+            )
+        ],
+        rival=rival,
         gate=gate,
+        actor=this_actor(),
+        clip=Clip(first.frames, (x, y, w, h)),
     )
     return asdict(decision)

@@ -89,4 +89,5 @@ def train_model(
 def _this_run() -> dict[str, str]:
     """The flow run that asks for the training, as tags of the MLflow run: its id, and its page where there is a UI."""
     found = {"prefect.flow_run_id": flow_run.id, "prefect.flow_run_url": flow_run.ui_url}
-    return {name: str(value) for name, value in found.items() if value}
+    # Without a server that has a UI, Prefect builds a URL of "None" all the same.
+    return {name: str(value) for name, value in found.items() if value and not str(value).startswith("None")}

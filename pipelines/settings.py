@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     """MLflow tracking and registry store. Default a SQLite file under `<work>`."""
     model_name: str = "sstrack"
     """Name of the registered model."""
+    journal: str = ""
+    """Who is champion and who decided it: a folder or an s3:// prefix that all who promote share. Default beside
+    MLflow's SQLite file, or `<work>/journal` where MLflow is a server."""
     ffmpeg: Literal["bundled", "system"] = "bundled"
     """Which ffmpeg binary decodes: the one of the imageio-ffmpeg wheel, or the one on the PATH."""
     cache: str = ""
@@ -77,6 +80,7 @@ class Settings(BaseSettings):
             "runs": absolute(self.runs or str(work / "runs")),
             "results": absolute(self.results or str(work / "results")),
             "benchmark_root": absolute(self.benchmark_root or str(work / "benchmark")),
+            "journal": absolute(self.journal) if self.journal else "",
             "cache": absolute(self.cache or str(work / "cache")),
             "mlflow_uri": self.mlflow_uri or f"sqlite:///{work / 'mlflow.db'}",
         }

@@ -6,6 +6,7 @@ Nothing here knows what the bytes mean. Every refusal names the place and says w
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
@@ -174,11 +175,18 @@ def list_objects(uri: str) -> list[Object]:
     if not is_local(uri):
         return s3.list_objects(uri)
     with explained(uri, "list"):
-        return [_object(path) for path in sorted(local_path(uri).rglob("*"), key=str) if path.is_file()]
+        found = (_object(path) for path in sorted(local_path(uri).rglob("*"), key=str))
+        return [each for each in found if each is not None]
 
 
-def _object(path: Path) -> Object:
-    status = path.stat()
+def _object(path: Path) -> Object | None:
+    """None for what is no file, or is gone since it was listed, as others' drafts are."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
     return Object(str(path), status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 

@@ -19,7 +19,7 @@ from pipelines.evaluation.score import SCORES, ScoreReport, report_of
 from pipelines.evaluation.targets import check_targets, open_target
 from pipelines.evaluation.track import Model, Place, missing_runs, track_piece
 from pipelines.registry.models import resolve_model, tracker_digest
-from pipelines.registry.names import note_tracker
+from pipelines.registry.tracker_names import note_tracker
 from pipelines.threads import giga_macs
 from pipelines.tracking.options import tracking_config
 from sstrack.benchmarks.registry import Benchmark

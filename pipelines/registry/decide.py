@@ -1,13 +1,24 @@
 """Register a trained model, judge it, and move the alias or keep the champion; each decision with its reasons."""
 
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.registry.versions import CHAMPION, champion, promote, refuse, register
+from mlflow import MlflowClient
+
+from pipelines.registry.card import CardFacts, DataFacts, data_facts, data_line, others_of
+from pipelines.registry.model_scores import Scored
+from pipelines.registry.names import DATASETS, REASON, SCORE, VERDICT, VIDEO
+from pipelines.registry.pages import describe_version
+from pipelines.registry.promotion import Overtaken, promote, refuse, state_of
+from pipelines.registry.runs import registry_client
+from pipelines.registry.smoke import Clip, smoke
+from pipelines.registry.versions import Registered, champion, register
 from pipelines.training.packages import local_package
-from sstrack.gates import GateConfig, judge
+from sstrack.gates import Check, GateConfig, Measured, Verdict, judge
+from sstrack.models.package_files import package_recipe
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +41,8 @@ class Decision:
     champion: str | None
     """The version that is champion now."""
     run_key: str
+    verdict: dict[str, Any]
+    """The gate's, as data; empty where there was nothing to decide."""
 
 
 def rival_of(uri: str, name: str, package: str) -> str | None:
@@ -42,33 +55,51 @@ def rival_of(uri: str, name: str, package: str) -> str | None:
     return holder.uri
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """Evaluations on one benchmark of all that the gate compares."""
+
+    report: Mapping[str, Any]
+    """Of the challenger: benchmark, rule, metrics, per_sequence, fps."""
+    untrained: Mapping[str, float]
+    """AO by sequence of the same network before its first step."""
+    static: Mapping[str, float]
+    """AO by sequence of the box that never moves."""
+    champion: Mapping[str, float] | None
+    """AO by sequence of the champion to beat, None when there is none."""
+
+    @property
+    def scored(self) -> Scored:
+        """The challenger's numbers."""
+        report = self.report
+        return Scored(report["benchmark"], report["rule"], report["metrics"], report["per_sequence"])
+
+
 def register_and_decide(
     uri: str,
     name: str,
     *,
     training: Mapping[str, Any],
-    report: Mapping[str, Any],
-    untrained: Mapping[str, float],
-    static: Mapping[str, float],
-    champion: Mapping[str, float] | None,
+    evaluated: Sequence[Evaluated],
+    rival: str | None,
     gate: GateConfig,
+    actor: str,
+    clip: Clip | None = None,
 ) -> Decision:
     """Register the training's package (once), run the gate, move or keep the alias.
 
     Args:
         uri: MLflow store.
         name: of the registered model.
-        training: a training's record: package, run_id, run_key, manifest.
-        report: its evaluation: benchmark, rule, metrics, per_sequence.
-        untrained: AO by sequence of the same network before its first step.
-        static: AO by sequence of the box that never moves.
-        champion: AO by sequence of the champion to beat, None when there is none.
+        training: a training's record: package, run_id, run_key, manifest, and template_lead where it was measured.
+        evaluated: the package and all it is compared with, a benchmark each.
+        rival: URI of the champion that `evaluated` holds the scores of, from `rival_of`.
         gate: what has to be reached.
+        actor: who asks, for the journal.
+        clip: what the package has to track after it was loaded back from the registry.
     """
-    verdict = judge(report["per_sequence"], untrained=untrained, static=static, champion=champion, config=gate)
-    # MLflow's names know no @.
-    place = f"{report['benchmark']}/{report['rule']}".replace("@", "-")
-    scores = {f"{place}/{metric}": value for metric, value in report["metrics"].items()}
+    scored = [each.scored for each in evaluated]
+    data = [data_facts(**each) for each in training.get("datasets", ())]
     version = register(
         uri,
         name,
@@ -76,24 +107,109 @@ def register_and_decide(
         run_id=training["run_id"],
         run_key=training["run_key"],
         manifest=training["manifest"],
-        metrics=scores,
-        tags={f"sstrack.score.{key}": f"{value:.2f}" for key, value in scores.items()},
+        scored=scored,
+        tags={
+            SCORE: "; ".join(each.headline for each in scored),
+            VIDEO: data_line(data),
+            DATASETS: json.dumps(list(training.get("datasets", ()))),
+            **_short_tags(scored),
+        },
     )
-    promoted = new = False
-    if CHAMPION in version.aliases:
-        promoted, outcome = True, f"nothing new: version {version.version} is the champion already"
-    elif verdict.passed:
-        promoted = new = True
-        promote(uri, name, version.version, " ".join(verdict.reasons))
-        outcome = f"promoted: version {version.version} is the champion"
-    else:
-        refuse(uri, name, version.version, " ".join(verdict.reasons))
+    now = state_of(uri, name)
+    if now.champion == version.version:
+        outcome = f"nothing new: version {version.version} is the champion already"
+        log.info("%s", outcome)
+        reasons = (version.tags[REASON],) if REASON in version.tags else ()
+        return Decision(outcome, True, False, reasons, name, version.version, now.champion, version.run_key, {})
+    expected = rival.rpartition("/")[2] if rival else None
+    verdict = _judge(training, evaluated, gate, now.trial(version.version))
+    if version.version in now.withdrawn:
+        verdict = verdict.with_check(Check("withdrawn", False, _WITHDRAWN.format(version.version)))
+    if verdict.passed:
+        verdict = verdict.with_check(smoke(uri, name, version.version, clip))
+    client = registry_client(uri)
+    if verdict.passed:
+        client.set_model_version_tag(name, version.version, VERDICT, "passed")
+        try:
+            why = " ".join(verdict.reasons)
+            outcome = promote(
+                uri, name, version.version, expected=expected, actor=actor, reason=why, verdict=verdict.as_dict()
+            ).outcome
+            moved = True
+        except Overtaken as error:
+            verdict = verdict.with_check(Check("overtaken", False, str(error)))
+    if not verdict.passed:
+        why, moved = " ".join(verdict.reasons), False
         outcome = f"refused: version {version.version} does not become the champion"
-    log.info("%s (%s)", outcome, " ".join(verdict.reasons))
-    holder = _holder(uri, name)
-    return Decision(outcome, promoted, new, verdict.reasons, name, version.version, holder, version.run_key)
+        refuse(uri, name, version.version, expected=expected, actor=actor, reason=why, verdict=verdict.as_dict())
+    log.info("%s (%s)", outcome, why)
+    decision = Decision(
+        outcome,
+        moved,
+        moved,
+        verdict.reasons,
+        name,
+        version.version,
+        state_of(uri, name).champion,
+        version.run_key,
+        verdict.as_dict(),
+    )
+    facts = _facts(client, version, training, data, evaluated, verdict)
+    describe_version(client, facts, {"outcome": outcome, "actor": actor, "against": expected, **verdict.as_dict()})
+    return decision
 
 
-def _holder(uri: str, name: str) -> str | None:
-    holder = champion(uri, name)
-    return None if holder is None else holder.version
+def _facts(
+    client: MlflowClient,
+    version: Registered,
+    training: Mapping[str, Any],
+    data: Sequence[DataFacts],
+    evaluated: Sequence[Evaluated],
+    verdict: Verdict,
+) -> CardFacts:
+    tags = client.get_run(training["run_id"]).data.tags
+    ends = (training.get("loss_start"), training.get("loss_end"))
+    return CardFacts(
+        version.name,
+        version.version,
+        version.run_key,
+        training["run_id"],
+        version.package_digest,
+        package_recipe(local_package(training["package"])),
+        training.get("steps"),
+        None if ends[0] is None or ends[1] is None else (ends[0], ends[1]),
+        data,
+        tags.get("mlflow.source.git.commit"),
+        [each.scored for each in evaluated],
+        {each.report["benchmark"]: others_of(each.untrained, each.static, each.champion) for each in evaluated},
+        verdict,
+    )
+
+
+def _short_tags(scored: Sequence[Scored]) -> dict[str, str]:
+    """`AO/folder-1`: MLflow's lists show eighteen characters of a tag's name."""
+    return {
+        f"{metric}/{each.benchmark.replace('@', '-')}": f"{value:.2f}"
+        for each in scored
+        for metric, value in each.metrics.items()
+    }
+
+
+_WITHDRAWN = (
+    "version {0} was champion and somebody rolled back from it; a person can take it back with "
+    "`sstrack models promote {0}`"
+)
+
+
+def _judge(training: Mapping[str, Any], evaluated: Sequence[Evaluated], gate: GateConfig, trial: int) -> Verdict:
+    measured = {
+        each.report["benchmark"]: Measured(each.report["per_sequence"], each.untrained, each.static, each.champion)
+        for each in evaluated
+    }
+    return judge(
+        measured,
+        trial=trial,
+        fps=min((each.report["fps"] for each in evaluated), default=None),
+        template_lead=training.get("template_lead"),
+        config=gate,
+    )

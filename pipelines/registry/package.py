@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mlflow.pyfunc
 from mlflow import MlflowClient
-from mlflow.models.model import Model
+from mlflow.models.model import MLMODEL_FILE_NAME, Model
 
 import pipelines
 import pipelines.registry.runs
@@ -70,6 +70,17 @@ def save_pyfunc(package: Path, folder: Path, model: Model | None = None) -> None
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
             mlflow_model=model,
         )
+        _forget_this_machine(folder)
+
+
+def _forget_this_machine(folder: Path) -> None:
+    """MLflow notes where the files came from; a reader of the package needs only where they are in it."""
+    described = Model.load(str(folder))
+    flavor = described.flavors["python_function"]
+    flavor["model_code_path"] = Path(flavor["model_code_path"]).name
+    for artifact in flavor["artifacts"].values():
+        artifact["uri"] = artifact["path"]
+    described.save(str(folder / MLMODEL_FILE_NAME))
 
 
 def _code(scratch: Path) -> list[Path]:

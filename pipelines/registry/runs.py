@@ -15,17 +15,21 @@ from mlflow.exceptions import MlflowException
 
 from pipelines import storage
 from pipelines.errors import SSTrackError
+from pipelines.registry.actor import current_user
+from pipelines.registry.moved import ARTIFACTS
 from pipelines.registry.sqlite_store import SQLITE, make_sqlite_store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 EXPERIMENT = "sstrack"
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # else MLflow 3 opens on the pages for language models
+    "mlflow.note.content": "Trainings of the SSTrack tracker: one run per data and recipe, one model per run, scores "
+    "by benchmark and rule. `sstrack models list` shows the same.",
+}
 RUN_KEY = "sstrack.run_key"
-MANIFEST = "sstrack.manifest"
-"""Tag with the manifest that was trained on, the way back to the data; of a mixture all of them."""
-DATA = "sstrack.data"
-"""Tag with the digest of the clips and weights, which the run key is made of."""
+_SOURCE = "sstrack train"
 _METRICS_PER_CALL = 1000
 _PARAMS_PER_CALL = 100
 
@@ -41,12 +45,14 @@ def experiment_id(client: MlflowClient, uri: str) -> str:
     """The id of our experiment, made on first use. A SQLite store keeps artifacts in a folder beside its file."""
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is not None:
+        for key in set(EXPERIMENT_TAGS) - set(found.tags):  # made by an older version of ours
+            client.set_experiment_tag(found.experiment_id, key, EXPERIMENT_TAGS[key])
         return found.experiment_id
     location = None
     if uri.startswith(SQLITE):
-        location = (Path(uri.removeprefix(SQLITE)).parent / "mlflow-artifacts").as_uri()
+        location = (Path(uri.removeprefix(SQLITE)).parent / ARTIFACTS).as_uri()
     try:
-        return client.create_experiment(EXPERIMENT, artifact_location=location)
+        return client.create_experiment(EXPERIMENT, artifact_location=location, tags=dict(EXPERIMENT_TAGS))
     except MlflowException as error:
         found = client.get_experiment_by_name(EXPERIMENT)
         if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
@@ -83,7 +89,8 @@ class TrainingRun:
             raise SSTrackError(f"MLflow holds {len(runs)} runs for {run_key} ({ids}); delete all but one")
         if runs:
             return cls(client, runs[0].info.run_id)
-        created = client.create_run(experiment, run_name=run_key, tags={RUN_KEY: run_key})
+        tags = {RUN_KEY: run_key, "mlflow.user": current_user(), "mlflow.source.name": _SOURCE}
+        created = client.create_run(experiment, run_name=run_key, tags={**tags, "mlflow.source.type": "LOCAL"})
         return cls(client, created.info.run_id)
 
     def url(self, uri: str) -> str | None:

@@ -1,8 +1,8 @@
-"""Versions of the registered model, and which of them is the champion."""
+"""Versions of the registered model: what is there, and how one gets there. Who is champion is decided elsewhere."""
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,16 +15,15 @@ from mlflow.exceptions import MlflowException
 
 from pipelines import storage
 from pipelines.errors import SSTrackError
+from pipelines.registry.model_scores import MODEL_ID, Scored, log_scores, model_id_of
+from pipelines.registry.names import CHAMPION, MANIFEST, PACKAGE_DIGEST, SCORE, VIDEO
 from pipelines.registry.package import log_package
-from pipelines.registry.runs import MANIFEST, RUN_KEY, experiment_id, registry_client
+from pipelines.registry.pages import describe_model
+from pipelines.registry.promotion import state_of
+from pipelines.registry.registered_model import aliases_of, ensure_registered
+from pipelines.registry.runs import RUN_KEY, experiment_id, registry_client
+from pipelines.registry.sqlite_store import SQLITE
 from pipelines.settings import settings
-
-CHAMPION = "champion"
-PREVIOUS = "previous"
-PACKAGE_DIGEST = "sstrack.package_digest"
-REASON = "sstrack.reason"
-PROMOTED_AT = "sstrack.promoted_at"
-DEMOTED_AT = "sstrack.demoted_at"
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,24 @@ class Registered:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return {**asdict(self), "created": self.created.isoformat(timespec="seconds"), "uri": self.uri}
+        spoken = {"score": self.tags.get(SCORE, "unknown"), "data": self.tags.get(VIDEO, "unknown"), "age": self.age()}
+        return {**asdict(self), "created": self.created.isoformat(timespec="seconds"), "uri": self.uri, **spoken}
+
+    def age(self, now: datetime | None = None) -> str:
+        """Since it was registered, in the largest unit that fits: `3 d`."""
+        seconds = ((now or datetime.now(UTC)) - self.created).total_seconds()
+        for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+            if seconds >= size:
+                return f"{seconds // size:.0f} {unit}"
+        return f"{max(0, seconds):.0f} s"
 
 
 def versions(uri: str, name: str) -> list[Registered]:
-    """All versions, newest first; empty when nothing was registered yet."""
+    """All versions, newest first; empty when nothing was registered yet. Aliases are as the journal says."""
     client = registry_client(uri)
+    state_of(uri, name)
     aliases: dict[str, list[str]] = {}
-    for alias, version in _aliases(client, name).items():
+    for alias, version in aliases_of(client, name).items():
         aliases.setdefault(str(version), []).append(alias)
     found = client.search_model_versions(f"name = '{name}'")
     read = [_registered(version, aliases.get(str(version.version), [])) for version in found]
@@ -74,7 +83,7 @@ def register(
     run_id: str,
     run_key: str,
     manifest: str,
-    metrics: Mapping[str, float],
+    scored: Sequence[Scored],
     tags: Mapping[str, str],
 ) -> Registered:
     """The version of this very package: found by its digest, else stored and registered.
@@ -86,7 +95,7 @@ def register(
         run_id: MLflow run of the training.
         run_key: the training's key.
         manifest: digest of the dataset it was trained on.
-        metrics: scores of the package, kept with the stored model.
+        scored: numbers of the package, kept with the stored model.
         tags: further tags of the version, set again on a found one.
     """
     from sstrack.models.package_files import package_digest
@@ -95,43 +104,24 @@ def register(
     digest = package_digest(package)
     known = next((version for version in versions(uri, name) if version.package_digest == digest), None)
     if known is None:
-        _ensure_registered_model(client, name)
+        ensure_registered(client, name)
         all_tags = {RUN_KEY: run_key, MANIFEST: manifest, PACKAGE_DIGEST: digest}
         model_id = log_package(client, experiment_id(client, uri), run_id, package, name, all_tags)
+        all_tags[MODEL_ID] = model_id
         # The place itself, as `models:/<id>` would be looked up in the process's global store instead of this one.
         source = client.get_logged_model(model_id).artifact_location
         made = client.create_model_version(name, source=source, run_id=run_id, tags=all_tags, model_id=model_id)
         version = str(made.version)
-        for key, value in metrics.items():
-            client.log_metric(run_id, key, value, model_id=model_id)
     else:
         version = known.version
+    describe_model(client, name)
+    bound_to = model_id_of(client.get_model_version(name, version))
+    for each in scored:
+        if bound_to is not None:
+            log_scores(client, run_id, bound_to, each)
     for key, value in tags.items():
         client.set_model_version_tag(name, version, key, value)
     return next(found for found in versions(uri, name) if found.version == version)
-
-
-def promote(uri: str, name: str, version: str, reason: str) -> Registered:
-    """Make `version` the champion; the former one becomes `previous`. The champion itself is left as it is.
-
-    The new champion is named before the old one is marked, so that there is a champion at every moment.
-    """
-    client = registry_client(uri)
-    former = _aliases(client, name).get(CHAMPION)
-    if str(former) != version:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        client.set_model_version_tag(name, version, REASON, reason)
-        client.set_model_version_tag(name, version, PROMOTED_AT, now)
-        client.set_registered_model_alias(name, CHAMPION, version)
-        if former is not None:
-            client.set_registered_model_alias(name, PREVIOUS, str(former))
-            client.set_model_version_tag(name, str(former), DEMOTED_AT, now)
-    return next(found for found in versions(uri, name) if found.version == version)
-
-
-def refuse(uri: str, name: str, version: str, reason: str) -> None:
-    """Write down why `version` did not become the champion."""
-    registry_client(uri).set_model_version_tag(name, version, REASON, reason)
 
 
 def find(uri: str, model: str) -> Registered:
@@ -166,6 +156,23 @@ def _split(model: str) -> tuple[str, str]:
     return name, version
 
 
+def doubt(uri: str, version: Registered) -> str | None:
+    """Why the files of a version are not to be trusted, in one sentence; None where they are its own.
+
+    Fetches them anew, as a copy that was fetched before says nothing about what is there now.
+    """
+    if not version.package_digest:
+        return (
+            f"version {version.version} of {version.name} was not registered by sstrack: it carries no package digest"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            _fetch(registry_client(uri), version, uri, Path(scratch) / version.package_digest)
+        except SSTrackError as error:
+            return str(error)
+    return None
+
+
 def _fetch(client: MlflowClient, version: Registered, uri: str, folder: Path) -> Path:
     from sstrack.models.package_files import package_digest
 
@@ -174,32 +181,21 @@ def _fetch(client: MlflowClient, version: Registered, uri: str, folder: Path) ->
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         source = client.get_model_version_download_uri(version.name, version.version)
-        copy = Path(download_artifacts(artifact_uri=f"{source}/artifacts", dst_path=scratch, tracking_uri=uri))
+        try:
+            copy = Path(download_artifacts(artifact_uri=f"{source}/artifacts", dst_path=scratch, tracking_uri=uri))
+        except (OSError, MlflowException) as error:
+            raise SSTrackError(
+                f"the files of version {version.version} of {version.name} are not at {source}: bring its folder back; "
+                f"of a store that was moved, beside {uri.removeprefix(SQLITE)}"
+            ) from error
         if package_digest(copy) != folder.name:
             raise SSTrackError(
-                f"version {version.version} of {version.name} is damaged: its files do not have its digest"
+                f"version {version.version} of {version.name} is foreign or damaged: its files do not have the digest "
+                "that it was registered with; do not use it"
             )
         with storage.new_folder(folder, "keep") as draft:
             shutil.copytree(copy, draft, dirs_exist_ok=True)
     return folder
-
-
-def _ensure_registered_model(client: MlflowClient, name: str) -> None:
-    try:
-        client.get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        client.create_registered_model(name)
-
-
-def _aliases(client: MlflowClient, name: str) -> dict[str, str]:
-    try:
-        return dict(client.get_registered_model(name).aliases)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return {}
-        raise
 
 
 def _registered(version: ModelVersion, aliases: list[str]) -> Registered:

@@ -9,8 +9,9 @@ from mlflow.exceptions import MlflowException
 from pipelines.errors import SSTrackError
 from pipelines.place import place
 from pipelines.registry.live import LiveRecord
+from pipelines.registry.names import DATA, MANIFEST
 from pipelines.registry.origin import origin_tags
-from pipelines.registry.runs import DATA, MANIFEST, DatasetUse, TrainingRun, registry_client
+from pipelines.registry.runs import DatasetUse, TrainingRun, registry_client
 from pipelines.training.metrics import read_metrics
 from pipelines.training.result import TrainResult, find_result
 from pipelines.training.spec import TrainingSpec

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import SSTrackError
-from pipelines.registry.decide import register_and_decide, rival_of
+from pipelines.registry.decide import Evaluated, register_and_decide, rival_of
 from pipelines.registry.models import resolve_model
 from pipelines.registry.package import save_pyfunc
 from pipelines.registry.runs import EXPERIMENT, RUN_KEY, DatasetUse, TrainingRun, experiment_id, registry_client
@@ -53,7 +53,14 @@ def test_two_runs_of_one_key_are_an_error_that_names_both(mlflow_uri: str):
 
 def decide(uri: str, package: Path, ao: float, rival: float | None = None):
     run = TrainingRun.find_or_create(registry_client(uri), uri, f"key-{package.name}")
-    names = ("a", "b", "c")
+    names = [f"scene_{number}" for number in range(12)]
+    report = {
+        "benchmark": "folder@1",
+        "rule": "got10k-like",
+        "metrics": {"AO": ao},
+        "per_sequence": dict.fromkeys(names, ao),
+        "fps": 20.0,
+    }
     return register_and_decide(
         uri,
         "sstrack",
@@ -63,16 +70,17 @@ def decide(uri: str, package: Path, ao: float, rival: float | None = None):
             "run_key": f"key-{package.name}",
             "manifest": "m" * 64,
         },
-        report={
-            "benchmark": "folder@1",
-            "rule": "got10k-like",
-            "metrics": {"AO": ao},
-            "per_sequence": dict.fromkeys(names, ao),
-        },
-        untrained=dict.fromkeys(names, 10.0),
-        static=dict.fromkeys(names, 20.0),
-        champion=None if rival is None else dict.fromkeys(names, rival),
+        evaluated=[
+            Evaluated(
+                report,
+                dict.fromkeys(names, 10.0),
+                dict.fromkeys(names, 20.0),
+                None if rival is None else dict.fromkeys(names, rival),
+            )
+        ],
+        rival=rival_of(uri, "sstrack", str(package)) if rival is not None else None,
         gate=GateConfig(),
+        actor="tests",
     )
 
 
@@ -98,7 +106,7 @@ def test_the_champion_moves_only_through_the_gate_and_each_package_is_registered
     assert by_version["3"].aliases == ("champion",)
     assert by_version["1"].aliases == ("previous",)
     assert "sstrack.demoted_at" in by_version["1"].tags
-    assert by_version["3"].tags["sstrack.score.folder-1/got10k-like/AO"] == "60.00"
+    assert by_version["3"].tags["AO/folder-1"] == "60.00"
     assert len(by_version) == 3
 
     fetched = resolve_model("models:/sstrack@champion")

@@ -11,7 +11,7 @@ from pipelines.evaluation.report.figures import TITLES, Drawing, Line, Speed
 from pipelines.evaluation.report.frames import Tile
 from pipelines.evaluation.report.published import published_on
 from pipelines.evaluation.report.trackers import Measured, headline_values, value_name
-from pipelines.registry.names import former_champions
+from pipelines.registry.tracker_names import former_champions
 from sstrack.benchmarks.registry import benchmark
 
 SHOWN = 10

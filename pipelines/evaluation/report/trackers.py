@@ -15,7 +15,7 @@ from pipelines.evaluation.content import Content, contents
 from pipelines.evaluation.results import CONTENT, read_content, results_folder
 from pipelines.evaluation.score import SCORES, ScoreReport, find_rule, read_truths, report_of, score_one
 from pipelines.evaluation.targets import open_target
-from pipelines.registry.names import tracker_name
+from pipelines.registry.tracker_names import tracker_name
 from sstrack.benchmarks.registry import Benchmark, benchmark
 from sstrack.benchmarks.result_files import read_results
 from sstrack.benchmarks.scores import Results

@@ -14,7 +14,7 @@ from pipelines.errors import UsageError
 from pipelines.evaluation.report.figures import SERIES, Drawing
 from pipelines.evaluation.report.section import Row, Section, section_of
 from pipelines.evaluation.report.trackers import Given, Measured, load_trackers
-from pipelines.registry.names import champion_name
+from pipelines.registry.tracker_names import champion_name
 
 PAGE = "report.html"
 _DARK = ("#56b4e9", "#f0883e", "#2fc79a", "#e08fc0", "#e6b800", "#9ad1f5", "#b4b8c2")

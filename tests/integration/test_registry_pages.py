@@ -1,0 +1,174 @@
+"""What a person finds in MLflow after a decision, that it survives a move of the work folder, and foreign files."""
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import mlflow
+import pytest
+import yaml
+from click.testing import Result
+from typer.testing import CliRunner
+
+from cli.main import app
+from pipelines.evaluation.run import evaluate
+from pipelines.registry.decide import Evaluated, register_and_decide
+from pipelines.registry.journal import Entry
+from pipelines.registry.model_scores import MODEL_ID, Scored
+from pipelines.registry.promotion import journal_of
+from pipelines.registry.runs import EXPERIMENT, TrainingRun, experiment_id, registry_client
+from pipelines.registry.smoke import Clip, smoke
+from pipelines.registry.versions import champion, find
+from sstrack.gates import GateConfig
+from tests.dataset_factory import make_dataset
+from tests.factories import write_package, write_sequences
+
+
+@pytest.fixture
+def decided(work: Path, mlflow_uri: str, tmp_path: Path) -> str:
+    """A store with one champion that went the whole way, smoke test and all; its dataset and clip are real."""
+    manifest = make_dataset(str(work / "dataset"), tmp_path).digest
+    root = write_sequences(work / "root", {"one": 4, "two": 4})
+    package = write_package(work / "package")
+    run = TrainingRun.find_or_create(registry_client(mlflow_uri), mlflow_uri, "key-1")
+    names = [f"scene_{number}" for number in range(12)]
+    report = {
+        "benchmark": "folder@1",
+        "rule": "got10k-like",
+        "metrics": {"AO": 50.0, "SR50": 40.0},
+        "per_sequence": {name: 45.0 + index for index, name in enumerate(names)},
+        "fps": 20.0,
+    }
+    training = {
+        "package": str(package),
+        "run_id": run.run_id,
+        "run_key": "key-1",
+        "manifest": "m" * 64,
+        "datasets": [{"uri": str(work / "dataset"), "manifest": manifest, "weight": 1.0}],
+        "steps": 3,
+        "loss_start": 4.0,
+        "loss_end": 2.0,
+    }
+    decision = register_and_decide(
+        mlflow_uri,
+        "sstrack",
+        training=training,
+        evaluated=[Evaluated(report, dict.fromkeys(names, 10.0), dict.fromkeys(names, 20.0), None)],
+        rival=None,
+        gate=GateConfig(),
+        actor="tests",
+        clip=Clip(sorted((root / "one").glob("*.png")), (10.0, 20.0, 24.0, 24.0)),
+    )
+    assert decision.new, decision.reasons
+    assert any("in a fresh process it tracks 4 frames" in reason for reason in decision.reasons)
+    return mlflow_uri
+
+
+def test_what_a_person_finds_in_mlflow(decided: str, work: Path):
+    client = registry_client(decided)
+    version = client.get_model_version("sstrack", "1")
+    card = version.description or ""
+    for part in (
+        "# sstrack, version 1", "## Trained on", "videos of", "clips of", "Recipe `tiny_cpu`, 3 of",
+        "loss 4.00 to 2.00",
+        "folder@1, rule got10k-like, 12 sequences: AO 50.00, SR50 40.00", "untrained start 10.0", "static box 20.0",
+        "Worst sequences: scene_0 45.0", "| the box that never moves | +30.5 |", "passed: ", "models:/sstrack/1",
+        "not licences",
+    ):  # fmt: skip
+        assert part in card, card
+    assert len(card) <= 5000 and str(work) not in card
+    assert "champion" in (client.get_registered_model("sstrack").description or "")
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None and experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    run = client.get_run(version.run_id or "")
+    assert run.data.tags["mlflow.source.name"] == "sstrack train" and run.data.tags["mlflow.user"]
+    assert "version 1" in run.data.tags["mlflow.note.content"]
+    assert {info.path for info in client.list_artifacts(run.info.run_id)} == {"card.md", "decisions", "evaluation"}
+    [table] = client.list_artifacts(run.info.run_id, "evaluation")
+    assert table.path == "evaluation/folder-1.got10k-like.csv"
+    assert version.tags["sstrack.score"] == "AO 50.00 on folder@1, rule got10k-like, 12 sequences"
+    assert version.tags["sstrack.data"].endswith("clips")
+
+    model = client.get_logged_model(version.tags[MODEL_ID])
+    bound = {metric.key: (metric.value, metric.dataset_name) for metric in model.metrics or []}
+    assert bound["folder-1/got10k-like/AO"] == (50.0, "folder@1")
+    assert run.inputs is not None
+    [given] = run.inputs.dataset_inputs
+    assert given.dataset.digest == Scored("folder@1", "r", {}, {f"scene_{n}": 0.0 for n in range(12)}).digest
+    last = journal_of(decided, "sstrack").last()
+    assert isinstance(last, Entry) and last.verdict is not None and last.verdict["passed"]
+
+    described = next((work / "mlflow-artifacts").rglob("MLmodel"))
+    assert str(work.parent) not in described.read_text() and str(Path(sys.prefix)) not in described.read_text()
+    flavor = yaml.safe_load(described.read_text())["flavors"]["python_function"]
+    assert flavor["model_code_path"] == "serving_model.py"
+    shown = sstrack("models", "list")
+    for part in ("AO 50.00 on folder@1", "clips", "key-1", "champion"):
+        assert part in shown.stdout.replace("\n", " "), shown.stdout
+
+
+def test_from_a_version_to_its_videos_and_from_a_video_to_its_versions(decided: str, work: Path, tmp_path: Path):
+    line = json.loads(sstrack("models", "lineage", "1", "--json", "--picture", str(tmp_path / "line.png")).stdout)
+    [data] = line["data"]
+    assert line["run_key"] == "key-1" and data["missing"] is None and len(data["shards"]) == 3
+    assert sum(source["clips"] for source in data["sources"]) == 12
+    assert (tmp_path / "line.png").read_bytes().startswith(b"\x89PNG")
+    video = data["sources"][0]["sha256"]
+    learnt = sstrack("models", "lineage", "--source", video)
+    assert "version 1 learnt from it (champion)" in learnt.stdout
+    assert f"publish {work / 'dataset'} without it" in learnt.stdout
+    assert "no version is known" in sstrack("models", "lineage", "--source", "0" * 64).stdout
+    (work / "dataset").rename(tmp_path / "gone")
+    cannot = sstrack("models", "lineage", "--source", video)
+    assert "version 1 cannot be told" in cannot.stdout
+    assert sstrack("models", "lineage").exit_code == 2
+
+
+def sstrack(*words: str) -> Result:
+    return CliRunner(env={"COLUMNS": "160"}).invoke(app, words)
+
+
+def test_a_work_folder_may_be_moved(decided: str, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    moved = tmp_path / "an other place"
+    work.rename(moved)
+    monkeypatch.setenv("SSTRACK_WORK", str(moved))
+    uri = f"sqlite:///{moved / 'mlflow.db'}"
+    done = evaluate("models:/sstrack@champion", "folder", str(moved / "root"), str(tmp_path / "out"), workers=0)
+    assert done.sequences == 2
+    holder = champion(uri, "sstrack")
+    assert holder is not None and holder.version == "1"
+    mlflow.set_tracking_uri(uri)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        served = mlflow.pyfunc.load_model("models:/sstrack@champion")
+        answer = served.predict([{"source": str(moved / "root/one"), "box": [10, 20, 24, 24]}])[0]
+    assert len(answer.boxes) == 4
+    for folder in (moved / "mlflow-artifacts").rglob("artifacts"):
+        assert folder.is_dir()
+    client = registry_client(uri)
+    run = TrainingRun.find_or_create(client, uri, "key-1")
+    assert client.get_run(run.run_id).info.artifact_uri.startswith((moved / "mlflow-artifacts").as_uri())
+    experiment_id(client, uri)
+
+
+def test_a_store_without_its_files_says_where_they_belong(decided: str, work: Path, tmp_path: Path):
+    (work / "mlflow-artifacts").rename(tmp_path / "lost")
+    done = sstrack("track", str(work / "root/one"), "--box", "10,20,24,24", "--model", "models:/sstrack@champion")
+    assert done.exit_code == 1
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "the files of version 1 of sstrack are not at" in done.stderr and "mlflow.db" in done.stderr
+
+
+def test_foreign_files_are_warned_of_and_fail_the_smoke_test(decided: str, work: Path):
+    clean = sstrack("models", "show", "models:/sstrack/1", "--json")
+    assert clean.exit_code == 0 and json.loads(clean.stdout)["warning"] is None
+    weights = next((work / "mlflow-artifacts").rglob("artifacts/weights.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-4])
+    shown = sstrack("models", "show", "models:/sstrack/1", "--json")
+    assert shown.exit_code == 0 and "foreign or damaged" in json.loads(shown.stdout)["warning"]
+    assert "sstrack: warning: version 1" in shown.stderr
+    clip = Clip(sorted((work / "root/one").glob("*.png")), (10.0, 20.0, 24.0, 24.0))
+    check = smoke(decided, "sstrack", "1", clip)
+    assert check.passed is False and "it fails" in check.sentence
+    assert find(decided, "models:/sstrack/1").package_digest
