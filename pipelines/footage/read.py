@@ -1,0 +1,159 @@
+"""Every picture of a film as upright RGB with square pixels, whole frames and ordinary light, in the order shown."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+import av.container
+import av.error
+import av.filter
+import av.video
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.footage.chain import Chain, link
+from pipelines.footage.containers import CONTAINERS, PROTOCOLS
+from pipelines.footage.fields import may_interlace, whole_frames
+from pipelines.footage.light import Light, light_of, mapped, table_file
+from pipelines.footage.square import pixel_shape, square_size
+from pipelines.footage.streams import film_of
+from pipelines.footage.turn import turn_of
+
+Video = Path | BinaryIO
+
+
+def read_film(video: Video, name: str) -> Iterator[NDArray[np.uint8]]:
+    """Every picture of a video as [H, W, 3] uint8 RGB; a file object need not be seekable.
+
+    Raises ValueError, with `name`, where it is no video, or from where on it cannot be decoded.
+    """
+    decoded = 0
+    try:
+        with _opened(video, name) as (container, stream):
+            stream.thread_type = "AUTO"
+            for picture in _pictures(container, stream):
+                yield picture
+                decoded += 1
+    except av.error.FFmpegError as error:
+        raise ValueError(f"{name} cannot be decoded after frame {decoded}: {error}") from error
+
+
+def count_pictures(video: Path) -> int:
+    """Pictures in a video as its header counts them; 0 where it does not say. Raises ValueError as `read_film` does."""
+    with _opened(video, str(video)) as (_, stream):
+        return stream.frames
+
+
+def picture_rate(video: Path) -> Fraction | None:
+    """Frames per second that a video says it has, None where it does not say. Raises ValueError as `read_film` does."""
+    with _opened(video, str(video)) as (_, stream):
+        return stream.average_rate
+
+
+def _pictures(
+    container: av.container.InputContainer, stream: av.video.VideoStream
+) -> Iterator[NDArray[np.uint8]]:
+    shape = pixel_shape(stream)
+    with _Mapper() as mapper:
+        for frame in _whole(container.decode(stream)):
+            width, height = square_size(frame.width, frame.height, shape)
+            light = light_of(int(frame.color_trc or 0), int(frame.color_primaries or 0))
+            if light is not None:
+                frame = mapper.mapped(frame, light)
+            picture = frame.to_ndarray(format="rgb24", width=width, height=height).astype(np.uint8, copy=False)
+            yield turn_of(frame).apply(picture)
+
+
+def _whole(frames: Iterator[av.video.frame.VideoFrame]) -> Iterator[av.video.frame.VideoFrame]:
+    """The frames, from the first interlaced one on made whole, which holds each back until the next has come."""
+    sieve: _Graph | None = None
+    for frame in frames:
+        if frame.interlaced_frame and sieve is None and may_interlace("h264", frame.format.name):
+            sieve = _Graph(frame, whole_frames(frame.time_base or Fraction(1)))
+        if sieve is not None and sieve.shape != _shape(frame):
+            yield from sieve.rest()
+            sieve = _Graph(frame, whole_frames(frame.time_base or Fraction(1)))
+        if sieve is None:
+            yield frame
+        else:
+            yield from sieve.put(frame)
+    if sieve is not None:
+        yield from sieve.rest()
+
+
+def _shape(frame: av.video.frame.VideoFrame) -> tuple[int, int, str]:
+    return frame.width, frame.height, frame.format.name
+
+
+class _Graph:
+    """One chain of filters for frames of one shape."""
+
+    def __init__(self, frame: av.video.frame.VideoFrame, chain: Chain) -> None:
+        self.shape = _shape(frame)
+        self._graph = av.filter.Graph()
+        self._graph.threads = 1
+        source = self._graph.add(
+            "buffer",
+            width=str(frame.width),
+            height=str(frame.height),
+            pix_fmt=frame.format.name,
+            time_base=str(frame.time_base or Fraction(1)),
+            colorspace=str(int(frame.colorspace)),
+            range=str(int(frame.color_range)),
+        )
+        link(self._graph, source, 0, chain).link_to(self._graph.add("buffersink"))
+        self._graph.configure()
+
+    def put(self, frame: av.video.frame.VideoFrame | None) -> Iterator[av.video.frame.VideoFrame]:
+        """Push a frame, or the end, and take what comes out."""
+        self._graph.push(frame)
+        while True:
+            try:
+                out = self._graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            assert isinstance(out, av.video.frame.VideoFrame)
+            yield out
+
+    def rest(self) -> Iterator[av.video.frame.VideoFrame]:
+        """What is held back."""
+        return self.put(None)
+
+
+class _Mapper:
+    """Takes HDR frames to ordinary ones; the tables and filters are made when the first such frame comes."""
+
+    def __init__(self) -> None:
+        self._graphs: dict[tuple[Light, tuple[int, int, str]], _Graph] = {}
+
+    def __enter__(self) -> "_Mapper":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._graphs.clear()
+
+    def mapped(self, frame: av.video.frame.VideoFrame, light: Light) -> av.video.frame.VideoFrame:
+        key = light, _shape(frame)
+        if key not in self._graphs:
+            with table_file(light) as table:  # read as the filter is made
+                self._graphs[key] = _Graph(frame, mapped(table, ()))
+        [out] = self._graphs[key].put(frame)
+        return out
+
+
+@contextmanager
+def _opened(video: Video, name: str) -> Iterator[tuple[av.container.InputContainer, av.video.VideoStream]]:
+    """A container and its film, and nothing that would make the decoder open other files."""
+    limits = {"format_whitelist": CONTAINERS, "protocol_whitelist": PROTOCOLS}
+    try:
+        container = av.open(str(video) if isinstance(video, Path) else video, "r", options=limits)
+    except (av.error.FFmpegError, UnicodeDecodeError) as error:
+        raise ValueError(f"{name} is not a video that can be decoded: {error}") from error
+    with container:
+        stream = film_of(container)
+        if stream is None:
+            raise ValueError(f"{name} has no video stream")
+        yield container, stream
