@@ -155,6 +155,11 @@ def usual_step(times: NDArray[np.int64], otherwise: int) -> int:
     return max(1, round(float(np.median(np.diff(known))))) if len(known) > 1 else otherwise
 
 
+def first_part(packets: Packets, time_base: Fraction) -> NDArray[np.int64]:
+    """The packets' times up to where they first begin again."""
+    return packets.times[beginnings(packets, round(_BACK_S / time_base)) == 0]
+
+
 class Follower:
     """Follows a stream's raw times as they come, one packet after another, and says how often they have begun again."""
 

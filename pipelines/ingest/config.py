@@ -10,7 +10,7 @@ from pipelines.ingest.limits import RunLimits
 from sstrack.clips.matching import MatchRule
 from sstrack.clips.quality import Limits as ClipLimits
 
-STAGE_VERSION = 7
+STAGE_VERSION = 8
 """Raised when the meaning of ingest's output changes, so that older results are not found again."""
 
 _WITHOUT_EFFECT = {"shard_mib", "dedup", "duplicate_bits", "duplicate_mirror", *RunLimits.model_fields}
@@ -19,13 +19,14 @@ _WITHOUT_EFFECT = {"shard_mib", "dedup", "duplicate_bits", "duplicate_mirror", *
 
 @dataclass(frozen=True)
 class ProbeLimits:
-    """What a file may be, and whether its bars are looked for; see the fields of `IngestConfig` for each."""
+    """What a file may be, whether its bars are looked for and its fields made whole; see the fields of `IngestConfig` for each."""
 
     max_mib: float
     max_pixels: int
     max_seconds: float
     min_side: int
     crop_bars: bool
+    deinterlace: bool
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,8 @@ class IngestConfig(RunLimits):
     """A clip with more than this share of its picture under burnt-in text, logos or borders is dropped."""
     crop_bars: bool = True
     """Cut black bars off the picture before it is stored."""
+    deinterlace: bool = True
+    """Make whole pictures of frames that are flagged as interlaced."""
     dedup: bool = True
     """Keep one of several clips that show the same: the one from the larger, then sharper, source."""
     duplicate_bits: float = Field(default=66.0, ge=0, le=96)
@@ -120,7 +123,7 @@ class IngestConfig(RunLimits):
     max_pixels: int = Field(default=8192 * 4320, ge=4096)
     """Largest frame, width times height."""
     max_seconds: float = Field(default=6 * 3600.0, gt=0)
-    """Longest video."""
+    """Longest video, pauses not counted."""
     max_mib: float = Field(default=64 * 1024.0, gt=0)
     """Largest file in MiB."""
 
@@ -133,7 +136,14 @@ class IngestConfig(RunLimits):
     @property
     def probing(self) -> ProbeLimits:
         """The part that a probe takes."""
-        return ProbeLimits(self.max_mib, self.max_pixels, self.max_seconds, self.min_side, self.crop_bars)
+        return ProbeLimits(
+            max_mib=self.max_mib,
+            max_pixels=self.max_pixels,
+            max_seconds=self.max_seconds,
+            min_side=self.min_side,
+            crop_bars=self.crop_bars,
+            deinterlace=self.deinterlace,
+        )
 
     @property
     def stored(self) -> StoredFrames:

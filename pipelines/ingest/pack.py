@@ -50,6 +50,8 @@ class SourceRecord:
     """All names that these bytes were seen under, sorted."""
     versions: tuple[str, ...] = ()
     """What each of them had as its version (an ETag, say) when it was read."""
+    treated: tuple[str, ...] = ()
+    """What was done to its pictures before they were stored, in words: deinterlaced, turned 90, ...."""
 
     def reject(self, problem: Unusable, start_s: float | None = None, end_s: float | None = None) -> Reject:
         """The row that says why this source, or the span of it in seconds, was dropped."""

@@ -84,12 +84,13 @@ def _forget_this_machine(folder: Path) -> None:
 
 
 def _code(scratch: Path) -> list[Path]:
-    """The domain, and of the pipelines only the clip reader: it needs nothing else of ours."""
+    """The domain, and of the pipelines only the clip reader with its room: they need nothing else of ours."""
     home = scratch / "pipelines"
     home.mkdir()
     source = Path(pipelines.__path__[0])
     for name in ("__init__.py", "frames.py"):
         shutil.copy(source / name, home / name)
+    shutil.copytree(source / "footage", home / "footage", ignore=shutil.ignore_patterns("__pycache__"))
     domain = scratch / "sstrack"
     shutil.copytree(Path(sstrack.__path__[0]), domain, ignore=shutil.ignore_patterns("__pycache__"))
     return [domain, home]

@@ -59,6 +59,7 @@ SOURCES = pa.schema(
         ),
         ("uris", pa.list_(pa.string())),
         ("versions", pa.list_(pa.string())),
+        ("treated", pa.list_(pa.string())),
     ]
 )
 

@@ -9,6 +9,7 @@ import av.video
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.footage.turn import Turn
 from sstrack.clips.letterbox import Bars, find_bars
 
 _KEYFRAMES = 8
@@ -17,7 +18,7 @@ _KEYFRAMES = 8
 def bars_of(
     container: av.container.InputContainer,
     stream: av.video.VideoStream,
-    rotation: int,
+    turn: Turn,
     first: av.VideoFrame | None,
     ticks: Sequence[int],
 ) -> Bars:
@@ -28,18 +29,18 @@ def bars_of(
     """
     last = len(ticks) - 1
     chosen = {ticks[number * last // (_KEYFRAMES - 1)] for number in range(_KEYFRAMES)} if ticks else set()
-    return find_bars(_frames(container, stream, rotation, first, sorted(chosen)))
+    return find_bars(_frames(container, stream, turn, first, sorted(chosen)))
 
 
 def _frames(
     container: av.container.InputContainer,
     stream: av.video.VideoStream,
-    rotation: int,
+    turn: Turn,
     first: av.VideoFrame | None,
     ticks: Sequence[int],
 ) -> Iterator[NDArray[np.uint8]]:
     if first is not None:
-        yield _upright(first, rotation)
+        yield _upright(first, turn)
         ticks = [tick for tick in ticks if tick != first.pts]
     for tick in ticks:
         try:
@@ -48,9 +49,9 @@ def _frames(
         except av.error.FFmpegError:
             continue  # damage is the decoder's business; the other frames tell
         if frame is not None:
-            yield _upright(frame, rotation)
+            yield _upright(frame, turn)
 
 
-def _upright(frame: av.VideoFrame, rotation: int) -> NDArray[np.uint8]:
+def _upright(frame: av.VideoFrame, turn: Turn) -> NDArray[np.uint8]:
     gray = frame.to_ndarray(format="gray").astype(np.uint8, copy=False)
-    return np.ascontiguousarray(np.rot90(gray, rotation // 90))
+    return turn.apply(gray)

@@ -16,7 +16,8 @@ from pipelines.ingest.pack import Pack, Place, SourceRecord, find_or_make, pack_
 from pipelines.ingest.reject import Reject, Unusable
 from pipelines.ingest.state.workspace import Workspace
 from pipelines.ingest.video.confirm import confirmed
-from pipelines.ingest.video.damage import clean_spans, spans_of
+from pipelines.footage.timeline import uncovered
+from pipelines.ingest.video.damage import clean_spans, parted, spans_of
 from pipelines.ingest.video.decoding.decode import stored_size
 from pipelines.ingest.video.part import Part, Segment, decode_part
 from pipelines.ingest.video.probe import Probe
@@ -73,7 +74,24 @@ def make_pack(
     size = stored_size(video, config.long_side)
     with stage("judge", video.seconds):
         clips, dropped = _cut(record, timeline, tiny, size, video.bar_share, Path(frames.name), places, config)
-    return Pack(replace(record, clips=len(clips)), tuple(clips), (*rejects, *dropped))
+    rejects += dropped
+    rejects += _unseen(record, timeline, [clip for clip, _ in clips], rejects)
+    return Pack(replace(record, clips=len(clips)), tuple(clips), tuple(rejects))
+
+
+def _unseen(record: SourceRecord, timeline: Timeline, clips: list[Clip], rejects: list[Reject]) -> list[Reject]:
+    """A row for every stretch that is in no clip and no other row, so that all seconds of the source are told of."""
+    spans = [(clip.start_s, clip.end_s) for clip in clips]
+    spans += [(row.start_s, row.end_s) for row in rejects if row.start_s is not None and row.end_s is not None]
+    rows: list[Reject] = []
+    for start, end in uncovered(spans, record.seconds, 1 / timeline.fps):
+        inside = timeline.end_seconds(len(timeline.damage)) - 0.5 / timeline.fps
+        if end <= inside:
+            problem = Unusable("shots", "cut", "frames on both sides of a cut are left out")
+        else:
+            problem = Unusable("decode", "no_frames", "nothing was decoded that is shown in these seconds")
+        rows.append(record.reject(problem, start, end))
+    return rows
 
 
 def _losses(record: SourceRecord, video: Probe, timeline: Timeline, errors: str) -> list[Reject]:
@@ -89,12 +107,21 @@ def _losses(record: SourceRecord, video: Probe, timeline: Timeline, errors: str)
             f"{record.error_lines} error lines; what is sound is kept{said}"
         )
         end = float(timeline.times[-1]) + 1 / float(video.fps)
+        end = max(end, timeline.end_seconds(len(timeline.damage)))
         tail = (end, record.seconds) if end < record.seconds - 1 / float(video.fps) else (None, None)
         rejects.append(record.reject(Unusable("decode", "frames_lost", detail), *tail))
     for first, end in spans_of(timeline.damage):
         detail = f"{end - first} stored frames are damaged, or predicted from damaged ones, or lost{said}"
         problem = Unusable("decode", "corrupt", detail)
-        rejects.append(record.reject(problem, timeline.seconds(first), timeline.seconds(end)))
+        rejects.append(record.reject(problem, timeline.seconds(first), timeline.end_seconds(end)))
+    for number, lasts, still in timeline.pauses:
+        if still:
+            problem = Unusable("decode", "frozen", f"a pause: one picture stands still for {lasts:.1f} s")
+        else:
+            told = f"for {lasts:.1f} s" if lasts else "where its times jump, as in a splice"
+            problem = Unusable("decode", "gap", f"no frames {told}")
+        start = timeline.end_seconds(number)
+        rejects.append(record.reject(problem, start, start + lasts))
     return rejects
 
 
@@ -116,9 +143,10 @@ def _cut(
     rejects: list[Reject] = []
     shots = shot_spans(np.unique(numbers[opens]), len(places))
     clean = [span for shot in shots for span in clean_spans(shot, timeline.damage)]
+    clean = [part for span in clean for part in parted(span, [number for number, _, _ in timeline.pauses])]
     for span in clean:
         for first, end in split_span(span, config.max_frames):
-            span_s = timeline.seconds(first), timeline.seconds(end)
+            span_s = timeline.seconds(first), timeline.end_seconds(end)
             taken = tuple(places[first:end])
             rows = measures[timeline.decoded(first, end)]
             judged = judge(
@@ -179,4 +207,5 @@ def _describe(record: SourceRecord, video: Probe) -> SourceRecord:
         fps=round(float(video.fps), 6),
         seconds=round(video.seconds, 6),
         frames_expected=video.packets,
+        treated=video.treated,
     )

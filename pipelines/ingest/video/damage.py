@@ -5,6 +5,7 @@ of 760 frames that 2,000 flipped bytes changed, 304 were not flagged. So damage 
 the next keyframe.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -93,3 +94,10 @@ def clean_spans(span: tuple[int, int], damage: NDArray[np.bool_]) -> list[tuple[
     """What is left of a span of stored frames without the damaged ones (`damage` bool, one per stored frame)."""
     first, end = span
     return [(first + start, first + stop) for start, stop in spans_of(~damage[first:end])]
+
+
+def parted(span: tuple[int, int], numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """A span of stored frames parted before each of `numbers` that lies in it."""
+    first, end = span
+    edges = [first, *sorted({number for number in numbers if first < number < end}), end]
+    return list(itertools.pairwise(edges))

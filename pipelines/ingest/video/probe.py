@@ -10,10 +10,17 @@ import av
 import av.container
 import av.error
 import av.video
-from av.stream import Disposition
+import numpy as np
+from numpy.typing import NDArray
 
 from pipelines import storage
-from pipelines.frames import CONTAINERS
+from pipelines.footage.containers import BROADCAST, CONTAINERS, INDEXED, is_one_of
+from pipelines.footage.fields import may_interlace
+from pipelines.footage.light import Light, light_of
+from pipelines.footage.square import pixel_shape, square_size
+from pipelines.footage.streams import chosen_among, film_of
+from pipelines.footage.timeline import NO_TIME, Clock, Packets, clock_of, first_part, usual_step
+from pipelines.footage.turn import UPRIGHT, Turn, turn_of
 from pipelines.ingest.config import ProbeLimits
 from pipelines.ingest.reject import Unusable
 from pipelines.ingest.video.bars import bars_of
@@ -31,8 +38,14 @@ OPTIONS = {
 }
 """How demuxers are opened, by every backend: containers that name no other file, and bounds on what guessing reads."""
 _MOST_PACKETS_A_SECOND = 300
-_INDEXED = {"mp4", "matroska"}
-"""Containers whose index makes jumping exact."""
+_LOOK_FRAMES = 24
+"""Frames of an interlaced stream that are decoded to learn how many packets make one."""
+_INTERLACED = {2, 3, 4, 5}
+"""ffmpeg's numbers of field orders with two fields a frame."""
+_SHORT_S = 1.0
+"""A header that promises this many seconds more than there is speaks of lost frames; less is sound that goes on."""
+_FAR = 1.25
+"""A stated rate this many times off what frames are apart is not the film's."""
 _PLANAR = {"yuv420p", "yuvj420p"}
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
@@ -41,15 +54,17 @@ _NO_BARS = Bars()
 
 @dataclass(frozen=True)
 class Probe:
-    """One video stream: `width` and `height` as shown (rotated, square pixels), `packets` frames in the file.
+    """One video stream: `width` and `height` as shown (upright, square pixels), `packets` frames in the file, at least.
 
-    `edited_out` of them are not to be shown, as the file's edit list says. `rotation` in degrees counter-clockwise
-    turns decoded frames upright; `origin` is the file's second 0 in ticks of `time_base`, and
-    `end` its last frame's end; `keyframes` are ticks at
-    which decoding may begin, ascending, empty where the container has no index. `bars` of the upright frame are cut
-    off first; `width` and `height` are without them, `bar_share` is the part of the picture that they take. `pixels` is
-    the upright frame's width and height without bars in its own pixels, `planar` whether those are 8-bit YUV 4:2:0, and
-    `colour` what their numbers mean.
+    `fps` is the rate of its action, pauses apart; `seconds` is how long it is with them. `edited_out` of its frames are
+    not to be shown, as the file's edit list says. `turn` stands decoded frames upright; `whole` says whether interlaced
+    ones are made whole, `light` what HDR they hold. `clock` makes pressed times of the container's (`footage/timeline`);
+    `origin` is the file's second 0 and `end` its last frame's end in pressed ticks of `time_base`, `timed` whether its
+    packets carry times at all. `keyframes` are ticks at which decoding may begin, ascending, empty where the container
+    has no index or its times are not plain. `bars` of the upright frame are cut off first; `width` and `height` are
+    without them, `bar_share` is the part of the picture that they take. `pixels` is the upright frame's width and height
+    without bars in its own pixels, `planar` whether those are 8-bit YUV 4:2:0, and `colour` what their numbers mean.
+    `treated` says in words what is done to its pictures.
     """
 
     stream: int
@@ -61,8 +76,12 @@ class Probe:
     seconds: float
     packets: int
     edited_out: int
-    rotation: int
+    turn: Turn
+    whole: bool
+    light: Light | None
     time_base: Fraction
+    clock: Clock
+    timed: bool
     origin: int
     end: int
     keyframes: array
@@ -71,6 +90,7 @@ class Probe:
     colour: Colour
     bars: Bars = _NO_BARS
     bar_share: float = 0.0
+    treated: tuple[str, ...] = ()
 
 
 def probed(path: Path, limits: ProbeLimits) -> Probe | Unusable:
@@ -101,107 +121,166 @@ def probe(path: Path, limits: ProbeLimits) -> Probe:
 
 
 def _read(container: av.container.InputContainer, limits: ProbeLimits) -> Probe:
-    stream = _pick(container)
+    stream = film_of(container)
+    if stream is None:
+        raise Unusable("probe", "no_video", "the file has no video stream but covers, stills and thumbnails, if any")
     codec = stream.codec_context
     if codec is None:
         raise Unusable("probe", "unknown_codec", "no decoder for its video stream")
     codec.thread_count = 1
     if codec.width * codec.height > limits.max_pixels:
         raise Unusable("probe", "frame_too_large", f"{codec.width}x{codec.height}, limit {limits.max_pixels} pixels")
-    fps = stream.average_rate or stream.guessed_rate or Fraction(25)
+    name = container.format.name
     scan = _scan(container, stream, round(limits.max_seconds * _MOST_PACKETS_A_SECOND))
-    stated = _seconds(container, stream)
-    seconds = max(stated, scan.last, float(scan.packets / fps) if scan.packets else 0.0)
-    if seconds > limits.max_seconds:
-        raise Unusable("probe", "too_long", f"{seconds:.0f} s, the limit is {limits.max_seconds:g} s")
-    aspect = stream.sample_aspect_ratio or Fraction(1)
-    width, height = (round(codec.width * aspect) if Fraction(1, 4) < aspect < 4 else codec.width), codec.height
-    rotation = 0 if scan.first is None else round(scan.first.rotation / 90) % 4 * 90
-    if rotation % 180 == 90:
-        width, height = height, width
+    time_base = stream.time_base or Fraction(1, 1000)
+    fps = _rate(stream, scan, time_base)
+    clock = clock_of(scan.packets, time_base, round(1 / (fps * time_base)), spliced=is_one_of(name, BROADCAST))
+    timed = clock.end > clock.first
+    length = _Length(container, stream, scan, clock, fps)
+    if length.film > limits.max_seconds:
+        raise Unusable("probe", "too_long", f"{length.film:.0f} s, the limit is {limits.max_seconds:g} s")
+    turn = UPRIGHT if scan.first is None else turn_of(scan.first)
+    width, height = square_size(codec.width, codec.height, pixel_shape(stream))
+    across, down = codec.width, codec.height
+    if turn.on_its_side:
+        width, height, across, down = height, width, down, across
     if min(width, height) < limits.min_side:
         raise Unusable("probe", "too_small", f"{width}x{height}, the smallest usable side is {limits.min_side}")
-    across, down = (codec.height, codec.width) if rotation % 180 == 90 else (codec.width, codec.height)
-    bars = bars_of(container, stream, rotation, scan.first, scan.keyframes) if limits.crop_bars else _NO_BARS
+    bars = bars_of(container, stream, turn, scan.first, scan.keyframes) if limits.crop_bars else _NO_BARS
     left, kept = 1 - (bars.left + bars.right) / across, 1 - (bars.top + bars.bottom) / down
     width, height = round(width * left), round(height * kept)
-    time_base = stream.time_base or Fraction(1, 1000)
-    # a header's count is worth more than what was read only where the file ends before its stated length
-    short = scan.last < stated - 1.5 / float(fps)
-    packets = max(scan.packets, stream.frames) if short else scan.packets
+    indexed = is_one_of(name, INDEXED)
+    interlaced = scan.interlaced and limits.deinterlace
+    whole = limits.deinterlace and (interlaced or not indexed) and may_interlace(codec.name, codec.pix_fmt)
+    light = light_of(int(codec.color_trc or 0), int(codec.color_primaries or 0))
+    said = (
+        chosen_among(container, stream),
+        turn.said,
+        "deinterlaced" if whole and interlaced else "",
+        "" if light is None else light.said,
+    )
     return Probe(
         stream=stream.index,
-        container=container.format.name,
+        container=name,
         codec=codec.name,
         width=width,
         height=height,
         fps=fps,
-        seconds=seconds,
-        packets=packets,
+        seconds=length.seconds,
+        packets=length.frames,
         edited_out=scan.edited_out,
-        rotation=rotation,
+        turn=turn,
+        whole=whole,
+        light=light,
         time_base=time_base,
-        origin=round(Fraction(container.start_time or 0, av.time_base) / time_base),
-        end=scan.end,
-        keyframes=scan.keyframes if _INDEXED & set(container.format.name.split(",")) else array("q"),
+        clock=clock,
+        timed=timed,
+        origin=int(clock.pressed(np.int64(clock.first))),
+        end=int(clock.pressed(np.int64(clock.end))),
+        # where pictures before a jump shape those after it, a part would not be what one pass gives
+        keyframes=scan.keyframes if indexed and clock.plain and not whole else array("q"),
         pixels=(across - bars.left - bars.right, down - bars.top - bars.bottom),
-        planar=codec.pix_fmt in _PLANAR,
+        planar=codec.pix_fmt in _PLANAR and light is None,
         colour=Colour(codec.colorspace, codec.color_range == _FULL_RANGE or codec.pix_fmt == "yuvj420p"),
         bars=bars,
         bar_share=1 - left * kept,
+        treated=tuple(word for word in said if word),
     )
-
-
-def _pick(container: av.container.InputContainer) -> av.video.VideoStream:
-    pictures = Disposition.attached_pic
-    shown = [stream for stream in container.streams.video if not stream.disposition & pictures]
-    if not shown:
-        raise Unusable("probe", "no_video", "the file has no video stream")
-    return shown[0]
 
 
 @dataclass(frozen=True)
 class _Scan:
+    """What one reading of all packets found. `first` frame; `packets` shown, in the order of the file; `count` of all,
+    `edited_out` of them not shown; `shown` are times of the first frames of an interlaced stream, which took
+    `looked` packets; ticks of `keyframes`."""
+
     first: av.VideoFrame | None
-    packets: int
+    packets: Packets
+    count: int
     edited_out: int
-    last: float
-    end: int
+    interlaced: bool
+    shown: NDArray[np.int64]
+    looked: int
     keyframes: array
+
+    @property
+    def fields_apart(self) -> bool:
+        """Whether fields come in packets of their own."""
+        return self.interlaced and self.looked > 1.5 * (len(self.shown) + 2)
 
 
 def _scan(container: av.container.InputContainer, stream: av.video.VideoStream, most: int) -> _Scan:
-    """The first frame, number of frames, how many of them are not to be shown, end of the last one in seconds and in
-    ticks, ticks of keyframes."""
     first: av.VideoFrame | None = None
-    packets = edited_out = last = 0
-    keyframes = array("q")
+    count = edited_out = looked = 0
+    interlaced = int(getattr(stream.codec_context, "field_order", 0) or 0) in _INTERLACED
+    times, keyframes, shown = tuple(array("q") for _ in range(3)), array("q"), array("q")
     try:
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
-            packets += 1
-            edited_out += packet.is_discard
-            if packets > most:
+            count += 1
+            if count > most:
                 raise Unusable("probe", "too_many_frames", f"more than {most} of them")
-            if packet.pts is not None:
-                last = max(last, packet.pts + (packet.duration or 0))
-                if packet.is_keyframe:
-                    keyframes.append(packet.pts)
-            if first is None:
-                first = _first_frame(packet)
+            edited_out += packet.is_discard
+            if not packet.is_discard:
+                for column, value in zip(times, (packet.pts, packet.dts, packet.duration or 0), strict=True):
+                    column.append(NO_TIME if value is None else value)
+            if packet.pts is not None and packet.is_keyframe:
+                keyframes.append(packet.pts)
+            if first is None or (interlaced and len(shown) < _LOOK_FRAMES):
+                frames = _decoded(packet)
+                looked += 1
+                shown.extend(NO_TIME if frame.pts is None else frame.pts for frame in frames)
+                first = first or next(iter(frames), None)
+                interlaced |= any(frame.interlaced_frame for frame in frames)
     except av.error.FFmpegError as error:
         log.debug("packets end early: %s", error)  # the decoder's count tells how much is lost
-    length = (last - (stream.start_time or 0)) * float(stream.time_base or 0)
-    return _Scan(first, packets, edited_out, length, last, keyframes)
+    packets = Packets(*(np.array(column, np.int64) for column in times))
+    return _Scan(first, packets, count, edited_out, interlaced, np.array(shown, np.int64), looked, keyframes)
 
 
-def _first_frame(packet: av.Packet) -> av.VideoFrame | None:
+def _rate(stream: av.video.VideoStream, scan: _Scan, time_base: Fraction) -> Fraction:
+    """Frames per second while something happens: as stated, or where frames are apart otherwise, as they are."""
+    stated = stream.average_rate or stream.guessed_rate or Fraction(25)
+    nominal = max(1, round(1 / (stated * time_base)))
+    near = scan.shown if scan.fields_apart else first_part(scan.packets, time_base)
+    step = usual_step(near, nominal)
+    if nominal / _FAR <= step <= nominal * _FAR:
+        return stated
+    return (1 / (step * time_base)).limit_denominator(1001)
+
+
+class _Length:
+    """How long a film is: `seconds` with pauses, `film` without them, and `frames` to expect."""
+
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        stream: av.video.VideoStream,
+        scan: _Scan,
+        clock: Clock,
+        fps: Fraction,
+    ) -> None:
+        pressed = int(clock.pressed(np.int64(clock.end)) - clock.pressed(np.int64(clock.first)))
+        untimed = scan.packets.times == NO_TIME
+        self.frames = scan.count
+        if scan.fields_apart:
+            self.frames = -(-scan.count // 2) if untimed.all() else min(scan.count, round(pressed / clock.step))
+        self.film = float(pressed * clock.time_base) if pressed else float(self.frames / fps)
+        self.seconds = float(clock.ticks * clock.time_base) if pressed else self.film
+        stated = _seconds(container, stream)
+        promised = stream.frames > scan.count or (stream.frames == 0 and not is_one_of(container.format.name, BROADCAST))
+        if promised and stated > self.seconds + _SHORT_S:
+            self.seconds = self.film = stated
+            self.frames = max(self.frames, stream.frames)
+
+
+def _decoded(packet: av.Packet) -> list[av.VideoFrame]:
     try:
         frames = packet.decode()
     except av.error.FFmpegError:
-        return None
-    return next((frame for frame in frames if isinstance(frame, av.VideoFrame)), None)
+        return []
+    return [frame for frame in frames if isinstance(frame, av.VideoFrame)]
 
 
 def _seconds(container: av.container.InputContainer, stream: av.video.VideoStream) -> float:

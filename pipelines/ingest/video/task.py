@@ -3,32 +3,29 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
 
+from pipelines.footage.chain import Chain, Filter
+from pipelines.footage.fields import whole_frames
+from pipelines.footage.light import Light, mapped
+from pipelines.footage.timeline import Clock
+from pipelines.footage.turn import Turn
 from pipelines.ingest.video.picture import Colour
 from sstrack.clips.letterbox import Bars
 
 TINY_H, TINY_W = 27, 48
 _ROWS_PER_TINY = 3
-_ROTATIONS: dict[int, tuple[tuple[str, dict[str, Any]], ...]] = {
-    0: (),
-    90: (("transpose", {"dir": "cclock"}),),
-    180: (("hflip", {}), ("vflip", {})),
-    270: (("transpose", {"dir": "clock"}),),
-}
-
-Filter = tuple[str, dict[str, Any]]
-Chain = tuple[Filter, ...]
-
-
 @dataclass(frozen=True)
 class DecodeTask:
     """One pass over stream number `stream` of an open file.
 
     Attributes:
         time_base: seconds per tick of the stream; all times below and in the answer are ticks.
-        rate: frames per second that the container states, to guess the time of a frame that carries none.
-        rotation: degrees counter-clockwise, a multiple of 90, by which frames are turned to stand upright.
+        clock: makes pressed times, which all answers are in, of those that frames carry.
+        timed: whether packets carry times; without any, frames are `rate` a second.
+        rate: frames per second, to guess the time of a frame that carries none.
+        turn: how frames are turned to stand upright.
+        whole: whether frames flagged as interlaced are made whole first.
+        light: the HDR that is taken to ordinary light, by the table in the file `table`.
         bars: black bars of upright frames, cut off first; `height` is without them.
         source: width and height of upright decoded frames without bars, in their own pixels.
         planar: they are 8-bit YUV 4:2:0 already, as most video is; `colour` says what its numbers mean.
@@ -41,8 +38,12 @@ class DecodeTask:
 
     stream: int
     time_base: Fraction
+    clock: Clock
+    timed: bool
     rate: Fraction
-    rotation: int
+    turn: Turn
+    whole: bool
+    light: Light | None
     bars: Bars
     height: int
     source: tuple[int, int]
@@ -56,20 +57,22 @@ class DecodeTask:
     start: int | None = None
     stop: int | None = None
     seek: bool = True
+    table: str = ""
 
     @property
     def upright(self) -> Chain:
         """Filters that all frames pass first."""
         bars = self.bars
+        standing = (*(whole_frames(self.time_base) if self.whole else ()), *self.turn.chain)
         if not bars:
-            return _ROTATIONS[self.rotation]
+            return standing
         inside = {
             "w": f"iw-{bars.left + bars.right}",
             "h": f"ih-{bars.top + bars.bottom}",
             "x": bars.left,
             "y": bars.top,
         }
-        return (*_ROTATIONS[self.rotation], ("crop", inside))
+        return (*standing, ("crop", inside))
 
     @property
     def tiny(self) -> Chain:
@@ -80,7 +83,8 @@ class DecodeTask:
         """
         halvings = max(0, (self.height // (_ROWS_PER_TINY * TINY_H)).bit_length() - 1)
         rows: Chain = (("field", {"type": "top"}),) * halvings
-        return (*rows, ("scale", {"w": TINY_W, "h": TINY_H, "flags": "area"}), ("format", {"pix_fmts": "gray"}))
+        small: Filter = ("scale", {"w": TINY_W, "h": TINY_H, "flags": "area"})
+        return (*rows, small, *self._ordinary((("format", {"pix_fmts": "gray"}),)))
 
     @property
     def stored(self) -> Chain:
@@ -94,8 +98,15 @@ class DecodeTask:
         scale = {"w": width, "h": height, "flags": "bilinear"}
         if self.planar:
             return (rate, ("format", {"pix_fmts": "yuv420p|yuvj420p"}), ("scale", scale))
-        full = {**scale, "out_range": "full", "out_color_matrix": "bt601"}
-        return (rate, ("scale", full), ("format", {"pix_fmts": "yuv420p"}))
+        full = {"out_range": "full", "out_color_matrix": "bt601"}
+        planes: Filter = ("format", {"pix_fmts": "yuv420p"})
+        if self.light is not None:
+            return (rate, ("scale", scale), *self._ordinary((("scale", full), planes)))
+        return (rate, ("scale", {**scale, **full}), planes)
+
+    def _ordinary(self, rest: Chain) -> Chain:
+        """`rest` behind what takes HDR to ordinary light, where there is any."""
+        return rest if self.light is None else mapped(self.table, rest)
 
     @property
     def given_size(self) -> tuple[int, int]:

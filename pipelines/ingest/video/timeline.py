@@ -21,6 +21,8 @@ class Timeline:
         damage: bool [stored], frames that are damaged, predicted from damaged ones, or repeated through a gap.
         fps: stored frames per second; stored frame 0 is shown at `zero_s`.
         expected: frames that should have been decoded.
+        pauses: (number, seconds that it lasts, whether a picture stands still) of the first stored frame after each
+            pause, ascending; several may share a number.
     """
 
     numbers: NDArray[np.int64]
@@ -29,10 +31,15 @@ class Timeline:
     fps: float
     zero_s: float
     expected: int
+    pauses: tuple[tuple[int, float, bool], ...] = ()
 
     def seconds(self, number: int) -> float:
         """When a stored frame is shown."""
-        return self.zero_s + number / self.fps
+        return self.end_seconds(number) + sum(lasts for at, lasts, _ in self.pauses if at == number)
+
+    def end_seconds(self, number: int) -> float:
+        """When the stored frame before `number` goes: before the pause that may lie between the two."""
+        return max(0.0, self.zero_s + number / self.fps) + sum(lasts for at, lasts, _ in self.pauses if at < number)
 
     def decoded(self, first: int, end: int) -> slice:
         """The decoded frames behind the stored ones `first` to before `end`."""
@@ -48,11 +55,18 @@ def timeline_of(video: Probe, part: Part, stored: StoredFrames) -> Timeline:
     lost = sum(bool(tick > decoded.ticks[-1]) or any(a < tick < b for a, b in gaps) for tick in decoded.missing)
     silent = len(decoded.missing) - lost
     seconds = float(task.time_base)
+    rests = video.clock.pauses
+    at = np.array(video.clock.places, np.int64)
+    lasts = np.array([0, *(rest.lasts for rest in rests)], np.int64).cumsum()
     return Timeline(
         numbers=numbers,
-        times=(decoded.ticks - video.origin) * seconds,
+        times=(decoded.ticks - video.origin + lasts[np.searchsorted(at, decoded.ticks, side="right")]) * seconds,
         damage=damage_mask(numbers, decoded.corrupt, gap_numbers, len(part.places)),
         fps=float(task.fps),
         zero_s=part.first / float(task.fps) - video.origin * seconds,
         expected=max(video.packets - silent, len(decoded.ticks)),
+        pauses=tuple(
+            (task.number(int(tick)) - part.first, rest.lasts * seconds, rest.still)
+            for tick, rest in zip(at, rests, strict=True)
+        ),
     )

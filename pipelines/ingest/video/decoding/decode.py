@@ -16,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.footage.light import table_file
 from pipelines.ingest.reject import Unusable
 from pipelines.ingest.video.damage import NO_TIME, damaged_packets
 from pipelines.ingest.video.decoding.decoders import Forked, Spawned
@@ -74,11 +75,25 @@ def decode(
     Raises Unusable where nothing decodes or a limit is passed, Crashed where the
     decoder's process dies. What `store` raises stops the decoder and passes on.
     """
+    with table_file(task.light) as table:
+        return _decode(path, replace(task, table=table), backend, limits, tiny, store)
+
+
+def _decode(
+    path: Path,
+    task: DecodeTask,
+    backend: str,
+    limits: Limits,
+    tiny: IO[bytes],
+    store: Callable[[bytes], None],
+) -> Decoded:
     found = Records()
     small = _Tiny(tiny)
     # after a jump, ffmpeg takes the end of the video for later than it is, and repeats the last frame until then
     end = task.stop if task.stop is not None else task.end
     last = None if task.start is None else task.number(end) - task.number(task.start)
+    if not task.clock.plain:
+        last = max(1, task.number(task.end) - task.number(int(task.clock.pressed(np.int64(task.clock.first)))))
     frames = _Frames(task, store, last)
     if backend == "pyav":
         ended = run_child(

@@ -8,6 +8,7 @@ import imageio_ffmpeg
 
 from pipelines.errors import SSTrackError
 from pipelines.ingest.video.probe import OPTIONS
+from pipelines.footage.timeline import in_words
 from pipelines.ingest.video.task import Chain, DecodeTask
 from pipelines.settings import settings
 
@@ -25,6 +26,8 @@ def ffmpeg_command(task: DecodeTask, file: int, records: int, frames: int) -> li
         **seek,
     )
     stream = video[str(task.stream)]
+    if not task.clock.plain:
+        stream = stream.filter("setpts", in_words(task.clock))
     if task.start is not None:
         # one frame past the end says how long the last one before it is shown
         stop = {} if task.stop is None else {"end_pts": task.stop + 1}

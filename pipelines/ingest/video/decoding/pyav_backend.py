@@ -19,6 +19,8 @@ import av.logging
 import av.video
 import numpy as np
 
+from pipelines.footage.chain import link
+from pipelines.footage.timeline import NO_TIME, Clock, Follower, Pause
 from pipelines.ingest.video.picture import Colour, to_jpeg
 
 _MOST_STALLS = 20
@@ -47,7 +49,8 @@ def decode(task: dict[str, Any], video: int, tiny: int, records: int, frames: in
 def _decode(
     container: av.container.InputContainer, stream: av.video.VideoStream, task: dict[str, Any], out: "_Outputs", records
 ) -> None:
-    clock = _Clock(task["tick"], trust_pts=container.format.name != "avi")
+    clock = _Clock(task["tick"], trust_pts=container.format.name != "avi", timed=task["timed"])
+    line = _Line(task)
     doubt = False
     for packet in _packets(container, stream):
         with av.logging.Capture() as errors:
@@ -57,7 +60,8 @@ def _decode(
                 decoded = []
                 errors.append((av.logging.ERROR, "decode", str(error)))
         if packet.size and not packet.is_discard:
-            records.write(f"p {packet.pts} {int(packet.is_keyframe)} {len(errors) + packet.is_corrupt}\n")
+            said = line.packet(packet)
+            records.write(f"p {said} {int(packet.is_keyframe)} {len(errors) + packet.is_corrupt}\n")
         if _inside(task, packet.pts):  # what is decoded to get there is another segment's
             for _, _, text in errors[:3]:
                 print(text.strip(), file=sys.stderr)
@@ -65,7 +69,8 @@ def _decode(
             doubt = not frame.key_frame and (doubt or bool(errors))
             raw = frame.pts
             corrupt = frame.is_corrupt or (doubt and raw is None)
-            frame.pts = tick = clock.time(frame)
+            tick, raw = line.frame(raw, clock.time(frame))
+            frame.pts = tick
             if task["start"] is not None and tick < task["start"]:
                 continue
             records.write(f"f {tick} {raw} {int(corrupt)}\n")
@@ -97,14 +102,49 @@ def _packets(container: av.container.InputContainer, stream: av.video.VideoStrea
         return
 
 
+class _Line:
+    """Takes times of packets and frames as they come to the one line of pressed times."""
+
+    def __init__(self, task: dict[str, Any]) -> None:
+        told = task["clock"]
+        pauses = tuple(Pause(**pause) for pause in told["pauses"])
+        self._clock = Clock(task["time_base"], told["step"], told["back"], tuple(told["restarts"]), pauses)
+        self._follower = Follower(told["back"])
+        self._added: dict[int, int] = {}  # by the raw time of packets whose frames have not come yet
+
+    def packet(self, packet: av.Packet) -> int | None:
+        """The next packet's pressed time, None where it has none."""
+        if self._clock.plain:
+            return packet.pts
+        order = packet.pts if packet.dts is None else packet.dts
+        added = self._clock.offset(self._follower.see(NO_TIME if order is None else order))
+        if packet.pts is None:
+            return None
+        self._added[packet.pts] = added
+        return self._pressed(packet.pts + added)
+
+    def frame(self, raw: int | None, best: int) -> tuple[int, int | None]:
+        """Pressed times of a frame: of its best raw time, and of its packet's `raw` one."""
+        if self._clock.plain:
+            return best, raw
+        added = self._clock.offset(self._follower.begun_again)
+        if raw is not None:
+            added = self._added.pop(raw, added)
+        return self._pressed(best + added), None if raw is None else self._pressed(raw + added)
+
+    def _pressed(self, tick: int) -> int:
+        return int(self._clock.pressed(np.int64(tick)))
+
+
 class _Clock:
     """A frame's best time: that of its packet unless those run backwards more often than decoding times do.
 
     AVI holds no times to show frames at, so there (`trust_pts` False) the order of decoding is all there is.
     """
 
-    def __init__(self, tick: int, trust_pts: bool) -> None:
+    def __init__(self, tick: int, trust_pts: bool, timed: bool) -> None:
         self._tick, self._trust_pts = tick, trust_pts  # `tick` is what a frame takes, where nothing else is known
+        self._timed = timed
         self._last: int | None = None
         self._last_pts: int | None = None
         self._last_dts: int | None = None
@@ -120,7 +160,7 @@ class _Clock:
         self._last_pts = pts if pts is not None else dts if dts is not None else self._last_pts
         best = pts if pts is not None and (dts is None or self._faulty_pts <= self._faulty_dts) else dts
         if best is None:
-            best = 0 if self._last is None else self._last + (frame.duration or self._tick)
+            best = 0 if self._last is None else self._last + (frame.duration if frame.duration and self._timed else self._tick)
         self._last = best
         return best
 
@@ -161,21 +201,14 @@ class _Outputs:
             colorspace=str(int(frame.colorspace)),
             range=str(int(frame.color_range)),
         )
-        node = self._link(node, 0, self._task["upright"])
+        node = link(graph, node, 0, self._task["upright"])
         split = graph.add("split", "2")
         node.link_to(split)
         self._ends = tuple(graph.add("buffersink") for _ in range(2))
         for number, chain in enumerate((self._task["tiny"], self._task["stored"])):
-            node = self._link(split, number, chain)
+            node = link(graph, split, number, chain)
             node.link_to(self._ends[number])
         graph.configure()
-
-    def _link(self, node, port: int, chain):
-        for name, options in chain:
-            following = self._graph.add(name, ":".join(f"{key}={value}" for key, value in options.items()))
-            node.link_to(following, port)
-            node, port = following, 0
-        return node
 
     def _drain(self) -> None:
         for frame in _ready(self._ends[0]):
