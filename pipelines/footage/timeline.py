@@ -20,6 +20,7 @@ _BACK_STEPS = 1.5
 _PAUSE_S = 1.0
 _PAUSE_STEPS = 4
 """Frames further apart than both this many seconds and this many times the usual distance leave a pause."""
+_BLAMED = 3
 _SPLICE_S = 10.0
 """A pause at least this long in a container whose times may jump is a splice: no time passes there."""
 
@@ -147,6 +148,17 @@ def beginnings(packets: Packets, back: int) -> NDArray[np.int64]:
     begun = np.zeros(len(order), np.int64)
     begun[timed[1:]] = np.diff(order[timed]) < -back
     return np.cumsum(begun)
+
+
+def last_before_seams(packets: Packets, clock: Clock) -> frozenset[int]:
+    """Decoding times of the last packets before times jump: demuxers take them for broken there, as counters jump too,
+    though a recording that ends is whole. Their parsers may lay the blame on the packet before."""
+    order = np.where(packets.dts == NO_TIME, packets.pts, packets.dts)
+    timed = np.flatnonzero(order != NO_TIME)
+    steps = np.diff(order[timed])
+    far = min((pause.after - pause.before for pause in clock.pauses), default=int(np.iinfo(np.int64).max))
+    seams = np.flatnonzero((steps < -clock.back) | (steps >= far - 2 * clock.step))
+    return frozenset(int(order[timed[at - back]]) for at in seams for back in range(_BLAMED) if at >= back)
 
 
 def usual_step(times: NDArray[np.int64], otherwise: int) -> int:

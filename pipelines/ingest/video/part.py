@@ -53,6 +53,7 @@ def make_task(video: Probe, stored: StoredFrames, segment: Segment) -> DecodeTas
         turn=video.turn,
         whole=video.whole,
         light=video.light,
+        seams=video.seams,
         bars=video.bars,
         height=video.height,
         source=video.pixels,

@@ -19,7 +19,7 @@ from pipelines.footage.fields import may_interlace
 from pipelines.footage.light import Light, light_of
 from pipelines.footage.square import pixel_shape, square_size
 from pipelines.footage.streams import chosen_among, film_of
-from pipelines.footage.timeline import NO_TIME, Clock, Packets, clock_of, first_part, usual_step
+from pipelines.footage.timeline import NO_TIME, Clock, Packets, clock_of, first_part, last_before_seams, usual_step
 from pipelines.footage.turn import UPRIGHT, Turn, turn_of
 from pipelines.ingest.config import ProbeLimits
 from pipelines.ingest.reject import Unusable
@@ -64,7 +64,8 @@ class Probe:
     has no index or its times are not plain. `bars` of the upright frame are cut off first; `width` and `height` are
     without them, `bar_share` is the part of the picture that they take. `pixels` is the upright frame's width and height
     without bars in its own pixels, `planar` whether those are 8-bit YUV 4:2:0, and `colour` what their numbers mean.
-    `treated` says in words what is done to its pictures.
+    `treated` says in words what is done to its pictures. `seams` are decoding times of packets before a jump of times,
+    which are no worse for being called broken by a demuxer.
     """
 
     stream: int
@@ -91,6 +92,7 @@ class Probe:
     bars: Bars = _NO_BARS
     bar_share: float = 0.0
     treated: tuple[str, ...] = ()
+    seams: frozenset[int] = frozenset()
 
 
 def probed(path: Path, limits: ProbeLimits) -> Probe | Unusable:
@@ -185,6 +187,7 @@ def _read(container: av.container.InputContainer, limits: ProbeLimits) -> Probe:
         bars=bars,
         bar_share=1 - left * kept,
         treated=tuple(word for word in said if word),
+        seams=frozenset() if clock.plain else last_before_seams(scan.packets, clock),
     )
 
 

@@ -33,6 +33,7 @@ class DecodeTask:
         start, stop: a segment: frames from `start`, which is a keyframe, to before `stop`; None is the file's end.
         end: when the last frame of the video goes.
         seek: whether to jump to `start` rather than to decode up to it.
+        seams: decoding times of packets that a demuxer may call broken though they are not.
         max_pixels: a frame with more is refused by the decoder, also where a stream grows in its course.
     """
 
@@ -58,6 +59,7 @@ class DecodeTask:
     stop: int | None = None
     seek: bool = True
     table: str = ""
+    seams: frozenset[int] = frozenset()
 
     @property
     def upright(self) -> Chain:

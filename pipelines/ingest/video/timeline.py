@@ -39,7 +39,7 @@ class Timeline:
 
     def end_seconds(self, number: int) -> float:
         """When the stored frame before `number` goes: before the pause that may lie between the two."""
-        return max(0.0, self.zero_s + number / self.fps) + sum(lasts for at, lasts, _ in self.pauses if at < number)
+        return self.zero_s + number / self.fps + sum(lasts for at, lasts, _ in self.pauses if at < number)
 
     def decoded(self, first: int, end: int) -> slice:
         """The decoded frames behind the stored ones `first` to before `end`."""
@@ -63,7 +63,8 @@ def timeline_of(video: Probe, part: Part, stored: StoredFrames) -> Timeline:
         times=(decoded.ticks - video.origin + lasts[np.searchsorted(at, decoded.ticks, side="right")]) * seconds,
         damage=damage_mask(numbers, decoded.corrupt, gap_numbers, len(part.places)),
         fps=float(task.fps),
-        zero_s=part.first / float(task.fps) - video.origin * seconds,
+        # the first stored frame may stand for a moment before the first that is shown
+        zero_s=max(0.0, part.first / float(task.fps) - video.origin * seconds),
         expected=max(video.packets - silent, len(decoded.ticks)),
         pauses=tuple(
             (task.number(int(tick)) - part.first, rest.lasts * seconds, rest.still)

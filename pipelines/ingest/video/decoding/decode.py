@@ -10,6 +10,7 @@ import struct
 from array import array
 from collections.abc import Callable
 from dataclasses import asdict, astuple, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -114,7 +115,7 @@ def _decode(
             tiny=small.read,
             records=found.read_ffmpeg,
             frames=frames.read_planes,
-            is_error=is_error,
+            is_error=partial(is_error, task=task),
         )
         if ended.status < 0:
             raise Crashed(f"ffmpeg was ended by signal {-ended.status}: {ended.errors}")
@@ -162,6 +163,7 @@ def pyav_order(task: DecodeTask) -> dict[str, Any]:
         "tiny": task.tiny,
         "stored": task.stored,
         "given_colour": astuple(task.given_colour),
+        "seams": sorted(task.seams),
     }
 
 

@@ -1,5 +1,6 @@
 """The ffmpeg backend's command line, built by ffmpeg-python from a decode task."""
 
+import re
 import shutil
 from typing import Any
 
@@ -11,6 +12,9 @@ from pipelines.ingest.video.probe import OPTIONS
 from pipelines.footage.timeline import in_words
 from pipelines.ingest.video.task import Chain, DecodeTask
 from pipelines.settings import settings
+
+_BROKEN_PACKET = re.compile(r"Packet corrupt \(stream = (\d+), dts = (-?\d+)")
+_BROKEN_INPUT = "corrupt input packet in stream"
 
 
 def ffmpeg_command(task: DecodeTask, file: int, records: int, frames: int) -> list[str]:
@@ -50,8 +54,12 @@ def ffmpeg_command(task: DecodeTask, file: int, records: int, frames: int) -> li
     return [*command[:at], "-copyts", "-noautorotate", "-noaccurate_seek", *command[at:]]
 
 
-def is_error(line: str) -> bool:
-    """Whether a line of ffmpeg's log speaks of damage; that a frame is corrupt it takes for a warning."""
+def is_error(line: str, task: DecodeTask) -> bool:
+    """Whether a line of ffmpeg's log speaks of damage to the film; that a frame is corrupt it takes for a warning."""
+    if broken := _BROKEN_PACKET.search(line):
+        return int(broken[1]) == task.stream and int(broken[2]) not in task.seams
+    if _BROKEN_INPUT in line:  # says again what the line before said of the packet
+        return False
     return "[error]" in line or "[fatal]" in line or "[panic]" in line or "corrupt" in line
 
 

@@ -51,7 +51,7 @@ def _decode(
 ) -> None:
     clock = _Clock(task["tick"], trust_pts=container.format.name != "avi", timed=task["timed"])
     line = _Line(task)
-    doubt = False
+    doubt, seams = False, frozenset(task["seams"])
     for packet in _packets(container, stream):
         with av.logging.Capture() as errors:
             try:
@@ -61,7 +61,8 @@ def _decode(
                 errors.append((av.logging.ERROR, "decode", str(error)))
         if packet.size and not packet.is_discard:
             said = line.packet(packet)
-            records.write(f"p {said} {int(packet.is_keyframe)} {len(errors) + packet.is_corrupt}\n")
+            broken = packet.is_corrupt and packet.dts not in seams
+            records.write(f"p {said} {int(packet.is_keyframe)} {len(errors) + broken}\n")
         if _inside(task, packet.pts):  # what is decoded to get there is another segment's
             for _, _, text in errors[:3]:
                 print(text.strip(), file=sys.stderr)
