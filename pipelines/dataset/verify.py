@@ -1,4 +1,5 @@
-"""Is a dataset whole? Digests, tars against their index and the tables, every JPEG's header, some JPEGs in full."""
+"""Is a dataset whole? Digests, tars against their index and the tables, every JPEG's header, some JPEGs in full, and
+whether the tables tell of every second that was read."""
 
 import hashlib
 import json
@@ -13,6 +14,7 @@ import simplejpeg
 
 from pipelines import storage
 from pipelines.dataset import index
+from pipelines.dataset.accounts import unaccounted
 from pipelines.dataset.commit import Tables, data_digest, read_tables
 from pipelines.dataset.manifest import Manifest, Shard, load_manifest
 from pipelines.dataset.tars import TarReader, index_uri, sample_digest, shard_uri
@@ -100,7 +102,17 @@ def _check_tables(dataset: str, manifest: Manifest, report: VerifyReport) -> Tab
         report.wrong(f"the clips table names shard {shard}, the manifest does not")
     if data_digest(tables.clips) != manifest.data_digest:
         report.wrong("the clips table does not have the manifest's data digest")
+    _check_seconds(tables, float(manifest.config.get("fps", 10.0)), report)
     return tables
+
+
+def _check_seconds(tables: Tables, fps: float, report: VerifyReport) -> None:
+    if "treated" not in tables.sources.column_names:
+        return  # from before ingest told of every second
+    rows = (table.to_pylist() for table in (tables.sources, tables.clips, tables.rejects))
+    for source, told in unaccounted(*rows, fps):
+        name = source["source_uri"] or source["source_id"]
+        report.wrong(f"{name} is {source['seconds']:.3f} s long, clips and rejects tell of {told:.3f} s")
 
 
 def _check_shard(

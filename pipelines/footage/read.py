@@ -53,9 +53,7 @@ def picture_rate(video: Path) -> Fraction | None:
         return stream.average_rate
 
 
-def _pictures(
-    container: av.container.InputContainer, stream: av.video.VideoStream
-) -> Iterator[NDArray[np.uint8]]:
+def _pictures(container: av.container.InputContainer, stream: av.video.VideoStream) -> Iterator[NDArray[np.uint8]]:
     shape = pixel_shape(stream)
     with _Mapper() as mapper:
         for frame in _whole(container.decode(stream)):

@@ -80,8 +80,10 @@ class Clock:
 
     def source_ticks(self, pressed: int) -> int:
         """Ticks of the film from its first frame to a pressed time: spliced time left out, pauses that last not."""
-        return pressed - int(self.pressed(np.int64(self.first))) + sum(
-            pause.lasts for pause, at in zip(self.pauses, self.places, strict=True) if at <= pressed
+        return (
+            pressed
+            - int(self.pressed(np.int64(self.first)))
+            + sum(pause.lasts for pause, at in zip(self.pauses, self.places, strict=True) if at <= pressed)
         )
 
     @property
@@ -133,8 +135,12 @@ def clock_of(packets: Packets, time_base: Fraction, usual: int, *, spliced: bool
     limit = max(round(_PAUSE_S / time_base), _PAUSE_STEPS * step)
     splice = round(_SPLICE_S / time_base)
     pauses = tuple(
-        Pause(int(shown[at]), int(shown[at + 1]), 0 if spliced and rests[at] >= splice else int(rests[at]) - step,
-              not spliced)
+        Pause(
+            int(shown[at]),
+            int(shown[at + 1]),
+            0 if spliced and rests[at] >= splice else int(rests[at]) - step,
+            not spliced,
+        )
         for at in np.flatnonzero(rests > limit)
     )
     return Clock(time_base, step, back, tuple(offsets[1:]), pauses, int(shown[0]), int(shown[-1]) + step)
@@ -143,7 +149,9 @@ def clock_of(packets: Packets, time_base: Fraction, usual: int, *, spliced: bool
 def beginnings(packets: Packets, back: int) -> NDArray[np.int64]:
     """int64 [M], how many times the times have begun again before each packet: where decoding times run back by more
     than `back`, presentation times where a stream has no others."""
-    order = np.where(packets.dts == NO_TIME, packets.pts, packets.dts) if (packets.dts != NO_TIME).any() else packets.pts
+    order = (
+        np.where(packets.dts == NO_TIME, packets.pts, packets.dts) if (packets.dts != NO_TIME).any() else packets.pts
+    )
     timed = np.flatnonzero(order != NO_TIME)
     begun = np.zeros(len(order), np.int64)
     begun[timed[1:]] = np.diff(order[timed]) < -back
@@ -172,6 +180,14 @@ def first_part(packets: Packets, time_base: Fraction) -> NDArray[np.int64]:
     return packets.times[beginnings(packets, round(_BACK_S / time_base)) == 0]
 
 
+def usual_rate(times: NDArray[np.int64], step: int, time_base: Fraction) -> Fraction:
+    """Frames per second while frames are about `step` apart: the mean of such distances, as coarse ticks round each."""
+    rests = np.diff(np.unique(times[times != NO_TIME]))
+    near = rests[(rests > 0.7 * step) & (rests < 1.4 * step)]
+    mean = Fraction(int(near.sum()), len(near)) if len(near) else Fraction(step)
+    return (1 / (mean * time_base)).limit_denominator(1001)
+
+
 class Follower:
     """Follows a stream's raw times as they come, one packet after another, and says how often they have begun again."""
 
@@ -192,9 +208,7 @@ def in_words(clock: Clock) -> str:
     count = f"st(0,ld(0)+lt(PTS,PREV_INPTS-{clock.back}))" if clock.restarts else "0"
     added = [clock.offset(number) - clock.offset(number - 1) for number in range(1, len(clock.restarts) + 1)]
     continued = "PTS" + "".join(f"+gte(ld(0),{number})*({more})" for number, more in enumerate(added, 1))
-    left = "".join(
-        f"-gte(ld(1),{(pause.before + pause.after) // 2})*{clock.left_out(pause)}" for pause in clock.pauses
-    )
+    left = "".join(f"-gte(ld(1),{(pause.before + pause.after) // 2})*{clock.left_out(pause)}" for pause in clock.pauses)
     return f"{count};st(1,{continued});ld(1){left}"
 
 

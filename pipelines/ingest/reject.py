@@ -12,7 +12,7 @@ _KINDS = {
         *("gap", "no_frames"),
         *("damaged", "truncated", "bad_frame", "bad_label", "bad_row", "wrong_size"),
     ),
-    "unsupported": ("no_video", "unknown_codec", "no_truth"),
+    "unsupported": ("no_video", "unknown_codec", "no_truth", "picture"),
     "too_short": ("too_short",),
 }
 _KIND_OF = {reason: kind for kind, reasons in _KINDS.items() for reason in reasons}

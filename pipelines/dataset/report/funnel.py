@@ -1,8 +1,8 @@
 """What became of the video that was put in: counts and seconds from sources to kept clips, and why the rest went."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,8 @@ class Offender:
 @dataclass(frozen=True)
 class Funnel:
     """A dataset's way from video to clips. `seconds` of video read, `kept_seconds` in clips; `judged` counts the clips
-    that were judged, kept or not; `totals` holds the contract of `dataset info --json`."""
+    that were judged, kept or not; `totals` holds the contract of `dataset info --json`; `treated` counts sources by what
+    was done to their pictures before they were stored."""
 
     dataset: str
     totals: Mapping[str, Any]
@@ -63,6 +64,7 @@ class Funnel:
     losses: tuple[Loss, ...]
     histograms: Mapping[str, Histogram]
     offenders: tuple[Offender, ...]
+    treated: Mapping[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON: the contract's keys first."""
@@ -72,6 +74,7 @@ class Funnel:
             "clips_judged": self.judged,
             "clips_with_seed": self.seeded,
             "kept_seconds": self.kept_seconds,
+            "treated": dict(self.treated),
             "lost_seconds": {f"{loss.stage}/{loss.reason}": loss.seconds for loss in self.losses},
         }
 
@@ -107,6 +110,7 @@ def funnel_of(dataset: str, manifest: str | None = None) -> Funnel:
         losses=_losses(rejects, length),
         histograms={name: _histogram(clips, name) for name in (*SCORES, "seed_score") if clips},
         offenders=_offenders(rejects, length),
+        treated=dict(sorted(Counter(word for row in sources for word in row.get("treated") or ()).items())),
     )
 
 

@@ -32,12 +32,14 @@ def story(funnel: Funnel) -> dict[str, str | dict[str, str]]:
         f"{loss.reason} ({loss.stage})": f"{loss.count} dropped, {loss.seconds:.1f} s"
         for loss in sorted(funnel.losses, key=lambda loss: -loss.seconds)
     }
+    treated = {word: f"{count} sources" for word, count in funnel.treated.items()}
     return {
         "video": f"{funnel.seconds:.1f} s from {totals['sources']} sources, {funnel.usable_sources} of them with clips",
         "clips": f"{funnel.clips} kept of {funnel.judged} judged",
         "kept": f"{funnel.kept_seconds:.1f} s, {share:.0%} of the video; {totals['frames']} frames",
         "seed boxes": f"on {funnel.seeded} of {funnel.clips} clips",
         "lost": lost or "nothing",
+        **({"pictures": treated} if treated else {}),
         "size": f"{totals['bytes'] / 2**20:.1f} MiB, shards: {totals['shards']}",
     }
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.footage.timeline import uncovered
 from pipelines.ingest.clip.judge import judge
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.labelled.pictures import Damaged, check_size, decode, header, read_bytes, stored
@@ -92,6 +93,10 @@ def fill(sequence: Labelled, record: SourceRecord, config: IngestConfig, file: I
     film = _store(sequence, size, target, step, config.quality, file)
     clips, dropped = _clips(sequence, record, film, (size, target), config)
     lost = sum(frame.place is None for frame in film.frames)
+    spans = [(clip.start_s, clip.end_s) for clip, _ in clips]
+    spans += [(row.start_s, row.end_s) for row in dropped if row.start_s is not None and row.end_s is not None]
+    without = Unusable("labels", "no_truth", "frames before a clip's first box")
+    dropped += [record.reject(without, *hole) for hole in uncovered(spans, record.seconds, 1 / film.fps)]
     record = replace(record, frames_decoded=record.frames_expected - lost * step, error_lines=lost, clips=len(clips))
     return Pack(record, tuple(clips), (*rejects, *dropped))
 

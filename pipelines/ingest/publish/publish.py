@@ -1,6 +1,7 @@
 """Packs to a published dataset: shards, tables, manifest, HEAD, in this order. The parent's shards are shared."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,7 +28,11 @@ def tables_of(dataset: str, manifest: Manifest | None) -> Tables:
     """The tables of a manifest; empty ones for None."""
     if manifest is None:
         return Tables(CLIPS.empty_table(), REJECTS.empty_table(), SOURCES.empty_table())
-    return read_tables(dataset, manifest)
+    tables = read_tables(dataset, manifest)
+    if "treated" in tables.sources.column_names:
+        return tables
+    nothing = pa.array([[]] * tables.sources.num_rows, SOURCES.field("treated").type)
+    return replace(tables, sources=tables.sources.append_column("treated", nothing))
 
 
 def publish(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.crew.stages import stage
+from pipelines.footage.timeline import uncovered
 from pipelines.ingest.clip.judge import judge
 from pipelines.ingest.clip.seeding import look_at
 from pipelines.ingest.config import IngestConfig, ShotLevels
@@ -16,7 +17,6 @@ from pipelines.ingest.pack import Pack, Place, SourceRecord, find_or_make, pack_
 from pipelines.ingest.reject import Reject, Unusable
 from pipelines.ingest.state.workspace import Workspace
 from pipelines.ingest.video.confirm import confirmed
-from pipelines.footage.timeline import uncovered
 from pipelines.ingest.video.damage import clean_spans, parted, spans_of
 from pipelines.ingest.video.decoding.decode import stored_size
 from pipelines.ingest.video.part import Part, Segment, decode_part

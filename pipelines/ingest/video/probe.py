@@ -14,12 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines import storage
-from pipelines.footage.containers import BROADCAST, CONTAINERS, INDEXED, is_one_of
+from pipelines.footage.containers import BROADCAST, CONTAINERS, INDEXED, is_one_of, picture_kind
 from pipelines.footage.fields import may_interlace
 from pipelines.footage.light import Light, light_of
 from pipelines.footage.square import pixel_shape, square_size
 from pipelines.footage.streams import chosen_among, film_of
-from pipelines.footage.timeline import NO_TIME, Clock, Packets, clock_of, first_part, last_before_seams, usual_step
+from pipelines.footage.timeline import (
+    NO_TIME,
+    Clock,
+    Packets,
+    clock_of,
+    first_part,
+    last_before_seams,
+    usual_rate,
+    usual_step,
+)
 from pipelines.footage.turn import UPRIGHT, Turn, turn_of
 from pipelines.ingest.config import ProbeLimits
 from pipelines.ingest.reject import Unusable
@@ -58,12 +67,12 @@ class Probe:
 
     `fps` is the rate of its action, pauses apart; `seconds` is how long it is with them. `edited_out` of its frames are
     not to be shown, as the file's edit list says. `turn` stands decoded frames upright; `whole` says whether interlaced
-    ones are made whole, `light` what HDR they hold. `clock` makes pressed times of the container's (`footage/timeline`);
-    `origin` is the file's second 0 and `end` its last frame's end in pressed ticks of `time_base`, `timed` whether its
+    ones are made whole, `light` what HDR they hold. `clock` makes pressed times of the container's (see
+    `footage/timeline.py`); `origin` is the file's second 0 and `end` its last frame's end in pressed ticks of `time_base`, `timed` whether its
     packets carry times at all. `keyframes` are ticks at which decoding may begin, ascending, empty where the container
     has no index or its times are not plain. `bars` of the upright frame are cut off first; `width` and `height` are
-    without them, `bar_share` is the part of the picture that they take. `pixels` is the upright frame's width and height
-    without bars in its own pixels, `planar` whether those are 8-bit YUV 4:2:0, and `colour` what their numbers mean.
+    without them, `bar_share` is the part of the picture that they take. `pixels` is the upright frame's width and
+    height without bars in its own pixels, `planar` whether those are 8-bit YUV 4:2:0, and `colour` what their numbers mean.
     `treated` says in words what is done to its pictures. `seams` are decoding times of packets before a jump of times,
     which are no worse for being called broken by a demuxer.
     """
@@ -117,6 +126,8 @@ def probe(path: Path, limits: ProbeLimits) -> Probe:
         with path.open("rb") as file, av.open(f"file:/dev/fd/{file.fileno()}", options=OPTIONS) as container:
             return _read(container, limits)
     except av.error.FFmpegError as error:  # its whole text ends with the descriptor's name
+        if picture := picture_kind(path):
+            raise Unusable("probe", "picture", f"{picture}: a picture that no decoder here plays as video") from error
         raise Unusable("probe", "not_a_video", error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
         raise Unusable("probe", "not_a_video", f"its headers hold no text: {error.reason}") from error
@@ -141,6 +152,8 @@ def _read(container: av.container.InputContainer, limits: ProbeLimits) -> Probe:
     length = _Length(container, stream, scan, clock, fps)
     if length.film > limits.max_seconds:
         raise Unusable("probe", "too_long", f"{length.film:.0f} s, the limit is {limits.max_seconds:g} s")
+    if length.frames == 1:
+        raise Unusable("probe", "too_short", "the film is one frame, a picture and not a video")
     turn = UPRIGHT if scan.first is None else turn_of(scan.first)
     width, height = square_size(codec.width, codec.height, pixel_shape(stream))
     across, down = codec.width, codec.height
@@ -250,7 +263,7 @@ def _rate(stream: av.video.VideoStream, scan: _Scan, time_base: Fraction) -> Fra
     step = usual_step(near, nominal)
     if nominal / _FAR <= step <= nominal * _FAR:
         return stated
-    return (1 / (step * time_base)).limit_denominator(1001)
+    return usual_rate(near, step, time_base)
 
 
 class _Length:
@@ -272,7 +285,9 @@ class _Length:
         self.film = float(pressed * clock.time_base) if pressed else float(self.frames / fps)
         self.seconds = float(clock.ticks * clock.time_base) if pressed else self.film
         stated = _seconds(container, stream)
-        promised = stream.frames > scan.count or (stream.frames == 0 and not is_one_of(container.format.name, BROADCAST))
+        promised = stream.frames > scan.count or (
+            stream.frames == 0 and not is_one_of(container.format.name, BROADCAST)
+        )
         if promised and stated > self.seconds + _SHORT_S:
             self.seconds = self.film = stated
             self.frames = max(self.frames, stream.frames)

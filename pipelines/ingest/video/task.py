@@ -14,6 +14,8 @@ from sstrack.clips.letterbox import Bars
 
 TINY_H, TINY_W = 27, 48
 _ROWS_PER_TINY = 3
+
+
 @dataclass(frozen=True)
 class DecodeTask:
     """One pass over stream number `stream` of an open file.

@@ -8,8 +8,8 @@ import ffmpeg
 import imageio_ffmpeg
 
 from pipelines.errors import SSTrackError
-from pipelines.ingest.video.probe import OPTIONS
 from pipelines.footage.timeline import in_words
+from pipelines.ingest.video.probe import OPTIONS
 from pipelines.ingest.video.task import Chain, DecodeTask
 from pipelines.settings import settings
 

@@ -161,7 +161,11 @@ class _Clock:
         self._last_pts = pts if pts is not None else dts if dts is not None else self._last_pts
         best = pts if pts is not None and (dts is None or self._faulty_pts <= self._faulty_dts) else dts
         if best is None:
-            best = 0 if self._last is None else self._last + (frame.duration if frame.duration and self._timed else self._tick)
+            best = (
+                0
+                if self._last is None
+                else self._last + (frame.duration if frame.duration and self._timed else self._tick)
+            )
         self._last = best
         return best
 

@@ -1,0 +1,225 @@
+"""Footage as people have it: joined, spliced, paused, interlaced, mirrored, HDR, with covers. Both decoders store every
+frame of it, upright and whole, and what is not stored has a row."""
+
+import subprocess
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+from numpy.typing import NDArray
+
+from pipelines import storage
+from pipelines.dataset.accounts import unaccounted
+from pipelines.frames import read_clip
+from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.pack import Pack
+from pipelines.ingest.video.decoding.ffmpeg_backend import binary
+from tests.factories import pack_video
+
+BACKENDS = ("pyav", "ffmpeg")
+SECONDS = 3
+RATE = 24
+
+pytestmark = pytest.mark.parametrize("backend", BACKENDS)
+Make = Callable[..., Path]
+
+
+def ffmpeg(*words: object) -> None:
+    subprocess.run([binary(), "-v", "error", "-y", *map(str, words)], check=True)
+
+
+@pytest.fixture(scope="module")
+def base(real_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of a juggler in motion, 24 frames a second, times without a flaw."""
+    film = tmp_path_factory.mktemp("base") / "base.mp4"
+    source = real_videos / "05_default_juggle.mp4"
+    ffmpeg("-i", source, "-t", SECONDS, "-an", "-vf", f"scale=320:180,fps={RATE}", "-preset", "veryfast", film)
+    return film
+
+
+def packed(film: Path, backend: str, folder: Path) -> Pack:
+    """What ingest makes of a film, all clips kept, after a check that every second of it is told of."""
+    pack = pack_video(film, IngestConfig(backend=backend, score_only=True), folder / backend)
+    clips = [clip.as_dict() for clip, _ in pack.clips]
+    rows = [vars(row) for row in pack.rejects]
+    assert unaccounted([vars(pack.source)], clips, rows, 10.0) == []
+    assert all(clip["start_s"] >= 0 for clip in clips)
+    return pack
+
+
+def frames_of(pack: Pack) -> list[NDArray[np.uint8]]:
+    data = Path(storage.local_path(pack.frames)).read_bytes()
+    places = [place for _, places in pack.clips for place in places]
+    return [simplejpeg.decode_jpeg(data[at : at + size]) for at, size in places]
+
+
+def stored(pack: Pack) -> int:
+    return sum(clip.frames for clip, _ in pack.clips)
+
+
+def spans(pack: Pack) -> list[tuple[float, float]]:
+    return [(clip.start_s, clip.end_s) for clip, _ in pack.clips]
+
+
+def difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    return float(np.abs(one.astype(int) - other).mean())
+
+
+def combing(picture: NDArray[np.uint8]) -> float:
+    """How much rows differ from the mean of those above and below them, less what every second row does: grey levels."""
+    rows = picture.astype(np.float64).mean(axis=2)
+    return float(
+        np.abs(rows[1:-1] - (rows[:-2] + rows[2:]) / 2).mean() - np.abs(rows[2:-2] - (rows[:-4] + rows[4:]) / 2).mean()
+    )
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("ts", "libx264"), ("ts", "mpeg2video"), ("vob", "mpeg2video")])
+def test_recordings_put_behind_each_other_are_one_film(
+    suffix: str, codec: str, backend: str, base: Path, tmp_path: Path
+) -> None:
+    parts = [tmp_path / f"{number}.{suffix}" for number in range(3)]
+    for number, part in enumerate(parts):
+        ffmpeg("-ss", number, "-i", base, "-t", 1, "-c:v", codec, "-q:v", 3, part)
+    film = tmp_path / f"joined.{suffix}"
+    film.write_bytes(b"".join(part.read_bytes() for part in parts))
+    pack = packed(film, backend, tmp_path)
+    assert pack.source.seconds == pytest.approx(SECONDS, abs=0.01)
+    assert (stored(pack), pack.rejects) == (SECONDS * 10, ())
+
+
+@pytest.mark.parametrize("hours", [1, 7])
+def test_times_that_jump_by_hours_part_two_clips_and_add_no_frame(
+    hours: int, backend: str, base: Path, tmp_path: Path
+) -> None:
+    first, second, film = (tmp_path / f"{name}.ts" for name in ("a", "b", "spliced"))
+    ffmpeg("-i", base, "-t", 1.5, "-preset", "veryfast", first)
+    ffmpeg("-ss", 1.5, "-i", base, "-preset", "veryfast", "-output_ts_offset", 3600 * hours, second)
+    film.write_bytes(first.read_bytes() + second.read_bytes())
+    pack = packed(film, backend, tmp_path)
+    assert [row.reason for row in pack.rejects] == ["gap"]
+    assert len(pack.clips) == 2 and stored(pack) == SECONDS * 10
+    assert pack.source.seconds == pytest.approx(SECONDS, abs=0.01)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "webm"])
+def test_a_pause_is_left_out_and_the_action_keeps_its_rate(
+    suffix: str, backend: str, base: Path, tmp_path: Path
+) -> None:
+    film = tmp_path / f"paused.{suffix}"
+    codec = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", 8) if suffix == "webm" else ()
+    ffmpeg("-i", base, "-vf", "setpts='PTS+gte(N,36)*50/TB'", "-fps_mode", "passthrough", *codec, film)
+    pack = packed(film, backend, tmp_path)
+    assert {clip.fps for clip, _ in pack.clips} == {10.0}
+    assert stored(pack) == SECONDS * 10
+    [pause] = pack.rejects
+    assert pause.reason == "frozen" and pause.start_s is not None and pause.end_s is not None
+    assert pause.end_s - pause.start_s == pytest.approx(50, abs=0.1)
+
+
+@pytest.mark.parametrize(("order", "flag"), [("interleave_top", "tff"), ("interleave_bottom", "bff")])
+def test_interlaced_frames_are_made_whole(order: str, flag: str, backend: str, base: Path, tmp_path: Path) -> None:
+    film = tmp_path / "fields.mpg"
+    fields = f"fps=50,tinterlace={order},setfield={flag}"
+    ffmpeg("-i", base, "-vf", fields, "-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-q:v", 2, film)
+    pack = packed(film, backend, tmp_path)
+    raw = pack_video(film, IngestConfig(backend=backend, score_only=True, deinterlace=False), tmp_path / "raw")
+    assert pack.source.treated == ("deinterlaced",) and raw.source.treated == ()
+    assert (
+        np.mean([combing(frame) for frame in frames_of(pack)])
+        < np.mean([combing(frame) for frame in frames_of(raw)]) - 0.5
+    )
+    assert (
+        np.mean([combing(frame) for frame in read_clip(film)])
+        < np.mean([combing(frame) for frame in frames_of(raw)]) - 0.5
+    )
+
+
+@pytest.mark.parametrize("name", ["Freh7_B.ts", "freh5.264"])
+def test_fields_in_packets_of_their_own_make_one_frame(name: str, backend: str, shared: Path, tmp_path: Path) -> None:
+    pack = packed(shared / "data/videos-hard" / name, backend, tmp_path)
+    assert (pack.source.seconds, pack.source.frames_expected, pack.source.frames_decoded) == (4.0, 100, 100)
+    assert (stored(pack), pack.rejects) == (40, ())
+
+
+@pytest.mark.parametrize(
+    "turn", [("-display_hflip",), ("-display_vflip",), ("-display_rotation", 90, "-display_hflip")]
+)
+def test_a_mirrored_matrix_is_shown_as_a_player_does(
+    turn: tuple[object, ...], backend: str, base: Path, tmp_path: Path
+) -> None:
+    film = tmp_path / "turned.mp4"
+    ffmpeg(*turn, "-i", base, "-c", "copy", film)
+    player = tmp_path / "player.mp4"
+    ffmpeg("-i", film, "-preset", "veryfast", "-crf", 12, player)  # ffmpeg turns by itself
+    wanted = list(read_clip(player))
+    assert difference(next(read_clip(film)), wanted[0]) < 4
+    assert difference(frames_of(packed(film, backend, tmp_path))[0], wanted[0]) < 6
+
+
+def test_pixels_that_are_not_square_are_shown_square_by_track_and_ingest(
+    backend: str, base: Path, tmp_path: Path
+) -> None:
+    film = tmp_path / "anamorphic.mp4"
+    ffmpeg("-i", base, "-vf", "scale=224:180,setsar=10/7", "-preset", "veryfast", film)
+    pack = packed(film, backend, tmp_path)
+    assert frames_of(pack)[0].shape == next(read_clip(film)).shape == (180, 320, 3)
+
+
+@pytest.mark.parametrize("name", ["preview_first.mp4", "cover_udta_first.mp4"])
+def test_the_film_is_read_and_not_its_cover_or_preview(name: str, backend: str, shared: Path, tmp_path: Path) -> None:
+    film = shared / "data/videos-hard" / name
+    pack = packed(film, backend, tmp_path)
+    assert (stored(pack), pack.source.treated) == (60, ("stream 1 of 2 with pictures",))
+    assert sum(1 for _ in read_clip(film)) == 144
+
+
+@pytest.mark.parametrize(("transfer", "name"), [("smpte2084", "PQ"), ("arib-std-b67", "HLG")])
+def test_hdr_is_stored_as_it_looked(transfer: str, name: str, backend: str, base: Path, tmp_path: Path) -> None:
+    film = tmp_path / "hdr.mp4"
+    linear = "zscale=t=linear:npl=203,format=gbrpf32le"
+    coded = f"zscale=p=bt2020:t={transfer}:m=bt2020nc:r=limited:npl=203,format=yuv420p10le"
+    told = f"log-level=error:colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc"
+    ffmpeg(
+        "-i",
+        base,
+        "-t",
+        1,
+        "-vf",
+        f"{linear},{coded}",
+        "-c:v",
+        "libx265",
+        "-preset",
+        "ultrafast",
+        "-x265-params",
+        told,
+        film,
+    )
+    pack = packed(film, backend, tmp_path)
+    assert pack.source.treated == (f"tone-mapped from {name}",)
+    ordinary = np.stack(list(read_clip(base))[:RATE]).astype(float)
+    for found in (np.stack(frames_of(pack)), np.stack(list(read_clip(film)))):
+        assert found.mean() == pytest.approx(ordinary.mean(), abs=6)
+        assert found.std() == pytest.approx(ordinary.std(), abs=8)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "apng"])
+def test_moving_pictures_of_the_web_are_films(suffix: str, backend: str, base: Path, tmp_path: Path) -> None:
+    film = tmp_path / f"film.{suffix}"
+    ffmpeg("-i", base, "-vf", "fps=10", film)
+    assert stored(packed(film, backend, tmp_path)) == SECONDS * 10
+
+
+def test_one_frame_is_too_short_and_a_webp_is_a_picture(backend: str, base: Path, tmp_path: Path) -> None:
+    one, webp = tmp_path / "one.mp4", tmp_path / "film.webp"
+    ffmpeg("-i", base, "-frames:v", 1, one)
+    ffmpeg("-i", base, "-t", 1, "-c:v", "libwebp_anim", webp)
+    assert [row.reason for row in packed(one, backend, tmp_path).rejects] == ["too_short"]
+    assert [row.reason for row in packed(webp, backend, tmp_path).rejects] == ["picture"]
+
+
+def test_clips_of_one_film_follow_each_other(backend: str, shared: Path, tmp_path: Path) -> None:
+    pack = packed(shared / "data/videos-hard/jump_1h.ts", backend, tmp_path)
+    assert all(before[1] <= after[0] + 1e-6 for before, after in pairwise(spans(pack)))
