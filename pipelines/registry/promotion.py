@@ -129,7 +129,7 @@ def promote(
 
 
 def rollback(uri: str, name: str, to: str | None, *, expected: str | None, actor: str, reason: str) -> Move:
-    """Bring a former champion back. The version that it replaces is withdrawn: the gate promotes it no more.
+    """Bring a former champion back. Versions that it goes back over are withdrawn: the gate promotes them no more.
 
     Args:
         uri: MLflow store.
@@ -155,7 +155,7 @@ def rollback(uri: str, name: str, to: str | None, *, expected: str | None, actor
         return _move(uri, name, None, sentence, back.version)
     now = state_of(uri, name)
     target = to or now.previous
-    reigned = {each for entry in history for each in entry.state.line}
+    reigned = {each for entry in history for each in entry.state.line} | set(now.line)
     if target is None:
         raise GateRefused(f"there is no champion of {name} before the present one to roll back to")
     if target not in reigned:
@@ -166,10 +166,13 @@ def rollback(uri: str, name: str, to: str | None, *, expected: str | None, actor
             return None
         if now.champion != expected:
             raise Overtaken(_overtaken(journal_of(uri, name), target, expected, now))
-        line = now.line[: now.line.index(target) + 1] if target in now.line else (*now.line[:-1], target)
+        below = now.line[:-1]
+        depth = below[::-1].index(target) if target in below else None
+        line = (*below, target) if depth is None else below[: len(below) - depth]
         then = _with_champion(now, target, digest, line)
-        gone = tuple(each for each in now.line if each not in line and each not in then.withdrawn)
-        return then.model_copy(update={"withdrawn": then.withdrawn + gone})
+        passed_over = below[len(below) - depth :] if depth is not None else ()
+        gone = dict.fromkeys((*then.withdrawn, *passed_over, *now.line[-1:]))
+        return then.model_copy(update={"withdrawn": tuple(each for each in gone if each != target)})
 
     digest, _ = _known(uri, name, target)
     entry = _decide(uri, name, decide, action="rollback", version=target, actor=actor, reason=reason)

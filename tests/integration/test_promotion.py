@@ -57,8 +57,12 @@ def test_promotions_and_rollbacks_move_both_aliases_and_each_is_written_down(reg
 
     assert promote(registry, NAME, "3", expected="1", **WHO).moved
     assert state_of(registry, NAME).withdrawn == ("2",)
+    assert promote(registry, NAME, "2", expected="3", **WHO).moved
+    assert promote(registry, NAME, "3", expected="2", **WHO).moved
+    assert rollback(registry, NAME, None, expected="3", **WHO).moved
+    assert state_of(registry, NAME).line == ("1", "3", "2") and state_of(registry, NAME).withdrawn == ("3",)
     entries = journal_of(registry, NAME).entries()
-    assert [entry.number for entry in entries] == [1, 2, 3, 4, 5, 6]
+    assert [entry.number for entry in entries] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert [(e.action, e.expected, e.version) for e in entries[2:4]] == [("promote", "2", "3"), ("rollback", "3", "2")]
     assert all(entry.actor == "tests" and entry.reason == "a test" for entry in entries)
 

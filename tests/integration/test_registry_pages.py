@@ -1,8 +1,10 @@
 """What a person finds in MLflow after a decision, that it survives a move of the work folder, and foreign files."""
 
 import json
+import shutil
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -25,10 +27,27 @@ from tests.dataset_factory import make_dataset
 from tests.factories import write_package, write_sequences
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, migrated_mlflow: Path) -> Iterator[Path]:
+    """A work folder with one champion that went the whole way, smoke test and all; its dataset and clip are real."""
+    work = tmp_path_factory.mktemp("made") / "work"
+    work.mkdir()
+    shutil.copy(migrated_mlflow, work / "mlflow.db")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SSTRACK_WORK", str(work))
+        make_champion(work, f"sqlite:///{work / 'mlflow.db'}", tmp_path_factory.mktemp("scratch"))
+    yield work
+
+
 @pytest.fixture
-def decided(work: Path, mlflow_uri: str, tmp_path: Path) -> str:
-    """A store with one champion that went the whole way, smoke test and all; its dataset and clip are real."""
-    manifest = make_dataset(str(work / "dataset"), tmp_path).digest
+def decided(made: Path, work: Path) -> str:
+    """The store in a copy of that folder."""
+    shutil.copytree(made, work)
+    return f"sqlite:///{work / 'mlflow.db'}"
+
+
+def make_champion(work: Path, mlflow_uri: str, scratch: Path) -> None:
+    manifest = make_dataset(str(work / "dataset"), scratch).digest
     root = write_sequences(work / "root", {"one": 4, "two": 4})
     package = write_package(work / "package")
     run = TrainingRun.find_or_create(registry_client(mlflow_uri), mlflow_uri, "key-1")
@@ -62,10 +81,9 @@ def decided(work: Path, mlflow_uri: str, tmp_path: Path) -> str:
     )
     assert decision.new, decision.reasons
     assert any("in a fresh process it tracks 4 frames" in reason for reason in decision.reasons)
-    return mlflow_uri
 
 
-def test_what_a_person_finds_in_mlflow(decided: str, work: Path):
+def test_what_a_person_finds_in_mlflow(decided: str, made: Path, work: Path):
     client = registry_client(decided)
     version = client.get_model_version("sstrack", "1")
     card = version.description or ""
@@ -77,7 +95,7 @@ def test_what_a_person_finds_in_mlflow(decided: str, work: Path):
         "not licences",
     ):  # fmt: skip
         assert part in card, card
-    assert len(card) <= 5000 and str(work) not in card
+    assert len(card) <= 5000 and str(made) not in card
     assert "champion" in (client.get_registered_model("sstrack").description or "")
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None and experiment.tags["mlflow.experimentKind"] == "custom_model_development"
@@ -100,7 +118,7 @@ def test_what_a_person_finds_in_mlflow(decided: str, work: Path):
     assert isinstance(last, Entry) and last.verdict is not None and last.verdict["passed"]
 
     described = next((work / "mlflow-artifacts").rglob("MLmodel"))
-    assert str(work.parent) not in described.read_text() and str(Path(sys.prefix)) not in described.read_text()
+    assert str(made.parent) not in described.read_text() and str(Path(sys.prefix)) not in described.read_text()
     flavor = yaml.safe_load(described.read_text())["flavors"]["python_function"]
     assert flavor["model_code_path"] == "serving_model.py"
     shown = sstrack("models", "list")
@@ -108,7 +126,7 @@ def test_what_a_person_finds_in_mlflow(decided: str, work: Path):
         assert part in shown.stdout.replace("\n", " "), shown.stdout
 
 
-def test_from_a_version_to_its_videos_and_from_a_video_to_its_versions(decided: str, work: Path, tmp_path: Path):
+def test_from_a_version_to_its_videos_and_from_a_video_to_its_versions(decided: str, made: Path, tmp_path: Path):
     line = json.loads(sstrack("models", "lineage", "1", "--json", "--picture", str(tmp_path / "line.png")).stdout)
     [data] = line["data"]
     assert line["run_key"] == "key-1" and data["missing"] is None and len(data["shards"]) == 3
@@ -117,10 +135,11 @@ def test_from_a_version_to_its_videos_and_from_a_video_to_its_versions(decided: 
     video = data["sources"][0]["sha256"]
     learnt = sstrack("models", "lineage", "--source", video)
     assert "version 1 learnt from it (champion)" in learnt.stdout
-    assert f"publish {work / 'dataset'} without it" in learnt.stdout
+    assert f"publish {made / 'dataset'} without it" in learnt.stdout
     assert "no version is known" in sstrack("models", "lineage", "--source", "0" * 64).stdout
-    (work / "dataset").rename(tmp_path / "gone")
+    (made / "dataset").rename(tmp_path / "gone")
     cannot = sstrack("models", "lineage", "--source", video)
+    (tmp_path / "gone").rename(made / "dataset")
     assert "version 1 cannot be told" in cannot.stdout
     assert sstrack("models", "lineage").exit_code == 2
 

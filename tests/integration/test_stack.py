@@ -118,7 +118,12 @@ def test_schedules_create_runs(stack):
 
     def of_both() -> bool:
         deployments = {one["id"]: one["name"] for one in api("deployments/filter", {})}
-        assert set(deployments.values()) == names | {"train-tracker", "evaluate-tracker"}
+        assert set(deployments.values()) == names | {
+            "train-tracker",
+            "evaluate-tracker",
+            "promote-tracker",
+            "rollback-tracker",
+        }
         return names == {deployments[one["deployment_id"]] for one in api("flow_runs/filter", scheduled)}
 
     assert eventually(of_both)
