@@ -69,7 +69,7 @@ def table_file(light: Light | None) -> Iterator[str]:
 
 @cache
 def _text(light: Light) -> str:
-    rows = "\n".join("%.5f %.5f %.5f" % tuple(row) for row in table(light).reshape(-1, 3).tolist())
+    rows = "\n".join(" ".join(f"{value:.5f}" for value in row) for row in table(light).reshape(-1, 3).tolist())
     return f"LUT_3D_SIZE {_POINTS}\n{rows}\n"
 
 

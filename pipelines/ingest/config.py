@@ -19,7 +19,8 @@ _WITHOUT_EFFECT = {"shard_mib", "dedup", "duplicate_bits", "duplicate_mirror", *
 
 @dataclass(frozen=True)
 class ProbeLimits:
-    """What a file may be, whether its bars are looked for and its fields made whole; see the fields of `IngestConfig` for each."""
+    """What a file may be, whether its bars are looked for and its fields made whole; see the fields of `IngestConfig`
+    for each."""
 
     max_mib: float
     max_pixels: int

@@ -69,7 +69,7 @@ def difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
 
 def combing(picture: NDArray[np.uint8]) -> float:
-    """How much rows differ from the mean of those above and below them, less what every second row does: grey levels."""
+    """How much rows differ from the mean of their neighbours, less what rows of one field do: grey levels."""
     rows = picture.astype(np.float64).mean(axis=2)
     return float(
         np.abs(rows[1:-1] - (rows[:-2] + rows[2:]) / 2).mean() - np.abs(rows[2:-2] - (rows[:-4] + rows[4:]) / 2).mean()

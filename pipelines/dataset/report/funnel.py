@@ -50,8 +50,8 @@ class Offender:
 @dataclass(frozen=True)
 class Funnel:
     """A dataset's way from video to clips. `seconds` of video read, `kept_seconds` in clips; `judged` counts the clips
-    that were judged, kept or not; `totals` holds the contract of `dataset info --json`; `treated` counts sources by what
-    was done to their pictures before they were stored."""
+    that were judged, kept or not; `totals` holds the contract of `dataset info --json`; `treated` counts sources by
+    what was done to their pictures before they were stored."""
 
     dataset: str
     totals: Mapping[str, Any]

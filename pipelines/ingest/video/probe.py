@@ -68,13 +68,13 @@ class Probe:
     `fps` is the rate of its action, pauses apart; `seconds` is how long it is with them. `edited_out` of its frames are
     not to be shown, as the file's edit list says. `turn` stands decoded frames upright; `whole` says whether interlaced
     ones are made whole, `light` what HDR they hold. `clock` makes pressed times of the container's (see
-    `footage/timeline.py`); `origin` is the file's second 0 and `end` its last frame's end in pressed ticks of `time_base`, `timed` whether its
-    packets carry times at all. `keyframes` are ticks at which decoding may begin, ascending, empty where the container
-    has no index or its times are not plain. `bars` of the upright frame are cut off first; `width` and `height` are
-    without them, `bar_share` is the part of the picture that they take. `pixels` is the upright frame's width and
-    height without bars in its own pixels, `planar` whether those are 8-bit YUV 4:2:0, and `colour` what their numbers mean.
-    `treated` says in words what is done to its pictures. `seams` are decoding times of packets before a jump of times,
-    which are no worse for being called broken by a demuxer.
+    `footage/timeline.py`); `origin` is the file's second 0 and `end` its last frame's end in pressed ticks of
+    `time_base`, `timed` whether its packets carry times at all. `keyframes` are ticks at which decoding may begin,
+    ascending, empty where the container has no index or its times are not plain. `bars` of the upright frame are cut
+    off first; `width` and `height` are without them, `bar_share` is the part of the picture that they take. `pixels` is
+    the upright frame's width and height without bars in its own pixels, `planar` whether those are 8-bit YUV 4:2:0, and
+    `colour` what their numbers mean. `treated` says in words what is done to its pictures. `seams` are decoding times
+    of packets before a jump of times, which are no worse for being called broken by a demuxer.
     """
 
     stream: int
