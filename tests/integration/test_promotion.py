@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cli.main import app
 from pipelines.errors import GateRefused, SSTrackError
@@ -165,7 +164,7 @@ from pipelines.registry.promotion import promote
 uri, version, gate = sys.argv[1:]
 Path(gate, version).touch()
 while len(list(Path(gate).iterdir())) < 3:
-    time.sleep(0.001)
+    time.sleep(0.05)
 try:
     promote(uri, "sstrack", version, expected="1", actor=f"promoter {version}", reason="a race")
 except GateRefused as error:

@@ -10,8 +10,7 @@ from pathlib import Path
 import mlflow
 import pytest
 import yaml
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cli.main import app
 from pipelines.evaluation.run import evaluate
@@ -167,7 +166,7 @@ def test_a_work_folder_may_be_moved(decided: str, work: Path, tmp_path: Path, mo
         assert folder.is_dir()
     client = registry_client(uri)
     run = TrainingRun.find_or_create(client, uri, "key-1")
-    assert client.get_run(run.run_id).info.artifact_uri.startswith((moved / "mlflow-artifacts").as_uri())
+    assert str(client.get_run(run.run_id).info.artifact_uri).startswith((moved / "mlflow-artifacts").as_uri())
     experiment_id(client, uri)
 
 
