@@ -126,12 +126,12 @@ def decide(
     root: str,
 ) -> dict[str, Any]:
     """Register the package, judge it, move the alias or not; the decision as a dictionary."""
-    from pipelines.evaluation.run import read_benchmark
+    from pipelines.evaluation.targets import open_target
     from pipelines.registry.decide import Evaluated, register_and_decide
     from pipelines.registry.smoke import Clip
 
     here = settings()
-    first = read_benchmark(report["benchmark"].partition("@")[0], root)[1][0]
+    first = open_target(report["benchmark"].partition("@")[0], root).sequences[0]
     x, y, w, h = first.first_box.tolist()
     decision = register_and_decide(
         here.mlflow_uri,

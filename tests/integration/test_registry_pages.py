@@ -152,7 +152,7 @@ def test_a_work_folder_may_be_moved(decided: str, work: Path, tmp_path: Path, mo
     work.rename(moved)
     monkeypatch.setenv("SSTRACK_WORK", str(moved))
     uri = f"sqlite:///{moved / 'mlflow.db'}"
-    done = evaluate("models:/sstrack@champion", "folder", str(moved / "root"), str(tmp_path / "out"), workers=0)
+    done = evaluate("models:/sstrack@champion", "folder", str(moved / "root"), str(tmp_path / "out"))
     assert done.sequences == 2
     holder = champion(uri, "sstrack")
     assert holder is not None and holder.version == "1"
