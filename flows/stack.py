@@ -17,7 +17,7 @@ from pathlib import Path
 from pipelines.errors import SSTrackError
 from pipelines.locks import work_lock
 from pipelines.processes import stop_processes, tree
-from pipelines.settings import settings
+from pipelines.settings import own_store, settings
 
 POOL = "local"
 PREFECT_FILE = Path(__file__).resolve().parent.parent / "prefect.yaml"
@@ -99,7 +99,7 @@ def _environment(work: Path, api_url: str) -> dict[str, str]:
     return {
         **os.environ,
         "SSTRACK_WORK": str(work),
-        "SSTRACK_MLFLOW_URI": here.mlflow_uri if work == here.work else f"sqlite:///{work / 'mlflow.db'}",
+        "SSTRACK_MLFLOW_URI": here.mlflow_uri if work == here.work else own_store(work),
         "PREFECT_HOME": str(work / "prefect"),
         "PREFECT_API_URL": api_url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -11,6 +11,9 @@ from pipelines.errors import UsageError
 from pipelines.place import place
 
 
+_OF_URIS = "%?#"
+
+
 def absolute(uri: str) -> str:
     """A local path made absolute (`~` expanded); a URI with a scheme, `s3://…` say, stays as it is.
 
@@ -19,6 +22,20 @@ def absolute(uri: str) -> str:
     if not uri.strip():
         raise UsageError("an empty path was given; name a file or folder (`.` is the one you are in).")
     return uri if "://" in uri else str(Path(uri).expanduser().absolute())
+
+
+def own_store(work: Path) -> str:
+    """The URI of the MLflow store in a work folder, a SQLite file.
+
+    Raises UsageError for a folder whose name MLflow would not find again: to it `%`, `?` and `#` are parts of a URI, so
+    that a training would end where its model cannot be registered, or beside a database in another folder.
+    """
+    if wrong := sorted(set(_OF_URIS) & set(str(work))):
+        raise UsageError(
+            f"the work folder {work} has {' and '.join(wrong)} in its name, which MLflow takes for parts of a URI; "
+            "choose another folder (SSTRACK_WORK, --work), or give a server's SSTRACK_MLFLOW_URI."
+        )
+    return f"sqlite:///{work / 'mlflow.db'}"
 
 
 class Settings(BaseSettings):
@@ -82,7 +99,7 @@ class Settings(BaseSettings):
             "benchmark_root": absolute(self.benchmark_root or str(work / "benchmark")),
             "journal": absolute(self.journal) if self.journal else "",
             "cache": absolute(self.cache or str(work / "cache")),
-            "mlflow_uri": self.mlflow_uri or f"sqlite:///{work / 'mlflow.db'}",
+            "mlflow_uri": self.mlflow_uri or own_store(work),
         }
         for name, value in filled.items():
             object.__setattr__(self, name, value)

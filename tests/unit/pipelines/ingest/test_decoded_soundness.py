@@ -6,6 +6,8 @@ from io import BytesIO
 
 import pytest
 
+from pipelines.footage.timeline import Clock
+from pipelines.footage.turn import UPRIGHT
 from pipelines.ingest.reject import Unusable
 from pipelines.ingest.video.decoding.decode import Decoded, Records, distrusted, soundness
 from pipelines.ingest.video.decoding.drain import Ended
@@ -14,7 +16,8 @@ from pipelines.ingest.video.task import DecodeTask
 from sstrack.clips.letterbox import Bars
 
 TASK = DecodeTask(
-    stream=0, time_base=Fraction(1, 100), rate=Fraction(10), rotation=0, bars=Bars(), height=36, source=(64, 36),
+    stream=0, time_base=Fraction(1, 100), clock=Clock(Fraction(1, 100), 10, 25), timed=True, rate=Fraction(10),
+    turn=UPRIGHT, whole=False, light=None, bars=Bars(), height=36, source=(64, 36),
     planar=True, colour=Colour(), size=(64, 36), fps=Fraction(10), quality=88, max_pixels=10_000, end=60,
 )  # fmt: skip
 ENDED = Ended(0, 2, "what it said")
