@@ -10,7 +10,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pipelines.errors import UsageError
 from pipelines.place import place
 
-
 _OF_URIS = "%?#"
 
 

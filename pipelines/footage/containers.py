@@ -21,6 +21,7 @@ _PICTURES = (
 PROTOCOLS = "file,pipe"
 BROADCAST = frozenset({"mpegts", "mpeg", "wtv"})
 """Containers whose times may run from anywhere and jump where recordings are spliced: a jump there is no pause."""
+MP4 = frozenset({"mp4", "mov"})
 INDEXED = frozenset({"mp4", "matroska"})
 """Containers whose index makes jumping exact."""
 

@@ -9,7 +9,7 @@ _KINDS = {
     "transient": ("unreachable", "unreadable", "missing"),
     "corrupt": (
         *("empty", "not_a_video", "undecodable", "frames_lost", "bad_times", "checksum", "crashed", "corrupt"),
-        *("gap", "no_frames"),
+        *("gap", "no_frames", "appended"),
         *("damaged", "truncated", "bad_frame", "bad_label", "bad_row", "wrong_size"),
     ),
     "unsupported": ("no_video", "unknown_codec", "no_truth", "picture"),

@@ -223,3 +223,12 @@ def test_one_frame_is_too_short_and_a_webp_is_a_picture(backend: str, base: Path
 def test_clips_of_one_film_follow_each_other(backend: str, shared: Path, tmp_path: Path) -> None:
     pack = packed(shared / "data/videos-hard/jump_1h.ts", backend, tmp_path)
     assert all(before[1] <= after[0] + 1e-6 for before, after in pairwise(spans(pack)))
+
+
+def test_a_film_behind_the_first_one_of_an_mp4_is_told_of(backend: str, base: Path, tmp_path: Path) -> None:
+    film = tmp_path / "joined.mp4"
+    film.write_bytes(base.read_bytes() * 2)
+    pack = packed(film, backend, tmp_path)
+    assert stored(pack) == SECONDS * 10
+    [row] = pack.rejects
+    assert (row.reason, row.detail.split()[0]) == ("appended", str(base.stat().st_size))

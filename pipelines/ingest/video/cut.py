@@ -101,6 +101,9 @@ def _losses(record: SourceRecord, video: Probe, timeline: Timeline, errors: str)
     if video.edited_out:
         detail = f"{video.edited_out} of {record.frames_expected} frames are cut off by the file's own edit list"
         rejects.append(record.reject(Unusable("decode", "edited_out", detail)))
+    if video.appended:
+        detail = f"{video.appended} bytes behind the film are another one, which its index does not name; part the file"
+        rejects.append(record.reject(Unusable("decode", "appended", detail)))
     if record.frames_decoded + video.edited_out < record.frames_expected:
         detail = (
             f"{record.frames_decoded} of {record.frames_expected} frames could be decoded, "

@@ -2,7 +2,7 @@
 
 import logging
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines import storage
-from pipelines.footage.containers import BROADCAST, CONTAINERS, INDEXED, is_one_of, picture_kind
+from pipelines.footage.appended import bytes_behind
+from pipelines.footage.containers import BROADCAST, CONTAINERS, INDEXED, MP4, is_one_of, picture_kind
 from pipelines.footage.fields import may_interlace
 from pipelines.footage.light import Light, light_of
 from pipelines.footage.square import pixel_shape, square_size
@@ -74,7 +75,8 @@ class Probe:
     off first; `width` and `height` are without them, `bar_share` is the part of the picture that they take. `pixels` is
     the upright frame's width and height without bars in its own pixels, `planar` whether those are 8-bit YUV 4:2:0, and
     `colour` what their numbers mean. `treated` says in words what is done to its pictures. `seams` are decoding times
-    of packets before a jump of times, which are no worse for being called broken by a demuxer.
+    of packets before a jump of times, which are no worse for being called broken by a demuxer. `appended` bytes of a
+    second film lie behind this one, out of reach.
     """
 
     stream: int
@@ -102,6 +104,7 @@ class Probe:
     bar_share: float = 0.0
     treated: tuple[str, ...] = ()
     seams: frozenset[int] = frozenset()
+    appended: int = 0
 
 
 def probed(path: Path, limits: ProbeLimits) -> Probe | Unusable:
@@ -124,7 +127,8 @@ def probe(path: Path, limits: ProbeLimits) -> Probe:
     try:
         # by descriptor, so that no name is ever read as a pattern, a protocol or an option
         with path.open("rb") as file, av.open(f"file:/dev/fd/{file.fileno()}", options=OPTIONS) as container:
-            return _read(container, limits)
+            video = _read(container, limits)
+            return replace(video, appended=bytes_behind(path)) if is_one_of(video.container, MP4) else video
     except av.error.FFmpegError as error:  # its whole text ends with the descriptor's name
         if picture := picture_kind(path):
             raise Unusable("probe", "picture", f"{picture}: a picture that no decoder here plays as video") from error
