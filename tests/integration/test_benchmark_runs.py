@@ -218,7 +218,7 @@ def test_a_report_stands_alone_and_escapes_names(package: str, tmp_path: Path, s
     assert "prefers-color-scheme: dark" in page and "@media (max-width" in page
     assert page.count("data:image/jpeg;base64,") >= 3, "pictures of the worst sequence"
     assert page.count("data:image/png;base64,") >= 2, "a strip for each tracker that was measured"
-    rows = list(csv.DictReader((tmp_path / "report" / "summary.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "report" / "summary.csv").read_text().splitlines()))
     ours = next(row for row in rows if (row["kind"], row["metric"]) == ("measured", "AUC"))
     assert float(ours["value"]) == pytest.approx(done.metrics["AUC"])
     assert [row["value"] for row in rows if (row["tracker"], row["metric"]) == ("OSTrack-384", "AUC")] == ["70.7"]
@@ -231,7 +231,7 @@ def test_a_report_names_trackers_as_people_know_them(package: str, tmp_path: Pat
     plain = evaluate(package, "lasot", str(root), out)
     blind = evaluate(package, "lasot", str(root), out, How(tracking={"templates": "zeroed"}))
     written = write_report([plain.results, blind.results, f"other={blind.results}"], tmp_path / "report")
-    rows = list(csv.DictReader((tmp_path / "report" / "summary.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "report" / "summary.csv").read_text().splitlines()))
     measured = {row["tracker"] for row in rows if row["kind"] == "measured"}
     name = Path(package).parent.name
     assert measured == {name, f"{name} (templates=zeroed)", "other"}

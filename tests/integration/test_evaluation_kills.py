@@ -5,12 +5,14 @@ import resource
 import signal
 import time
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
 import pytest
 
 from pipelines.cluster import local_cluster
+from pipelines.errors import SSTrackError
 from pipelines.evaluation.run import EvaluationReport, How, evaluate
 from tests.factories import write_package, write_sequences
 
@@ -55,21 +57,26 @@ def test_a_killed_evaluation_goes_on_and_ends_the_same(root: Path, package: Path
     assert answers(again) == answers(whole)
 
 
-def evaluate_with_little_space(limit: int, *args: str) -> None:
+def evaluate_with_little_space(tell: Connection, limit: int, model: str, root: str, out: str) -> None:
     """In a child process: no file may grow beyond `limit` bytes, which the kernel refuses as it does on a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    evaluate(*args)
+    try:
+        evaluate(model, "folder", root, out)
+    except SSTrackError as error:
+        tell.send(str(error))
 
 
-def test_a_full_disk_leaves_no_part_of_a_result(package: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+def test_a_full_disk_leaves_no_part_of_a_result(package: Path, tmp_path: Path):
     root = write_sequences(tmp_path / "root", {"long": 60}, side=160)
     out = tmp_path / "out"
-    child = FORK.Process(target=evaluate_with_little_space, args=(1200, str(package), "folder", str(root), str(out)))
-    child.start()
-    child.join()
-    said = capfd.readouterr().err
-    assert child.exitcode == 1
-    assert "SSTrackError: no space left to write" in said and "long.txt" in said
+    hear, tell = FORK.Pipe(duplex=False)
+    with hear, tell:
+        child = FORK.Process(target=evaluate_with_little_space, args=(tell, 1200, str(package), str(root), str(out)))
+        child.start()
+        child.join()
+        assert hear.poll(), "it said nothing"
+        said = hear.recv()
+    assert "no space left to write" in said and "long.txt" in said
     assert not list(out.rglob("long.txt")) and not list(out.rglob("*.tmp"))
     assert evaluate(str(package), "folder", str(root), str(out)).sequences == 1
 
