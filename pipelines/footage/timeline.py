@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 NO_TIME = int(np.iinfo(np.int64).min)
 """Stands for a time that is not given."""
+WRAP = 1 << 33
+"""MPEG's times begin again after so many ticks."""
 _BACK_S = 0.25
 """Times that run back by more than this many seconds begin again; what runs back by less is out of order."""
 _BACK_STEPS = 1.5
@@ -108,8 +110,11 @@ class Packets:
 
     @property
     def times(self) -> NDArray[np.int64]:
-        """int64 [M], the presentation time or else the decoding time."""
-        return np.where(self.pts == NO_TIME, self.dts, self.pts)
+        """int64 [M], the presentation time or else the decoding time. One that begins again before its packet's
+        decoding time does is taken as if it had not yet."""
+        both = (self.pts != NO_TIME) & (self.dts != NO_TIME)
+        wrapped = both & (np.where(both, self.dts, 0) - np.where(both, self.pts, 0) > WRAP // 2)
+        return np.where(self.pts == NO_TIME, self.dts, self.pts + np.where(wrapped, WRAP, 0))
 
 
 def clock_of(packets: Packets, time_base: Fraction, usual: int, *, spliced: bool) -> Clock:
@@ -121,6 +126,7 @@ def clock_of(packets: Packets, time_base: Fraction, usual: int, *, spliced: bool
     timed = times != NO_TIME
     if not timed.any():
         return Clock(time_base, step, back)
+    wraps = _wraps(packets, parts)
     offsets: list[int] = []
     end = 0
     for part in range(int(parts.max()) + 1):
@@ -128,7 +134,12 @@ def clock_of(packets: Packets, time_base: Fraction, usual: int, *, spliced: bool
         if len(own) == 0:
             offsets.append(offsets[-1] if offsets else 0)
             continue
-        offsets.append(end - int(own.min()) if offsets else 0)
+        if not offsets:
+            offsets.append(0)
+        elif wraps[part]:  # exactly so, as pictures on both sides of it are in one order
+            offsets.append(offsets[-1] + WRAP)
+        else:
+            offsets.append(end - int(own.min()))
         end = int(own.max()) + offsets[-1] + step
     shown = np.unique(times[timed] + np.array(offsets, np.int64)[parts[timed]])
     rests = np.diff(shown)
@@ -144,6 +155,16 @@ def clock_of(packets: Packets, time_base: Fraction, usual: int, *, spliced: bool
         for at in np.flatnonzero(rests > limit)
     )
     return Clock(time_base, step, back, tuple(offsets[1:]), pauses, int(shown[0]), int(shown[-1]) + step)
+
+
+def _wraps(packets: Packets, parts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """bool [parts]: those before which times fell by so much that they wrapped."""
+    order = np.where(packets.dts == NO_TIME, packets.pts, packets.dts)
+    timed = np.flatnonzero(order != NO_TIME)
+    falls = np.diff(order[timed]) < -(WRAP // 2)
+    wraps = np.zeros(int(parts.max()) + 1, np.bool_)
+    wraps[parts[timed[1:]][falls]] = True
+    return wraps
 
 
 def beginnings(packets: Packets, back: int) -> NDArray[np.int64]:

@@ -21,9 +21,8 @@ def test_what_is_registered_in_a_folder_with_blanks_and_umlauts_is_found_again(t
     client.log_model_artifacts(model.model_id, str(package))
     client.finalize_logged_model(model.model_id, "READY")
     client.create_registered_model("sstrack")
-    version = client.create_model_version(
-        "sstrack", f"models:/{model.model_id}", run_id=run.run_id, model_id=model.model_id
-    )
+    place = client.get_logged_model(model.model_id).artifact_location
+    version = client.create_model_version("sstrack", place, run_id=run.run_id, model_id=model.model_id)
     kept = client.get_model_version_download_uri("sstrack", version.version)
     copy = mlflow.artifacts.download_artifacts(kept, dst_path=str(tmp_path / "copy"), tracking_uri=uri)
     assert (Path(copy) / "weights.bin").read_bytes() == b"weights"

@@ -20,7 +20,7 @@ import av.video
 import numpy as np
 
 from pipelines.footage.chain import link
-from pipelines.footage.timeline import NO_TIME, Clock, Follower, Pause
+from pipelines.footage.timeline import NO_TIME, WRAP, Clock, Follower, Pause
 from pipelines.ingest.video.picture import Colour, to_jpeg
 
 _MOST_STALLS = 20
@@ -121,6 +121,8 @@ class _Line:
         added = self._clock.offset(self._follower.see(NO_TIME if order is None else order))
         if packet.pts is None:
             return None
+        if packet.dts is not None and packet.dts - packet.pts > WRAP // 2:
+            added += WRAP
         self._added[packet.pts] = added
         return self._pressed(packet.pts + added)
 

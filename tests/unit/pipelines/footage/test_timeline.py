@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipelines.footage.timeline import (
     NO_TIME,
+    WRAP,
     Clock,
     Follower,
     Packets,
@@ -20,7 +21,6 @@ from pipelines.footage.timeline import (
 )
 
 TICKS = 90_000
-WRAP = 1 << 33
 
 
 @dataclass(frozen=True)
@@ -42,30 +42,31 @@ def films(draw: st.DrawFn) -> Film:
     fields = draw(st.booleans())
     pts, dts, shown = [], [], []
     raw = draw(st.sampled_from([-2 * step, 0, 133_500, WRAP - 3 * TICKS]))
-    film = pressed = last = 0
+    film = pressed = 0
     for number in range(draw(st.integers(1, 5))):
         if number:
             kind = draw(st.sampled_from(["again", "jump", "pause", "on"]))
-            if kind == "again":
+            rest = {
+                "jump": draw(st.integers(11, 30_000)) * TICKS,
+                "pause": draw(st.integers(int(1.1 * TICKS), 9 * TICKS)),
+            }.get(kind, 0)
+            if kind == "again" and TICKS < raw % WRAP < WRAP // 2:  # from further up it would be a wrap
                 raw = draw(st.integers(0, raw % WRAP // 3))
-            elif kind == "jump":
-                raw += draw(st.integers(11, 30_000)) * TICKS
-                if not spliced:
-                    film += raw - last - step
-            elif kind == "pause":
-                rest = draw(st.integers(int(1.1 * TICKS), 9 * TICKS))
-                raw, film = raw + rest, film + rest
+            elif (raw + rest) // WRAP == raw // WRAP:  # whether times jump or begin again there, nobody can say
+                raw += rest
+                film += 0 if spliced and kind == "jump" else rest
         count = draw(st.integers(1, 4)) * 3 + round(0.6 * TICKS / step)
         order = [frame for first in range(0, count, 3) for frame in (first + 2, first, first + 1) if frame < count]
         for place, frame in enumerate(order):
-            pts.append((raw + frame * step) % WRAP if raw >= 0 else raw + frame * step)
-            dts.append(pts[-1] - (frame - place) * step - 2 * step)
+            shown_at = raw + frame * step
+            pts.append(shown_at % WRAP if shown_at >= 0 else shown_at)
+            decoded = raw + (place - 2) * step
+            dts.append(decoded % WRAP if decoded >= 0 else decoded)
             shown.append(film + frame * step)
             if fields:
                 pts.append(NO_TIME)
                 dts.append(NO_TIME)
                 shown.append(NO_TIME)
-        last = raw + (count - 1) * step
         raw, film, pressed = raw + count * step, film + count * step, pressed + count * step
     packets = Packets(np.array(pts), np.array(dts), np.full(len(pts), step))
     return Film(packets, np.array(shown), film, step, spliced, pressed / TICKS)
@@ -79,7 +80,7 @@ def pressed_times(film: Film, line: Clock) -> np.ndarray:
     """Pressed times of the timed packets, in the order of the file, as a decoder's process finds them."""
     follower = Follower(line.back)
     found = []
-    for pts, dts in zip(film.packets.pts.tolist(), film.packets.dts.tolist(), strict=True):
+    for pts, dts in zip(film.packets.times.tolist(), film.packets.dts.tolist(), strict=True):
         added = line.offset(follower.see(dts))
         if pts != NO_TIME:
             found.append(int(line.pressed(np.int64(pts + added))))
