@@ -265,7 +265,8 @@ def _rate(stream: av.video.VideoStream, scan: _Scan, time_base: Fraction) -> Fra
     nominal = max(1, round(1 / (stated * time_base)))
     near = scan.shown if scan.fields_apart else first_part(scan.packets, time_base)
     step = usual_step(near, nominal)
-    if nominal / _FAR <= step <= nominal * _FAR:
+    # frames that are rarer than stated are repeated, as ever; only fields were counted as if they were frames
+    if nominal / _FAR <= step and (step <= nominal * _FAR or not scan.fields_apart):
         return stated
     return usual_rate(near, step, time_base)
 
