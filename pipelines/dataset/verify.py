@@ -102,15 +102,15 @@ def _check_tables(dataset: str, manifest: Manifest, report: VerifyReport) -> Tab
         report.wrong(f"the clips table names shard {shard}, the manifest does not")
     if data_digest(tables.clips) != manifest.data_digest:
         report.wrong("the clips table does not have the manifest's data digest")
-    _check_seconds(tables, float(manifest.config.get("fps", 10.0)), report)
+    _check_seconds(tables, float(str(manifest.config.get("fps", 10.0))), report)
     return tables
 
 
 def _check_seconds(tables: Tables, fps: float, report: VerifyReport) -> None:
     if "treated" not in tables.sources.column_names:
         return  # from before ingest told of every second
-    rows = (table.to_pylist() for table in (tables.sources, tables.clips, tables.rejects))
-    for source, told in unaccounted(*rows, fps):
+    sources, clips, rejects = (table.to_pylist() for table in (tables.sources, tables.clips, tables.rejects))
+    for source, told in unaccounted(sources, clips, rejects, fps):
         name = source["source_uri"] or source["source_id"]
         report.wrong(f"{name} is {source['seconds']:.3f} s long, clips and rejects tell of {told:.3f} s")
 

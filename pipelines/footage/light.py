@@ -80,7 +80,7 @@ def table(light: Light) -> NDArray[np.float64]:
     coded = np.stack([red, green, blue], axis=-1)
     shown = _pq_nits(coded) if light.transfer == _PQ else _hlg_nits(coded, light.primaries)
     linear = _rolled_off(shown / _WHITE) @ _between(light.primaries, 1).T
-    return np.clip(linear, 0, 1) ** (1 / 2.4)
+    return np.asarray(np.clip(linear, 0, 1) ** (1 / 2.4), np.float64)
 
 
 def _rolled_off(light: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -107,7 +107,7 @@ def _hlg_nits(coded: NDArray[np.float64], primaries: int) -> NDArray[np.float64]
 
 
 def _between(source: int, target: int) -> NDArray[np.float64]:
-    return np.linalg.solve(_to_xyz(target), _to_xyz(source))
+    return np.asarray(np.linalg.solve(_to_xyz(target), _to_xyz(source)), np.float64)
 
 
 def _to_xyz(primaries: int) -> NDArray[np.float64]:

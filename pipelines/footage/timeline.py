@@ -76,6 +76,10 @@ class Clock:
         left_out = np.cumsum([0, *(self.left_out(pause) for pause in self.pauses)])
         return ticks - left_out[np.searchsorted(middles, ticks, side="right")]
 
+    def press(self, tick: int) -> int:
+        """The pressed time of one continued time."""
+        return int(self.pressed(np.array([tick], np.int64))[0])
+
     def left_out(self, pause: Pause) -> int:
         """Ticks of a pause that pressed times lack: all but the step to the next frame."""
         return pause.after - pause.before - self.step
@@ -84,19 +88,19 @@ class Clock:
         """Ticks of the film from its first frame to a pressed time: spliced time left out, pauses that last not."""
         return (
             pressed
-            - int(self.pressed(np.int64(self.first)))
+            - self.press(self.first)
             + sum(pause.lasts for pause, at in zip(self.pauses, self.places, strict=True) if at <= pressed)
         )
 
     @property
     def places(self) -> list[int]:
         """The pressed time of the first frame after each pause."""
-        return [int(self.pressed(np.int64(pause.after))) for pause in self.pauses]
+        return [self.press(pause.after) for pause in self.pauses]
 
     @property
     def ticks(self) -> int:
         """How long the film is, pauses that last included."""
-        return self.source_ticks(int(self.pressed(np.int64(self.end))))
+        return self.source_ticks(self.press(self.end))
 
 
 @dataclass(frozen=True)

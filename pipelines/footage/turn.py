@@ -52,7 +52,7 @@ UPRIGHT = Turn()
 
 def turn_of(frame: av.video.frame.VideoFrame) -> Turn:
     """The turn that a frame's display matrix asks for; angles between are taken to the nearest quarter."""
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    data = next((data for data in frame.side_data if data.type == Type.DISPLAYMATRIX), None)
     return UPRIGHT if data is None else from_matrix(struct.unpack("=9i", bytes(data)[:36]))
 
 

@@ -126,7 +126,7 @@ def test_interlaced_frames_are_made_whole(order: str, flag: str, backend: str, b
     ffmpeg("-i", base, "-vf", fields, "-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-q:v", 2, film)
     pack = packed(film, backend, tmp_path)
     raw = pack_video(film, IngestConfig(backend=backend, score_only=True, deinterlace=False), tmp_path / "raw")
-    assert pack.source.treated == ("deinterlaced",) and raw.source.treated == ()
+    assert list(pack.source.treated) == ["deinterlaced"] and not raw.source.treated
     assert (
         np.mean([combing(frame) for frame in frames_of(pack)])
         < np.mean([combing(frame) for frame in frames_of(raw)]) - 0.2
@@ -172,7 +172,7 @@ def test_pixels_that_are_not_square_are_shown_square_by_track_and_ingest(
 def test_the_film_is_read_and_not_its_cover_or_preview(name: str, backend: str, shared: Path, tmp_path: Path) -> None:
     film = shared / "data/videos-hard" / name
     pack = packed(film, backend, tmp_path)
-    assert (stored(pack), pack.source.treated) == (60, ("stream 1 of 2 with pictures",))
+    assert (stored(pack), list(pack.source.treated)) == (60, ["stream 1 of 2 with pictures"])
     assert sum(1 for _ in read_clip(film)) == 144
 
 
@@ -198,7 +198,7 @@ def test_hdr_is_stored_as_it_looked(transfer: str, name: str, backend: str, base
         film,
     )
     pack = packed(film, backend, tmp_path)
-    assert pack.source.treated == (f"tone-mapped from {name}",)
+    assert list(pack.source.treated) == [f"tone-mapped from {name}"]
     ordinary = np.stack(list(read_clip(base))[:RATE]).astype(float)
     for found in (np.stack(frames_of(pack)), np.stack(list(read_clip(film)))):
         assert found.mean() == pytest.approx(ordinary.mean(), abs=6)

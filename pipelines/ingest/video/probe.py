@@ -194,8 +194,8 @@ def _read(container: av.container.InputContainer, limits: ProbeLimits) -> Probe:
         time_base=time_base,
         clock=clock,
         timed=timed,
-        origin=int(clock.pressed(np.int64(clock.first))),
-        end=int(clock.pressed(np.int64(clock.end))),
+        origin=clock.press(clock.first),
+        end=clock.press(clock.end),
         # where pictures before a jump shape those after it, a part would not be what one pass gives
         keyframes=scan.keyframes if indexed and clock.plain and not whole else array("q"),
         pixels=(across - bars.left - bars.right, down - bars.top - bars.bottom),
@@ -282,7 +282,7 @@ class _Length:
         clock: Clock,
         fps: Fraction,
     ) -> None:
-        pressed = int(clock.pressed(np.int64(clock.end)) - clock.pressed(np.int64(clock.first)))
+        pressed = clock.press(clock.end) - clock.press(clock.first)
         untimed = scan.packets.times == NO_TIME
         self.frames = scan.count
         if scan.fields_apart:

@@ -94,7 +94,7 @@ def _decode(
     end = task.stop if task.stop is not None else task.end
     last = None if task.start is None else task.number(end) - task.number(task.start)
     if not task.clock.plain:
-        last = max(1, task.number(task.end) - task.number(int(task.clock.pressed(np.int64(task.clock.first)))))
+        last = max(1, task.number(task.end) - task.number(task.clock.press(task.clock.first)))
     frames = _Frames(task, store, last)
     if backend == "pyav":
         ended = run_child(

@@ -136,7 +136,7 @@ class _Line:
         return self._pressed(best + added), None if raw is None else self._pressed(raw + added)
 
     def _pressed(self, tick: int) -> int:
-        return int(self._clock.pressed(np.int64(tick)))
+        return self._clock.press(tick)
 
 
 class _Clock:
