@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import av.video
 import numpy as np
@@ -52,7 +53,8 @@ UPRIGHT = Turn()
 
 def turn_of(frame: av.video.frame.VideoFrame) -> Turn:
     """The turn that a frame's display matrix asks for; angles between are taken to the nearest quarter."""
-    data = next((data for data in frame.side_data if data.type == Type.DISPLAYMATRIX), None)
+    known: Any = frame.side_data  # a mapping by type, which its stubs call one of strings
+    data = known.get(Type.DISPLAYMATRIX)
     return UPRIGHT if data is None else from_matrix(struct.unpack("=9i", bytes(data)[:36]))
 
 
