@@ -42,10 +42,11 @@ from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.modes import open_loader
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
-from pipelines.training.launch import open_datasets, resolve_recipe, train
-from pipelines.training.loop import build_net
+from pipelines.training.initial_net import initial_net
+from pipelines.training.launch import train
 from pipelines.training.metrics import read_metrics
 from pipelines.training.optimizer import build_optimizer
+from pipelines.trainings.find import open_datasets, resolve_recipe
 from sstrack.configs.recipe import Recipe
 from sstrack.models.backbone import spell_out_attention
 from sstrack.objectives.registry import build_objective
@@ -112,7 +113,7 @@ def labelled_dataset(sequences: list[RealSequence], work: Path) -> str:
                 folder.mkdir()
                 for index, frame in enumerate(sequence.frames()):
                     (folder / f"{index + 1:08d}.jpg").write_bytes(simplejpeg.encode_jpeg(frame, quality=92))
-                absent = np.isnan(sequence.truth).any(1)
+                absent = np.isnan(sequence.truth[:, 0])
                 boxes = np.where(absent[:, None], 0.0, sequence.truth)
                 np.savetxt(folder / "groundtruth.txt", boxes, fmt="%.2f", delimiter=",")
                 np.savetxt(folder / "absence.label", absent.astype(int), fmt="%d")
@@ -123,7 +124,7 @@ def labelled_dataset(sequences: list[RealSequence], work: Path) -> str:
 def seconds_a_step(recipe: Recipe, data: list[Dataset], workers: int) -> float:
     """Of one process that does its share of the groups: the third and fourth step, late in the training."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    net = build_net(recipe).to(device)
+    net = initial_net(recipe)[0].to(device)
     if device.type == "cpu":
         torch.set_num_threads(1)
         spell_out_attention(net.backbone)
@@ -164,7 +165,7 @@ def untrained(size: Size, work: Path) -> Path:
     from sstrack.models.package import save_package
 
     recipe = resolve_recipe("small", size.overrides)
-    return save_package(work / "untrained", build_net(recipe), recipe, {"step": 0})
+    return save_package(work / "untrained", initial_net(recipe)[0], recipe, {"step": 0})
 
 
 def track_opencv(create: Callable[[], Any], sequence: RealSequence) -> NDArray[np.float64]:
@@ -239,7 +240,7 @@ def main() -> None:
     start = untrained(size, work)
     row("untrained start", mean(measure(start, {}, sequences)))
     whole = resolve_recipe("small", {**size.overrides, "net.depth": 12 if args.size != "smoke" else 2})
-    frozen = build_net(replace(whole, net=replace(whole.net, mark_target=False))).eval()
+    frozen = initial_net(replace(whole, net=replace(whole.net, mark_target=False)))[0].eval()
     row(
         "frozen features matched", mean(score({each.name: track_frozen(frozen, each) for each in sequences}, sequences))
     )

@@ -100,7 +100,7 @@ def folder_frames(folder: Path) -> Iterator[NDArray[np.uint8]]:
     for path in sorted(folder.glob("*.jpg")):
         picture = cv2.imread(str(path))
         assert picture is not None, path
-        yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        yield np.ascontiguousarray(picture[..., ::-1], np.uint8)
 
 
 def video_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
@@ -110,7 +110,7 @@ def video_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
         there, picture = video.read()
         if not there:
             return
-        yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        yield np.ascontiguousarray(picture[..., ::-1], np.uint8)
 
 
 def _with_text(path: Path) -> RealSequence:
@@ -136,7 +136,8 @@ def _boxes_of_masks(folder: Path) -> NDArray[np.float64]:
         mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         assert mask is not None, path
         y, x = np.nonzero(mask if mask.ndim == 2 else mask.any(-1))
-        boxes.append([x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1] if len(x) else [np.nan] * 4)
+        extent = (x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1) if len(x) else (np.nan,) * 4
+        boxes.append([float(value) for value in extent])
     return np.array(boxes, float)
 
 

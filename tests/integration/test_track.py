@@ -169,7 +169,7 @@ def test_footage_that_is_damaged_or_changes_is_one_sentence_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     for source, text in {
         "root/one": "frame 2 is 96x50, but the sequence began with 96x96",
-        "empty": "no image (.jpg, .jpeg, .png) in",
+        "empty": "no image (.jpg, .jpeg, .png, .bmp) in",
         "text.mp4": "not a video that can be decoded",
         "nothing.mp4": "not a video that can be decoded",
         "head.mp4": "not a video that can be decoded",
