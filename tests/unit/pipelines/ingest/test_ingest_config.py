@@ -7,8 +7,8 @@ import pytest
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.limits import RunLimits
 
-DEFAULT = "2c80651f8983d71c68f9ecd77def7ee3e6ebf7335d0ba6e9b1bdbfb428e9066f"
-"""Digest of the default settings at stage version 7. It may move with `STAGE_VERSION` alone."""
+DEFAULT = "d185e8b12d413ead475cd8e0e91b0989383fa0b7da8b5afbae7bdf566756d4e8"
+"""Digest of the default settings at stage version 8. It may move with `STAGE_VERSION` alone."""
 
 
 def test_the_digest_of_the_default_settings_stays() -> None:
@@ -23,7 +23,7 @@ def test_the_settings_in_a_manifest_keep_their_names_and_order() -> None:
         *("retry_seconds", "crashes", "max_failed_share"),
         *("fps", "long_side", "quality", "min_frames", "max_frames", "shard_mib", "cut_level", "cut_ratio"),
         *("confirm_cuts", "score_only", "black_level", "flat_level", "frozen_share", "still_level", "slideshow_share"),
-        *("blur_level", "overlay_share", "crop_bars", "dedup", "duplicate_bits", "duplicate_mirror", "min_side"),
+        *("blur_level", "overlay_share", "crop_bars", "deinterlace", "dedup", "duplicate_bits", "duplicate_mirror", "min_side"),
         *("seed_seconds", "seed_score", "backend", "max_pixels", "max_seconds", "max_mib"),
     ]
 
