@@ -105,7 +105,7 @@ def test_what_a_person_finds_in_mlflow(decided: str, made: Path, work: Path):
     [table] = client.list_artifacts(run.info.run_id, "evaluation")
     assert table.path == "evaluation/folder-1.got10k-like.csv"
     assert version.tags["sstrack.score"] == "AO 50.00 on folder@1, rule got10k-like, 12 sequences"
-    assert version.tags["sstrack.data"].endswith("clips")
+    assert version.tags["sstrack.video"].endswith("clips")
 
     model = client.get_logged_model(version.tags[MODEL_ID])
     bound = {metric.key: (metric.value, metric.dataset_name) for metric in model.metrics or []}
@@ -172,6 +172,7 @@ def test_a_work_folder_may_be_moved(decided: str, work: Path, tmp_path: Path, mo
 
 def test_a_store_without_its_files_says_where_they_belong(decided: str, work: Path, tmp_path: Path):
     (work / "mlflow-artifacts").rename(tmp_path / "lost")
+    shutil.rmtree(work / "models")  # copies of packages, found by their digests
     done = sstrack("track", str(work / "root/one"), "--box", "10,20,24,24", "--model", "models:/sstrack@champion")
     assert done.exit_code == 1
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr

@@ -38,7 +38,9 @@ def test_a_deployment_has_known_keys_and_a_flow_of_its_name(deployment: dict[str
     assert flow.should_validate_parameters
     assert set(deployment["parameters"]) <= set(inspect.signature(flow.fn).parameters)
     given = inspect.signature(flow.fn).parameters
-    assert all(p.default in (None, False, "tiny_cpu", "folder") for p in given.values() if p.name not in BY_A_PERSON)
+    assert all(
+        p.default in (None, False, True, "tiny_cpu", "folder") for p in given.values() if p.name not in BY_A_PERSON
+    )
 
 
 BY_A_PERSON = ("version", "reason")

@@ -90,7 +90,7 @@ def test_a_place_that_refuses_pictures_ends_no_training(tmp_path: Path, caplog: 
     (tmp_path / "views").write_text("in the way")
     (tmp_path / "profile").write_text("in the way")
     assert trained(tmp_path, WatchPlan(2, (1, 1)), steps=2) is not None
-    assert "the picture of step 2 is not kept" in caplog.text and "the profile is not kept" in caplog.text
+    assert "the picture step_000002 is not kept" in caplog.text and "the profile is not kept" in caplog.text
 
 
 @pytest.mark.parametrize(

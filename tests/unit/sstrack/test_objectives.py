@@ -180,7 +180,7 @@ def test_a_picture_has_a_row_per_sample_and_shows_where_the_target_starts(name: 
     assert picture.pixels.shape == (3 * 64, len(picture.columns) * 64, 3)
     assert picture.columns[0] == "first frame" and {"template 1", "search 1", "score"} <= set(picture.columns)
     assert [len(notes) for notes in picture.notes] == [len(picture.columns)] * 3
-    if name not in ("decoupled", "tads"):  # the others paste other targets in
+    if name not in ("decoupled", "matching", "tads"):  # these paste other targets in
         # 100 pixels become 64: the box 20, 10, 24, 20 has its corner at 13, 6.
         assert (picture.pixels[6, 13:28, :] == KNOWN).all() and (picture.pixels[6:19, 13, :] == KNOWN).all()
 

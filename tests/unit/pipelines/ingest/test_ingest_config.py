@@ -23,7 +23,16 @@ def test_the_settings_in_a_manifest_keep_their_names_and_order() -> None:
         *("retry_seconds", "crashes", "max_failed_share"),
         *("fps", "long_side", "quality", "min_frames", "max_frames", "shard_mib", "cut_level", "cut_ratio"),
         *("confirm_cuts", "score_only", "black_level", "flat_level", "frozen_share", "still_level", "slideshow_share"),
-        *("blur_level", "overlay_share", "crop_bars", "deinterlace", "dedup", "duplicate_bits", "duplicate_mirror", "min_side"),
+        *(
+            "blur_level",
+            "overlay_share",
+            "crop_bars",
+            "deinterlace",
+            "dedup",
+            "duplicate_bits",
+            "duplicate_mirror",
+            "min_side",
+        ),
         *("seed_seconds", "seed_score", "backend", "max_pixels", "max_seconds", "max_mib"),
     ]
 
