@@ -42,7 +42,7 @@ def base(real_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def packed(film: Path, backend: str, folder: Path) -> Pack:
     """What ingest makes of a film, all clips kept, after a check that every second of it is told of."""
-    pack = pack_video(film, IngestConfig(backend=backend, score_only=True), folder / backend)
+    pack = pack_video(film, IngestConfig.model_validate({"backend": backend, "score_only": True}), folder / backend)
     clips = [clip.as_dict() for clip, _ in pack.clips]
     rows = [vars(row) for row in pack.rejects]
     assert unaccounted([vars(pack.source)], clips, rows, 10.0) == []
@@ -125,7 +125,8 @@ def test_interlaced_frames_are_made_whole(order: str, flag: str, backend: str, b
     fields = f"fps=50,tinterlace={order},setfield={flag}"
     ffmpeg("-i", base, "-vf", fields, "-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-q:v", 2, film)
     pack = packed(film, backend, tmp_path)
-    raw = pack_video(film, IngestConfig(backend=backend, score_only=True, deinterlace=False), tmp_path / "raw")
+    as_is = IngestConfig.model_validate({"backend": backend, "score_only": True, "deinterlace": False})
+    raw = pack_video(film, as_is, tmp_path / "raw")
     assert list(pack.source.treated) == ["deinterlaced"] and not raw.source.treated
     assert (
         np.mean([combing(frame) for frame in frames_of(pack)])

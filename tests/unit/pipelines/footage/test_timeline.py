@@ -83,7 +83,7 @@ def pressed_times(film: Film, line: Clock) -> np.ndarray:
     for pts, dts in zip(film.packets.times.tolist(), film.packets.dts.tolist(), strict=True):
         added = line.offset(follower.see(dts))
         if pts != NO_TIME:
-            found.append(int(line.pressed(np.int64(pts + added))))
+            found.append(line.press(pts + added))
     return np.array(found)
 
 
@@ -109,7 +109,7 @@ def test_every_frame_is_shown_when_it_was_and_the_film_is_as_long_as_it_is(film:
 @given(films(), st.sampled_from([5, 10, 24]))
 def test_seconds_of_the_film_are_those_of_stored_frames_and_of_pauses(film: Film, fps: int) -> None:
     line = clock(film)
-    first, end = (int(line.pressed(np.int64(tick))) for tick in (line.first, line.end))
+    first, end = (line.press(tick) for tick in (line.first, line.end))
     rate = min(fps, TICKS // film.step)
     stored = round((end - first) / TICKS * rate)
     told = stored / rate + sum(pause.lasts for pause in line.pauses) / TICKS
