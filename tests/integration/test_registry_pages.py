@@ -171,8 +171,8 @@ def test_a_work_folder_may_be_moved(decided: str, work: Path, tmp_path: Path, mo
 
 
 def test_a_store_without_its_files_says_where_they_belong(decided: str, work: Path, tmp_path: Path):
+    registry_client(decided)  # opened once where it lies now, so that its paths lead here
     (work / "mlflow-artifacts").rename(tmp_path / "lost")
-    shutil.rmtree(work / "models")  # copies of packages, found by their digests
     done = sstrack("track", str(work / "root/one"), "--box", "10,20,24,24", "--model", "models:/sstrack@champion")
     assert done.exit_code == 1
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
