@@ -165,7 +165,7 @@ def test_the_run_of_a_training_says_what_went_in_and_shows_what_came_out(
     client = registry_client(mlflow_uri)
     files = [info.path for name in ("views", "profile") for info in client.list_artifacts(result["run_id"], name)]
     assert files == [
-        *(f"views/{kind}_00000{step}.jpg" for kind in ("real", "step") for step in (1, 2, 3)),
+        *(f"views/step_00000{step}.jpg" for step in (1, 2, 3)),
         "profile/steps_2-2.trace.json.gz",
         "profile/steps_2-2.txt",
     ]

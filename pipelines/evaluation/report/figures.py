@@ -222,6 +222,6 @@ def _themed(svg: str) -> str:
 
 def _bytes(figure: Figure, form: str, *, transparent: bool = False) -> bytes:
     buffer = io.BytesIO()
-    metadata = {"Date": None, "Creator": None} if form == "svg" else None
+    metadata = dict.fromkeys(("Date", "Creator", "Format", "Type")) if form == "svg" else None
     figure.savefig(buffer, format=form, dpi=160, metadata=metadata, transparent=transparent)
     return buffer.getvalue()
