@@ -92,5 +92,7 @@ def _code(scratch: Path) -> list[Path]:
         shutil.copy(source / name, home / name)
     shutil.copytree(source / "footage", home / "footage", ignore=shutil.ignore_patterns("__pycache__"))
     domain = scratch / "sstrack"
-    shutil.copytree(Path(sstrack.__path__[0]), domain, ignore=shutil.ignore_patterns("__pycache__"))
+    # Less the weights that ship: a version has its own.
+    ours = shutil.ignore_patterns("__pycache__", "*.safetensors")
+    shutil.copytree(Path(sstrack.__path__[0]), domain, ignore=ours)
     return [domain, home]
