@@ -9,7 +9,7 @@ from flows import artifacts
 from flows.hooks import remember_job, stop_submitted_job
 from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, Cluster, Mixture, Overrides, RecipeName, TrainWorkers
-from flows.training_progress import Artifact
+from flows.training_progress import in_task
 from pipelines.settings import settings
 from pipelines.training.options import TrainOptions
 
@@ -79,7 +79,7 @@ def train_model(
         workers=workers,
         options=options,
         cluster=cluster,
-        progress=Artifact(),
+        progress=in_task(),
         tags=_this_run(),
         opened=lambda run_id, page: artifacts.mlflow_run(uri, run_id, page),
         submits=remember_job,

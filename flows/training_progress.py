@@ -1,13 +1,9 @@
-"""How a training shows its progress where there is no terminal: log lines, and artifacts in the Prefect UI."""
+"""How a training shows its progress where there is no terminal: log lines, and an artifact in the Prefect UI."""
 
-import contextvars
 import math
-import time
-from collections.abc import Mapping
-from typing import cast
-from uuid import UUID
+from collections.abc import Callable, Mapping
 
-from flows.progress import ProgressLines
+from flows.task_progress import TaskProgress
 
 
 def in_words(row: Mapping[str, float]) -> str:
@@ -26,32 +22,7 @@ def in_words(row: Mapping[str, float]) -> str:
     return ", ".join(words)
 
 
-class Artifact:
-    """A progress artifact of the running task, moved at most once in `every` seconds, and log lines beside it. A
-    training that is found done has none. Make it in the task; it may be called from another thread."""
-
-    def __init__(self, every: float = 5.0) -> None:
-        self._id: UUID | None = None
-        self._every, self._last = every, -math.inf
-        self._lines = ProgressLines("train", "steps")
-        # Rows of Ray's workers come in a thread, which by itself belongs to no run: its lines would go nowhere.
-        self._task = contextvars.copy_context()
-
-    def __call__(self, row: Mapping[str, float], steps: int) -> None:
-        self._task.run(self._show, row, steps)
-
-    def _show(self, row: Mapping[str, float], steps: int) -> None:
-        from prefect.artifacts import create_progress_artifact, update_progress_artifact
-
-        done = int(row["step"])
-        self._lines.update(done, steps, in_words(row))
-        now = time.monotonic()
-        if now - self._last < self._every and done < steps:
-            return
-        self._last = now
-        percent, words = 100 * done / steps, f"step {done}: {in_words(row)}"
-        if self._id is None:
-            made = create_progress_artifact(percent, key="train-progress", description=words)
-            self._id = cast(UUID, made)  # a coroutine only where it is awaited
-        else:
-            update_progress_artifact(self._id, percent, description=words)
+def in_task(every: float = 5.0) -> Callable[[Mapping[str, float], int], None]:
+    """What to call with each row and the number of all steps, in the task that trains; see `TaskProgress`."""
+    show = TaskProgress("train-progress", "train", "steps", every)
+    return lambda row, steps: show(int(row["step"]), steps, in_words(row))

@@ -37,12 +37,12 @@ def read(path: Path) -> set[str | None]:
 def test_what_lay_in_the_old_folder_is_named_in_the_new_one_and_nothing_else(tmp_path: Path):
     (tmp_path / "a b" / ARTIFACTS).mkdir(parents=True)
     path = tmp_path / "a b" / "mlflow.db"
-    make(path, "file:///old%20place/work/mlflow-artifacts")
+    make(path, "file:///old%20place/there/mlflow-artifacts")
     follow_moved_store(path)
     new = (tmp_path / "a b" / ARTIFACTS).as_uri()
     assert read(path) == {
         new, f"{new}/1/artifacts", f"{new}/m", "mlflow-artifacts:/7", "s3://bucket/mlflow-artifacts", None,
-        "file:///old%20place/work/mlflow-artifacts-of-another/1",
+        "file:///old%20place/there/mlflow-artifacts-of-another/1",
     }  # fmt: skip
     before = path.read_bytes()
     follow_moved_store(path)
