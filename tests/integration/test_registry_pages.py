@@ -20,6 +20,7 @@ from pipelines.registry.model_scores import MODEL_ID, Scored
 from pipelines.registry.promotion import journal_of
 from pipelines.registry.runs import EXPERIMENT, TrainingRun, experiment_id, registry_client
 from pipelines.registry.smoke import Clip, smoke
+from pipelines.registry.tracker_names import former_champions
 from pipelines.registry.versions import champion, find
 from sstrack.gates import GateConfig
 from tests.dataset_factory import make_dataset
@@ -168,6 +169,12 @@ def test_a_work_folder_may_be_moved(decided: str, work: Path, tmp_path: Path, mo
     run = TrainingRun.find_or_create(client, uri, "key-1")
     assert str(client.get_run(run.run_id).info.artifact_uri).startswith((moved / "mlflow-artifacts").as_uri())
     experiment_id(client, uri)
+
+
+def test_a_report_knows_what_a_former_champion_scored(decided: str):
+    (former,) = former_champions("folder", "got10k-like")
+    assert former.label == "sstrack/1 (champion)" and former.metrics == {"AO": 50.0, "SR50": 40.0}
+    assert former_champions("folder", "another") == former_champions("otb100", "got10k-like") == []
 
 
 def test_a_store_without_its_files_says_where_they_belong(decided: str, work: Path, tmp_path: Path):
