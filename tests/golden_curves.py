@@ -15,9 +15,9 @@ from sstrack.models.tracker_net import TrackerNet
 from sstrack.objectives.decoupled import decoupled
 from sstrack.objectives.losses import localise
 from sstrack.recipes import recipe
-from tests.unit.sstrack.moving_squares import squares
+from tests.moving_squares import squares
 
-FOLDER = Path(__file__).parent / "unit/sstrack/golden"
+FOLDER = Path(__file__).parent / "unit/sstrack/objectives/golden"
 STEPS = 6
 
 Loss = Callable[[TrackerNet, int], Tensor]

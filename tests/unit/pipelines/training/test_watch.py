@@ -24,7 +24,7 @@ from sstrack.objectives.step import TrainStep
 from sstrack.recipes import recipe
 from tests.dataset_factory import make_dataset
 from tests.factories import TINY
-from tests.unit.sstrack.moving_squares import squares
+from tests.moving_squares import squares
 
 SMALL = {"net.depth": 1, "net.width": 32, "net.heads": 2, "net.head_width": 16, "net.drop_path": 0.5}
 

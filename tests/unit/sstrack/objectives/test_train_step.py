@@ -13,7 +13,7 @@ from sstrack.models.tracker_net import TrackerNet
 from sstrack.objectives.registry import build_objective
 from sstrack.objectives.step import TrainStep, compile_network
 from sstrack.recipes import recipe
-from tests.unit.sstrack.moving_squares import squares
+from tests.moving_squares import squares
 
 SMALL = {
     "net.depth": 3,

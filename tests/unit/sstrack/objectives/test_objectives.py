@@ -13,7 +13,7 @@ from sstrack.objectives.pictures import KNOWN, training_picture
 from sstrack.objectives.registry import build_objective
 from sstrack.recipes import recipe
 from tests import seams
-from tests.unit.sstrack.moving_squares import squares
+from tests.moving_squares import squares
 
 SMALL = {"net.depth": 1, "net.width": 32, "net.heads": 2, "net.head_width": 16}
 

@@ -16,7 +16,7 @@ from sstrack.objectives.decoupled import decoupled, track_forward
 from sstrack.objectives.schedule import elimination_share, teaching_share
 from sstrack.objectives.views import search_view
 from sstrack.recipes import recipe
-from tests.unit.sstrack.moving_squares import squares
+from tests.moving_squares import squares
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from sstrack.objectives.match_pairs import (
 from sstrack.objectives.matching import Matching, matching
 from sstrack.objectives.patches import changed, outlined, random_boxes
 from sstrack.templates import cut_templates, with_target
-from tests.unit.sstrack.moving_squares import squares
+from tests.moving_squares import squares
 
 NET = NetConfig(depth=1, width=24, heads=1, head_width=16, mark_target=True)
 CALM = ObjectiveConfig(

@@ -10,8 +10,8 @@ from sstrack.objectives.copy_paste import copy_paste
 from sstrack.objectives.decoupled import track_backward, track_forward, with_random_seeds
 from sstrack.objectives.registry import build_objective
 from sstrack.recipes import recipe
-from tests.unit.sstrack.moving_squares import squares
-from tests.unit.sstrack.test_matching import Everywhere
+from tests.moving_squares import squares
+from tests.unit.sstrack.objectives.test_matching import Everywhere
 
 SMALL = {"net.depth": 1, "net.width": 32, "net.heads": 2, "net.head_width": 16}
 

@@ -9,7 +9,7 @@ from sstrack.objectives.matching import Matching
 from sstrack.objectives.phased import Phased
 from sstrack.objectives.registry import build_objective
 from sstrack.recipes import recipe
-from tests.unit.sstrack.moving_squares import squares
+from tests.moving_squares import squares
 
 PHASES = {
     "net.depth": 1,
