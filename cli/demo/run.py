@@ -63,7 +63,7 @@ def _stages(
 ) -> DemoSummary:
     log.info("inputs: preparing videos and held-out sequences under %s", work)
     from pipelines.demo_inputs import prepare
-    from pipelines.evaluation.pictures import draw_results
+    from pipelines.evaluation.strips import draw_results
     from pipelines.ingest.config import IngestConfig
     from pipelines.settings import settings
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.jobs import Advance, FrameError, TrackJob, check_unchanged, read_frame
 from pipelines.evaluation.results import ResultStore
+from pipelines.evaluation.sequence_runs import Advance, FrameError, SequenceRuns, check_unchanged, read_frame
 from sstrack.benchmarks.protocols.base import BoxRun
 from sstrack.benchmarks.sequence import Sequence
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def track_batched(
-    tracker: "Tracker", runs: list[tuple[TrackJob, int]], store: ResultStore, slots: int
+    tracker: "Tracker", runs: list[tuple[SequenceRuns, int]], store: ResultStore, slots: int
 ) -> Iterator[Advance]:
     """Track these runs, `slots` at a time, keep each as soon as it ends, and say so.
 
@@ -60,7 +60,7 @@ def track_batched(
         yield Advance(0, name, reason)
 
 
-def _sequence_job(name: str, job: TrackJob) -> "SequenceJob":
+def _sequence_job(name: str, job: SequenceRuns) -> "SequenceJob":
     from sstrack.tracking.batched import SequenceJob
 
     other = None if job.other is None else (read_frame(job.other.frames[0]), job.other.first_box)

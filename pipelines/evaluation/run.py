@@ -12,10 +12,10 @@ from pipelines import storage
 from pipelines.devices import pick_device
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.evaluation.content import UNREADABLE, Content, both, contents
-from pipelines.evaluation.jobs import Advance, TrackJob
 from pipelines.evaluation.plan import balanced_pieces
 from pipelines.evaluation.results import ResultStore, in_benchmark_coordinates
 from pipelines.evaluation.score import SCORES, ScoreReport, report_of
+from pipelines.evaluation.sequence_runs import Advance, SequenceRuns
 from pipelines.evaluation.targets import check_targets, open_target
 from pipelines.evaluation.track import Model, Place, missing_runs, track_piece
 from pipelines.registry.models import resolve_model, tracker_digest
@@ -41,7 +41,7 @@ the same bytes whatever the number of workers."""
 PIECES = 4
 """Pieces of a benchmark for each worker, so that all end at about the same time and little is lost with one."""
 
-Progress = Callable[[int, int, str], None]
+OnProgress = Callable[[int, int, str], None]
 """(frames done, frames in all, what else is to say)."""
 
 
@@ -132,7 +132,7 @@ def evaluate_all(
     benchmarks: Many[tuple[str, str]],
     out: str,
     how: How,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Callable[[str], OnProgress] | None = None,
     done: Callable[[EvaluationReport], None] | None = None,
 ) -> list[EvaluationReport]:
     """`evaluate` on several benchmarks, names with roots. What is wrong with any of them, or with the model, is said
@@ -169,7 +169,7 @@ def evaluate_all(
 
 
 def evaluate(
-    model: str, benchmark: str, root: str, out: str, how: How | None = None, progress: Progress | None = None
+    model: str, benchmark: str, root: str, out: str, how: How | None = None, progress: OnProgress | None = None
 ) -> EvaluationReport:
     """Track every sequence of the benchmark under `root` whose raw result is not there yet, and score all of them.
 
@@ -272,16 +272,16 @@ def _headline_first(done: ScoreReport) -> Scores:
     )
 
 
-def _jobs(sequences: list[Sequence], own: Mapping[str, Content], how: How) -> list[TrackJob]:
+def _jobs(sequences: list[Sequence], own: Mapping[str, Content], how: How) -> list[SequenceRuns]:
     swapped = how.tracking.get("templates") == "swapped"
     following = dict(zip((s.name for s in sequences), [*sequences[1:], sequences[0]], strict=True))
     return [
-        TrackJob(s, following[s.name] if swapped else None, how.repetitions, how.force, own[s.name].stamp)
+        SequenceRuns(s, following[s.name] if swapped else None, how.repetitions, how.force, own[s.name].stamp)
         for s in sequences
     ]
 
 
-def _parts(jobs: list[TrackJob], own: Mapping[str, Content]) -> dict[str, Content]:
+def _parts(jobs: list[SequenceRuns], own: Mapping[str, Content]) -> dict[str, Content]:
     """What each sequence's result depends on."""
     return {
         job.name: own[job.name]
@@ -298,7 +298,7 @@ Fixed = tuple[Model, ResultStore, float | None, Place]
 class _Count:
     """Frames and sequences done, for whoever watches."""
 
-    def __init__(self, jobs: list[TrackJob], missing: list[TrackJob], progress: Progress | None) -> None:
+    def __init__(self, jobs: list[SequenceRuns], missing: list[SequenceRuns], progress: OnProgress | None) -> None:
         self._frames = sum(map(len, jobs)) - sum(map(len, missing))
         self._total = sum(map(len, jobs))
         self._ended, self._all = {job.name for job in jobs} - {job.name for job in missing}, len(jobs)
@@ -316,7 +316,7 @@ class _Count:
             self._progress(self._frames, self._total, f"{len(self._ended)} of {self._all} sequences")
 
 
-def _track(fixed: Fixed, jobs: list[TrackJob], workers: int, count: _Count) -> dict[str, str]:
+def _track(fixed: Fixed, jobs: list[SequenceRuns], workers: int, count: _Count) -> dict[str, str]:
     """Run the jobs in this process or as Ray tasks; returns sequences that could not be tracked, with the reason."""
     failures: dict[str, str] = {}
     for advance in _advances(fixed, jobs, workers, count):
@@ -327,7 +327,7 @@ def _track(fixed: Fixed, jobs: list[TrackJob], workers: int, count: _Count) -> d
     return failures
 
 
-def _advances(fixed: Fixed, jobs: list[TrackJob], workers: int, count: _Count) -> Iterator[Advance]:
+def _advances(fixed: Fixed, jobs: list[SequenceRuns], workers: int, count: _Count) -> Iterator[Advance]:
     device = fixed[-1].device
     gpus = _gpus() if device == "cuda" else 0
     if gpus < 2 if device != "cpu" else workers == 0:

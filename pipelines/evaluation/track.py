@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from pipelines.errors import SSTrackError
 from pipelines.evaluation.batched import track_batched
-from pipelines.evaluation.jobs import Advance, FrameError, TrackJob, check_unchanged, read_frame
 from pipelines.evaluation.results import ResultStore
+from pipelines.evaluation.sequence_runs import Advance, FrameError, SequenceRuns, check_unchanged, read_frame
 from pipelines.threads import use_threads
 from pipelines.tracking.options import tracking_config
 from sstrack.benchmarks.protocols.base import BoxRun, Load, RegionRun, Runner
@@ -54,7 +54,7 @@ class Model:
     """Of both, see `tracker_digest`."""
 
 
-def missing_runs(job: TrackJob, store: ResultStore) -> list[int]:
+def missing_runs(job: SequenceRuns, store: ResultStore) -> list[int]:
     """Runs of `job` that are not in the store; none once `EQUAL_RUNS` equal ones are there."""
     if job.again:
         return list(job.runs)
@@ -63,7 +63,7 @@ def missing_runs(job: TrackJob, store: ResultStore) -> list[int]:
 
 
 def track_piece(
-    jobs: list[TrackJob],
+    jobs: list[SequenceRuns],
     model: Model,
     store: ResultStore,
     realtime: float | None,
@@ -97,7 +97,7 @@ def track_piece(
 
 
 def _track_one(
-    runner: Runner, job: TrackJob, numbers: list[int], store: ResultStore, tick: Callable[[], None] | None
+    runner: Runner, job: SequenceRuns, numbers: list[int], store: ResultStore, tick: Callable[[], None] | None
 ) -> Iterator[Advance]:
     frames = 0
     for at, number in enumerate(numbers):
@@ -154,7 +154,7 @@ def _run(runner: Runner, sequence: Sequence, number: int, protocol: str, load: L
     return run_one_pass(runner, sequence, load)
 
 
-def _settled(job: TrackJob, store: ResultStore) -> bool:
+def _settled(job: SequenceRuns, store: ResultStore) -> bool:
     """Whether the first repetitions are equal. Anchors are different runs, not repetitions."""
     if job.sequence.truth.anchors is not None:
         return False

@@ -29,7 +29,7 @@ from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.curate.dedup import without_repeats
 from pipelines.ingest.curate.overlap import Benchmarks, load_benchmarks
 from pipelines.ingest.find.lists import BadRow
-from pipelines.ingest.find.sources import JUDGED, Found, discover, printable
+from pipelines.ingest.find.sources import WITHHELD, Found, discover, printable
 from pipelines.ingest.held import Held, held_in
 from pipelines.ingest.job import Setup
 from pipelines.ingest.pack import Pack, pack_key
@@ -85,8 +85,8 @@ def ingest(
     dataset = absolute(dataset)
     storage.is_local(dataset)  # refuses a scheme that is none of ours before anything is read
     discovery = discover(sources, layout, allow_benchmarks)
-    if judged := sum(bad.reason == JUDGED for bad in discovery.bad):
-        log.warning("%d labelled sequences are of benchmarks' test sets and left out (--allow-benchmarks)", judged)
+    if withheld := sum(bad.reason == WITHHELD for bad in discovery.bad):
+        log.warning("%d labelled sequences are of benchmarks' test sets and left out (--allow-benchmarks)", withheld)
     storage.require_conditions(storage.join(dataset, "HEAD"))
     with writing(dataset, "ingest"):
         benchmarks = load_benchmarks([absolute(root) for root in exclude], settings().work / "benchmark-hashes")

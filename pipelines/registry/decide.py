@@ -122,7 +122,7 @@ def register_and_decide(
         reasons = (version.tags[REASON],) if REASON in version.tags else ()
         return Decision(outcome, True, False, reasons, name, version.version, now.champion, version.run_key, {})
     expected = rival.rpartition("/")[2] if rival else None
-    verdict = _judge(training, evaluated, gate, now.trial(version.version))
+    verdict = _verdict(training, evaluated, gate, now.trial(version.version))
     if version.version in now.withdrawn:
         verdict = verdict.with_check(Check("withdrawn", False, _WITHDRAWN.format(version.version)))
     if verdict.passed:
@@ -201,7 +201,7 @@ _WITHDRAWN = (
 )
 
 
-def _judge(training: Mapping[str, Any], evaluated: Sequence[Evaluated], gate: GateConfig, trial: int) -> Verdict:
+def _verdict(training: Mapping[str, Any], evaluated: Sequence[Evaluated], gate: GateConfig, trial: int) -> Verdict:
     measured = {
         each.report["benchmark"]: Measured(each.report["per_sequence"], each.untrained, each.static, each.champion)
         for each in evaluated

@@ -54,10 +54,10 @@ def smoke(uri: str, name: str, version: str, clip: Clip | None) -> Check:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         return Check(NAME, False, f"loaded back from the registry it fails: {last[:300]}")
-    return _judged(json.loads(done.stdout.splitlines()[-1]), len(frames), clip.box)
+    return _check_of(json.loads(done.stdout.splitlines()[-1]), len(frames), clip.box)
 
 
-def _judged(answer: dict[str, Any], count: int, box: tuple[float, ...]) -> Check:
+def _check_of(answer: dict[str, Any], count: int, box: tuple[float, ...]) -> Check:
     boxes, scores = answer["boxes"], answer["scores"]
     sound = len(boxes) == len(scores) == count
     sound = sound and all(len(each) == 4 and all(map(math.isfinite, each)) and min(each[2:]) > 0 for each in boxes)

@@ -11,7 +11,7 @@ import pytest
 from pipelines import storage
 from pipelines.cluster import local_cluster
 from pipelines.errors import SSTrackError, UsageError
-from pipelines.evaluation import jobs
+from pipelines.evaluation import sequence_runs
 from pipelines.evaluation.content import contents
 from pipelines.evaluation.run import How, evaluate, evaluate_all, evaluate_static
 from pipelines.evaluation.targets import check_judge, open_target
@@ -213,7 +213,7 @@ def test_what_changes_while_it_is_tracked_is_not_kept(
     root: Path, package: Path, tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
 ):
     """A frame of `two`, which comes last, is written again when it has been read."""
-    plain = jobs.read_image
+    plain = sequence_runs.read_image
 
     def interfere(path: Path) -> np.ndarray:
         if path.name == "0005.png":
@@ -222,7 +222,7 @@ def test_what_changes_while_it_is_tracked_is_not_kept(
 
     args = (str(package), "folder", str(root), str(tmp_path / "out"), How(batch=batch))
     with monkeypatch.context() as patched:
-        patched.setattr(jobs, "read_image", interfere)
+        patched.setattr(sequence_runs, "read_image", interfere)
         with pytest.raises(SSTrackError, match=r"1 sequence.*two: its frames changed while it was tracked"):
             evaluate(*args)
     assert not list((tmp_path / "out").rglob("two*.txt"))

@@ -65,7 +65,7 @@ class Discovery:
     bad: list[BadRow] = field(default_factory=list)
 
 
-JUDGED = "evaluation_split"
+WITHHELD = "evaluation_split"
 """Reason of a row for a sequence that trackers are judged on."""
 
 
@@ -86,9 +86,9 @@ def discover(sources: Sequence[str], layout: str = "", allow_benchmarks: bool = 
             raise UsageError("an empty source was given; name video files, folders, s3:// prefixes or lists of them.")
         finds = _from_set if layout else _from_list if is_list(source) else _from_place
         for found in finds(source, layout, discovery):
-            judged = found.member.judged if found.member else ""
-            if judged and not allow_benchmarks:
-                discovery.bad.append(_refused(found, judged))
+            withheld = found.member.withheld if found.member else ""
+            if withheld and not allow_benchmarks:
+                discovery.bad.append(_refused(found, withheld))
             else:
                 named.setdefault(found.label, found)
     if not named and not discovery.bad:
@@ -181,10 +181,10 @@ def _stored(objects: Sequence[Object], source: str, layout: str) -> Iterator[Fou
         yield Found(stored.uri, stored.version, stored.bytes, member=stored.member)
 
 
-def _refused(found: Found, judged: str) -> BadRow:
+def _refused(found: Found, withheld: str) -> BadRow:
     """The row of a sequence that must not be trained on."""
     return BadRow(
-        "", found.label, JUDGED, f"{judged}; trackers are judged on it; --allow-benchmarks takes it all the same"
+        "", found.label, WITHHELD, f"{withheld}; trackers are judged on it; --allow-benchmarks takes it all the same"
     )
 
 

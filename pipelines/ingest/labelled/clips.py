@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipelines.footage.timeline import uncovered
 from pipelines.ingest.clip.judge import judge
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.labelled.pictures import Damaged, check_size, decode, header, read_bytes, stored
+from pipelines.ingest.labelled.images import Damaged, check_size, decode, header, read_bytes, stored
 from pipelines.ingest.labelled.sequence import Labelled
 from pipelines.ingest.pack import Pack, Place, SourceRecord
 from pipelines.ingest.reject import Reject, Unusable

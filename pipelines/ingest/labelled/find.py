@@ -29,7 +29,7 @@ class Member:
     path: Path
     name: str
     target: coco.Target | None = None
-    judged: str = ""
+    withheld: str = ""
     """Why it is one of those that trackers are judged on, in words; empty where it is none."""
 
     def read(self) -> Labelled:
@@ -79,7 +79,7 @@ def describe(layout: str) -> str:
 
 def _members(layout: Layout, folder: Path) -> Iterator[Member]:
     for path, name in layout.members(folder):
-        yield Member(layout.name, path, name, judged=layout.judged(path, name))
+        yield Member(layout.name, path, name, withheld=layout.withheld(path, name))
 
 
 def _read(layout: Layout, path: Path, name: str) -> Labelled:

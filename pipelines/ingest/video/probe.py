@@ -34,7 +34,7 @@ from pipelines.footage.turn import UPRIGHT, Turn, turn_of
 from pipelines.ingest.config import ProbeLimits
 from pipelines.ingest.reject import Unusable
 from pipelines.ingest.video.bars import bars_of
-from pipelines.ingest.video.picture import Colour
+from pipelines.ingest.video.jpeg import Colour
 from sstrack.clips.letterbox import Bars
 
 log = logging.getLogger(__name__)

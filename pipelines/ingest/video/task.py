@@ -9,7 +9,7 @@ from pipelines.footage.fields import whole_frames
 from pipelines.footage.light import Light, mapped
 from pipelines.footage.timeline import Clock
 from pipelines.footage.turn import Turn
-from pipelines.ingest.video.picture import Colour
+from pipelines.ingest.video.jpeg import Colour
 from sstrack.clips.letterbox import Bars
 
 TINY_H, TINY_W = 27, 48

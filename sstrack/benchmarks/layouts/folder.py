@@ -64,7 +64,7 @@ def _finds(_: Path, names: frozenset[str]) -> bool:
     return TRUTH in names and ("img" in names or any(is_frame(name) for name in names))
 
 
-def _judged(folder: Path, _: str) -> str:
+def _withheld(folder: Path, _: str) -> str:
     """Your own, whatever it is called."""
     return ""
 
@@ -75,7 +75,7 @@ FOLDER_LAYOUT = Layout(
     finds=_finds,
     labels=read_labels,
     frames=read_frames,
-    judged=_judged,
+    withheld=_withheld,
 )
 FOLDER = register(
     Benchmark(

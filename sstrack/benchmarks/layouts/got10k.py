@@ -63,7 +63,7 @@ def _finds(folder: Path, names: frozenset[str]) -> bool:
     return "groundtruth.txt" in names and (bool(_MARKS & names) or folder.name.startswith("GOT-10k_"))
 
 
-def _judged(folder: Path, _: str) -> str:
+def _withheld(folder: Path, _: str) -> str:
     if folder.name in VAL:
         return listed("got10k", folder.name)
     if folder.name in TEST or folder.parent.name == "test" or "_Test_" in folder.name:
@@ -96,7 +96,7 @@ GOT10K_LAYOUT = Layout(
     finds=_finds,
     labels=read_labels,
     frames=read_frames,
-    judged=_judged,
+    withheld=_withheld,
 )
 GOT10K_VAL = register(
     Benchmark(

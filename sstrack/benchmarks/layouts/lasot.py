@@ -87,7 +87,7 @@ def _finds(_: Path, names: frozenset[str]) -> bool:
     return {"groundtruth.txt", "img"} <= names and any(name in names for name in _FLAGS)
 
 
-def _judged(folder: Path, _: str) -> str:
+def _withheld(folder: Path, _: str) -> str:
     lists = (("lasot", LASOT_TEST), ("lasot_ext", LASOT_EXT))
     return next((listed(benchmark, folder.name) for benchmark, names in lists if folder.name in names), "")
 
@@ -104,7 +104,7 @@ LASOT_LAYOUT = Layout(
     finds=_finds,
     labels=read_labels,
     frames=read_frames,
-    judged=_judged,
+    withheld=_withheld,
 )
 LASOT = register(
     Benchmark(

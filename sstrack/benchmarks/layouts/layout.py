@@ -37,7 +37,7 @@ class Layout:
     """Labels of a member."""
     frames: Callable[[Path, str, Reading, int], tuple[Path | None, ...]]
     """Images of a member that has so many labels."""
-    judged: Callable[[Path, str], str]
+    withheld: Callable[[Path, str], str]
     """Why a member is one that trackers are judged on: which benchmark's list names it, in words; empty if none."""
     members: Callable[[Path], Iterator[Member]] = itself
     """Sequences of a folder that was found."""

@@ -18,7 +18,7 @@ from sstrack.benchmarks.attributes import OTB_ATTRIBUTES, read_attributes
 from sstrack.benchmarks.layouts.frames import first_folder
 from sstrack.benchmarks.layouts.layout import Layout, Member, listed
 from sstrack.benchmarks.layouts.reading import STRICT, Labels, Reading, read_bytes
-from sstrack.benchmarks.layouts.uav import judged_by_name
+from sstrack.benchmarks.layouts.uav import withheld_by_name
 from sstrack.benchmarks.names import plain_name
 from sstrack.benchmarks.registry import Benchmark, Clip, register
 from sstrack.benchmarks.rules.ope import ope_rules
@@ -164,11 +164,11 @@ def _finds(folder: Path, names: frozenset[str]) -> bool:
     return f"{folder.name}.txt" in names and any(name in names for name in _FRAMES)
 
 
-def _judged(folder: Path, truth: str) -> str:
+def _withheld(folder: Path, truth: str) -> str:
     if folder.name in _FOLDERS:
         return listed("otb100", folder.name)
     # <name>.txt beside img/ is also how targets of UAV123 are passed around
-    return "" if _TRUTH.fullmatch(truth) else judged_by_name(folder.name)
+    return "" if _TRUTH.fullmatch(truth) else withheld_by_name(folder.name)
 
 
 OTB_LAYOUT = Layout(
@@ -177,7 +177,7 @@ OTB_LAYOUT = Layout(
     finds=_finds,
     labels=read_labels,
     frames=read_frames,
-    judged=_judged,
+    withheld=_withheld,
     members=members,
 )
 OTB100 = register(

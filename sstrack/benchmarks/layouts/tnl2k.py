@@ -78,7 +78,7 @@ def _finds(_: Path, names: frozenset[str]) -> bool:
     return "groundtruth.txt" in names and any(name in names for name in _FRAMES)
 
 
-def _judged(folder: Path, _: str) -> str:
+def _withheld(folder: Path, _: str) -> str:
     return listed("tnl2k", folder.name) if folder.name in NAMES else ""
 
 
@@ -88,7 +88,7 @@ TNL2K_LAYOUT = Layout(
     finds=_finds,
     labels=read_labels,
     frames=read_frames,
-    judged=_judged,
+    withheld=_withheld,
 )
 TNL2K = register(
     Benchmark(

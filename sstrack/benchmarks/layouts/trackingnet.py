@@ -68,7 +68,7 @@ def _places(split: Path, name: str) -> tuple[Path, ...]:
     return split / "anno" / f"{name}.txt", split / "frames" / name
 
 
-def _judged(split: Path, _: str) -> str:
+def _withheld(split: Path, _: str) -> str:
     if "test" in (split.name.lower(), split.parent.name.lower()):
         return "all of TEST is benchmark trackingnet, whose list is not fixed here"
     return ""
@@ -80,7 +80,7 @@ TRACKINGNET_LAYOUT = Layout(
     finds=_finds,
     labels=read_labels,
     frames=read_frames,
-    judged=_judged,
+    withheld=_withheld,
     members=members,
     places=_places,
 )

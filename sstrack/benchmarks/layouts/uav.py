@@ -107,13 +107,13 @@ def _places(root: Path, name: str) -> tuple[Path, ...]:
     return root / "anno" / f"{name}.txt", _window(root, *_parts(name))[0]
 
 
-def _judged(_: Path, name: str) -> str:
+def _withheld(_: Path, name: str) -> str:
     folder, target = _parts(name)
     return listed(_SETS[folder].benchmark, target) if target in _SETS[folder].names else ""
 
 
-def judged_by_name(target: str) -> str:
-    """As `Layout.judged`, for a target that came out of its folders."""
+def withheld_by_name(target: str) -> str:
+    """As `Layout.withheld`, for a target that came out of its folders."""
     for which in _SETS.values():
         if target in which.names:
             return listed(which.benchmark, target)
@@ -126,7 +126,7 @@ UAV_LAYOUT = Layout(
     finds=_finds,
     labels=read_labels,
     frames=read_frames,
-    judged=_judged,
+    withheld=_withheld,
     members=members,
     places=_places,
 )

@@ -143,7 +143,7 @@ def _finds(_: Path, names: frozenset[str]) -> bool:
     return {"groundtruth.txt", "color"} <= names
 
 
-def _judged(folder: Path, _: str) -> str:
+def _withheld(folder: Path, _: str) -> str:
     if folder.name in NAMES_2018:
         return listed("vot2018", folder.name)
     return "VOT has no training sets, and the lists of vot2016, vot2019 and vot2020 are not fixed here"
@@ -155,7 +155,7 @@ VOT_LAYOUT = Layout(
     finds=_finds,
     labels=read_labels,
     frames=read_frames,
-    judged=_judged,
+    withheld=_withheld,
 )
 
 _INTERVALS = {"vot2016": (108, 371), "vot2018": (100, 356), "vot2019": (46, 291)}

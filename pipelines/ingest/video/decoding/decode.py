@@ -23,7 +23,7 @@ from pipelines.ingest.video.damage import NO_TIME, damaged_packets
 from pipelines.ingest.video.decoding.decoders import Forked, Spawned
 from pipelines.ingest.video.decoding.drain import Ended, Limits, run_child
 from pipelines.ingest.video.decoding.ffmpeg_backend import ffmpeg_command, is_error
-from pipelines.ingest.video.picture import to_jpeg
+from pipelines.ingest.video.jpeg import to_jpeg
 from pipelines.ingest.video.probe import OPTIONS, Probe
 from pipelines.ingest.video.task import DecodeTask
 from pipelines.ingest.video.tiny import FRAME_BYTES

@@ -21,7 +21,7 @@ import numpy as np
 
 from pipelines.footage.chain import link
 from pipelines.footage.timeline import NO_TIME, WRAP, Clock, Follower, Pause
-from pipelines.ingest.video.picture import Colour, to_jpeg
+from pipelines.ingest.video.jpeg import Colour, to_jpeg
 
 _MOST_STALLS = 20
 """Demuxing may fail this often in a row before the rest of a file is given up."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipelines.frames import read_image
-from pipelines.ingest.labelled.pictures import Damaged, decode
+from pipelines.ingest.labelled.images import Damaged, decode
 from sstrack.benchmarks.headers import Header, header_of, read_header
 from tests.layouts import otb_frames
 

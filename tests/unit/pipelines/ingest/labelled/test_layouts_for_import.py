@@ -31,7 +31,7 @@ def test_a_benchmarks_sequences_are_recognised_and_known_to_be_judged(name: str,
     expected = LAYOUTS[name](tmp_path, shared)
     found = members(tmp_path)
     assert len(found) == len(expected) and {each.layout for each in found} == {READ[name]}
-    assert all(each.judged for each in found)
+    assert all(each.withheld for each in found)
 
 
 @pytest.mark.parametrize("name", READ)
@@ -108,7 +108,7 @@ def test_names_are_judged_only_in_the_layout_of_their_benchmark(
     import re
 
     write(tmp_path, shared)
-    found = [each.judged for each in members(tmp_path)]
+    found = [each.withheld for each in members(tmp_path)]
     assert len(found) == len(judged)
     for said, expected in zip(sorted(found), sorted(judged), strict=True):
         assert re.fullmatch(f"{expected}.*" if expected else "", said)

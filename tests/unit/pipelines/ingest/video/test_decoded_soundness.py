@@ -11,7 +11,7 @@ from pipelines.footage.turn import UPRIGHT
 from pipelines.ingest.reject import Unusable
 from pipelines.ingest.video.decoding.decode import Decoded, Records, distrusted, soundness
 from pipelines.ingest.video.decoding.drain import Ended
-from pipelines.ingest.video.picture import Colour
+from pipelines.ingest.video.jpeg import Colour
 from pipelines.ingest.video.task import DecodeTask
 from sstrack.clips.letterbox import Bars
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from pipelines.ingest.video.picture import Colour, to_jpeg
+from pipelines.ingest.video.jpeg import Colour, to_jpeg
 
 KINDS = {
     "BT.709, limited": (1, 1),

@@ -14,7 +14,7 @@ from sstrack.benchmarks.sequence import Sequence
 
 
 @dataclass(frozen=True)
-class TrackJob:
+class SequenceRuns:
     """One sequence to track, all runs of it that its protocol asks for."""
 
     sequence: Sequence
@@ -60,7 +60,7 @@ class FrameError(SSTrackError):
     """A sequence cannot be tracked because of what one of its frames holds; others can."""
 
 
-def check_unchanged(job: TrackJob) -> None:
+def check_unchanged(job: SequenceRuns) -> None:
     """FrameError if frames were written since the job was made: what was tracked belongs to no known content."""
     try:
         same = stamp(job.sequence.frames) == job.stamp
