@@ -69,7 +69,7 @@ def sign_flip_p(differences: Floats) -> float:
     total = float(size.sum())
     if total == 0.0:
         return 1.0
-    steps = np.rint(size * (max(_GRID, 64 * len(size)) / total)).astype(np.int64)
+    steps = np.rint(size / total * max(_GRID, 64 * len(size))).astype(np.int64)
     chance = np.zeros(int(steps.sum()) + 1)
     chance[0], reach = 1.0, 1
     for step in steps.tolist():

@@ -1,10 +1,11 @@
 """The gate: floors, then the champion, every check in words; and how often it is wrong, on simulated trackers."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -134,11 +135,12 @@ def test_several_benchmarks_floors_on_all_a_win_on_the_pooled_ones_and_no_large_
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=9))
+@example([sys.float_info.min])
 def test_the_p_is_the_share_of_sign_choices_that_reach_the_sum(differences: list[float]):
     values = np.array(differences)
     grid = max(8192, 64 * len(values))
     total = np.abs(values).sum()
-    steps = np.rint(np.abs(values) * (grid / total)) if total else np.abs(values)
+    steps = np.rint(np.abs(values) / total * grid) if total else np.abs(values)
     rounded = np.sign(values) * steps
     flips = np.array(list(itertools.product((-1, 1), repeat=len(values))))
     share = float((flips @ np.abs(rounded) >= rounded.sum()).mean())
