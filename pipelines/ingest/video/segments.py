@@ -69,7 +69,7 @@ def process_segment(source: Source, video: Probe, config: IngestConfig, space: W
     Raises SSTrackError where the disk or the store refuses. A segment in which nothing decodes leaves a part that says
     why.
     """
-    final = _uri(source, config, space, segment)
+    final = _uri(source, config.digest, space, segment)
     if storage.exists(final):
         return final
     with storage.draft(space.scratch / final.rsplit("/", 1)[-1]) as draft, storage.explained(draft):
@@ -98,7 +98,7 @@ def join_segments(
 
     A source of which no segment decodes gives a pack of rejects, as in one pass.
     """
-    parts = [_uri(source, config, space, segment) for segment in segments]
+    parts = [_uri(source, config.digest, space, segment) for segment in segments]
     pack = find_or_make(
         space,
         pack_key(source.source_id, config.digest),
@@ -152,6 +152,6 @@ def _holds(segment: Segment, tick: int) -> bool:
     return (segment.start is None or tick >= segment.start) and (segment.stop is None or tick < segment.stop)
 
 
-def _uri(source: Source, config: IngestConfig, space: Workspace, segment: Segment) -> str:
+def _uri(source: Source, digest: str, space: Workspace, segment: Segment) -> str:
     start, stop = (("" if tick is None else str(tick)) for tick in (segment.start, segment.stop))
-    return storage.join(space.packs, f"{pack_key(source.source_id, config.digest)}.{start}-{stop}.part")
+    return storage.join(space.packs, f"{pack_key(source.source_id, digest)}.{start}-{stop}.part")
