@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cli.commands import dataset, models, score, track
+from cli.commands import dataset, models, plan, score, track
 from cli.commands.demo import demo
 from cli.commands.evaluate import evaluate
 from cli.commands.ingest import ingest
@@ -27,6 +27,7 @@ models.add_to(app)
 dataset.add_to(app)
 score.add_to(app)
 track.add_to(app)
+plan.add_to(app)
 
 
 def main() -> None:

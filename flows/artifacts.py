@@ -11,6 +11,7 @@ EVAL_LEADERBOARD = "eval-leaderboard"
 EVAL_REPORT = "eval-report"
 PROMOTION_DECISION = "promotion-decision"
 MLFLOW_RUN = "mlflow-run"
+HEALTH = "health"
 _PICTURES = 12
 
 
@@ -85,6 +86,16 @@ def champion_move(name: str, move: Mapping[str, Any], actor: str, reason: str) -
             f"# {move['outcome']}\n\n{reason}\n\nDecided by {actor}. Champion of `{name}` now: version "
             f"{move['champion']}; a rollback leads to {_called(move['previous'])}.\n"
         ),
+    )
+
+
+def health(alarms: Sequence[str], lines: Sequence[str]) -> None:
+    """Alarms, then how things stand."""
+    told = "\n".join(f"- **{alarm}**" for alarm in alarms) or "No alarm."
+    create_markdown_artifact(
+        key=HEALTH,
+        description=f"{len(alarms)} alarms" if alarms else "all is well",
+        markdown=f"# Health\n\n{told}\n\n" + "\n".join(f"- {line}" for line in lines if not line.startswith("ALARM")),
     )
 
 

@@ -1,6 +1,7 @@
 """What happens around flow runs. Prefect calls hooks by keyword, so their arguments' names are fixed."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -8,9 +9,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun, State
 from prefect.runtime import flow_run as this_run
 
+from pipelines.settings import settings
+
 log = logging.getLogger(__name__)
 
-_ADDRESS, _KEY = "sstrack.job_address", "sstrack.run_key"
+_ADDRESS, _KEY, _RECORD = "sstrack.job_address", "sstrack.run_key", "sstrack.mlflow_run"
 
 
 def remember_job(address: str, key: str) -> None:
@@ -18,9 +21,37 @@ def remember_job(address: str, key: str) -> None:
 
     What a hook could work out later is another job where the dataset's HEAD moved meanwhile.
     """
+    _label({_ADDRESS: address, _KEY: key})
+
+
+def remember_record(run_id: str) -> None:
+    """Label the same flow runs with the MLflow run of the training that they do."""
+    _label({_RECORD: run_id})
+
+
+def _label(labels: dict[str, Any]) -> None:
     with get_client(sync_client=True) as client:
         for run_id in {this_run.id, this_run.root_flow_run_id} - {None}:
-            client.update_flow_run_labels(UUID(str(run_id)), {_ADDRESS: address, _KEY: key})
+            client.update_flow_run_labels(UUID(str(run_id)), labels)
+
+
+def end_record(flow: Any, flow_run: FlowRun, state: State) -> None:
+    """Mark the MLflow run of a flow run that was cancelled or crashed as killed, where it still reads RUNNING: the
+    process that would have done so is gone. The training's next start takes the same run up again."""
+    with get_client(sync_client=True) as client:
+        labels = client.read_flow_run(flow_run.id).labels
+    end_abandoned(labels, settings().mlflow_uri)
+
+
+def end_abandoned(labels: Mapping[str, Any], mlflow_uri: str) -> None:
+    """Mark the MLflow run that a flow run's labels name, if they name one, as killed if it reads RUNNING."""
+    run_id = labels.get(_RECORD)
+    if run_id is None:
+        return
+    from pipelines.registry.runs import TrainingRun, registry_client
+
+    if TrainingRun(registry_client(mlflow_uri), str(run_id)).abandon():
+        log.info("MLflow run %s is marked as killed", run_id)
 
 
 def stop_submitted_job(flow: Any, flow_run: FlowRun, state: State) -> None:

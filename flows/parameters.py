@@ -7,7 +7,9 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from pipelines.errors import UsageError
 from pipelines.place import PATTERN, WORDS, place
+from sstrack.benchmarks.registry import benchmark_names
 from sstrack.gates.config import GateConfig, fields_of_gate
+from sstrack.recipes import recipe_names
 
 
 def _absolute(uri: str) -> str:
@@ -61,15 +63,15 @@ Mixture = Annotated[
     dict[AbsoluteUri, Annotated[float, Field(gt=0)]],
     Field(min_length=1, description='Datasets to mix, with weights: {"s3://bucket/a": 2, "s3://bucket/b": 1}.'),
 ]
-TrainWorkers = Annotated[
-    int | str,
-    Field(
-        json_schema_extra={"pattern": r"^\d+(-\d+)?$"},
-        description="Ray Train workers: 4, or 2-8 to take what the cluster has; 0 stays in the flow's own process.",
-    ),
-]
-RecipeName = Annotated[str, Field(min_length=1, max_length=64)]
-BenchmarkName = Annotated[str, Field(min_length=1, max_length=64)]
+TrainWorkers = (
+    Annotated[int, Field(ge=0, le=4096, title="number", description="Workers; 0 stays in the flow's own process.")]
+    | Annotated[
+        str,
+        Field(title="range", pattern=r"^\d+(-\d+)?$", description="2-8 takes what the cluster has, 2 at least."),
+    ]
+)
+RecipeName = Annotated[str, Field(min_length=1, max_length=64, json_schema_extra={"enum": list(recipe_names())})]
+BenchmarkName = Annotated[str, Field(min_length=1, max_length=64, json_schema_extra={"enum": list(benchmark_names())})]
 Benchmarks = Annotated[
     dict[BenchmarkName, AbsoluteUri],
     Field(

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
-from flows import artifacts
+from flows import artifacts, events
 from flows.actor import this_actor
 from flows.logs import show_our_logs
 from pipelines.settings import settings
@@ -25,7 +25,7 @@ def promote_tracker(
 
     Args:
         version: what to promote.
-        reason: why.
+        reason: why, in a sentence that the journal keeps.
         expected: the champion it replaces.
         override: also a version that no gate let pass.
     """
@@ -44,6 +44,8 @@ def promote_tracker(
         override=override,
     ).as_dict()
     artifacts.champion_move(here.model_name, done, actor, reason)
+    if done["moved"]:
+        events.champion_promoted(here.model_name, done["champion"], done["outcome"])
     return done
 
 
@@ -52,7 +54,7 @@ def rollback_tracker(reason: Reason, to: Version | None = None, expected: Expect
     """Bring a former champion of `SSTRACK_MODEL_NAME` back.
 
     Args:
-        reason: why.
+        reason: why, in a sentence that the journal keeps.
         to: a version that was champion before, default the previous one.
         expected: the champion to roll back from.
     """
@@ -65,4 +67,6 @@ def rollback_tracker(reason: Reason, to: Version | None = None, expected: Expect
         here.mlflow_uri, here.model_name, to, expected=expected or now.champion, actor=actor, reason=reason
     ).as_dict()
     artifacts.champion_move(here.model_name, done, actor, reason)
+    if done["moved"]:
+        events.champion_promoted(here.model_name, done["champion"], done["outcome"])
     return done

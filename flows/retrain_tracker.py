@@ -12,10 +12,10 @@ from prefect import flow, task
 from prefect.client.schemas import State
 from prefect.states import Completed
 
-from flows import artifacts
+from flows import artifacts, events
 from flows.actor import this_actor
 from flows.evaluate_tracker import check_judge, evaluate_tracker, measure_static, write_page
-from flows.hooks import stop_submitted_job
+from flows.hooks import end_record, stop_submitted_job
 from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, BenchmarkName, Cluster, Gate, Overrides, RecipeName, Workers
 from flows.train_tracker import train_tracker
@@ -26,7 +26,12 @@ from sstrack.gates import GateConfig
 log = logging.getLogger(__name__)
 
 
-@flow(name="retrain-tracker", validate_parameters=True, on_cancellation=[stop_submitted_job])
+@flow(
+    name="retrain-tracker",
+    validate_parameters=True,
+    on_cancellation=[stop_submitted_job, end_record],
+    on_crashed=[end_record],
+)
 def retrain_tracker(
     dataset: AbsoluteUri | None = None,
     recipe: RecipeName = "tiny_cpu",
@@ -86,6 +91,8 @@ def retrain_tracker(
         keep_page(page, trained["run_id"])
     decision = decide(trained, report, untrained, static, champion, rival, gate or GateConfig(), labelled)
     artifacts.promotion_decision(decision)
+    if decision["new"]:
+        events.champion_promoted(decision["model_name"], decision["version"], decision["outcome"])
     return Completed(
         message=decision["outcome"],
         data={

@@ -14,12 +14,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.stack_note import STACK, forget_stack, note_stack, noted_stack
 from pipelines.errors import SSTrackError
 from pipelines.locks import work_lock
-from pipelines.processes import stop_processes, tree
+from pipelines.processes import marked, stop_processes, tree
 from pipelines.settings import own_store, settings
 
 POOL = "local"
+HEARTBEAT_S = 60
+"""Seconds between two signs of life of a run."""
 PREFECT_FILE = Path(__file__).resolve().parent.parent / "prefect.yaml"
 START_SECONDS = 180.0
 
@@ -30,6 +33,8 @@ class Stack:
 
     prefect_url: str
     mlflow_url: str
+    store: str
+    """MLflow's store, as what the stack starts is told it."""
     work: Path
     logs: Path
     processes: dict[str, subprocess.Popen[bytes]]
@@ -41,7 +46,11 @@ class Stack:
 
 @contextmanager
 def local_stack(
-    work: Path, prefect_port: int = 4200, mlflow_port: int = 5000, say: Callable[[str], None] = lambda _: None
+    work: Path,
+    prefect_port: int = 4200,
+    mlflow_port: int = 5000,
+    say: Callable[[str], None] = lambda _: None,
+    schedules: bool | None = None,
 ) -> Iterator[Stack]:
     """Start everything, deploy `prefect.yaml`, wait until each answers; stop everything at the end of the block.
 
@@ -50,9 +59,15 @@ def local_stack(
         prefect_port: loopback port of the Prefect server.
         mlflow_port: loopback port of the MLflow server.
         say: called with one line per stage.
+        schedules: switch all schedules on or off; None leaves each as it is, at first off.
 
     Raises SSTrackError: a port in use, another stack in `work`, a process that does not come up.
     """
+    if (running := noted_stack(work)) is not None and _answers(f"{running.api_url}/health"):
+        raise SSTrackError(
+            f"already up in {work}: Prefect {running.prefect_url}, MLflow {running.mlflow_url} (pid {running.pid}); "
+            f"another shell finds it with `export PREFECT_API_URL={running.api_url}`"
+        )
     if not PREFECT_FILE.is_file():
         raise SSTrackError(f"no {PREFECT_FILE}: `sstrack up` deploys from a checkout, install with `make install`")
     for port, option in ((prefect_port, "--prefect-port"), (mlflow_port, "--mlflow-port")):
@@ -61,23 +76,27 @@ def local_stack(
     with ExitStack() as closing:
         closing.enter_context(work_lock(work, "up"))
         logs.mkdir(parents=True, exist_ok=True)
+        # What an `up` that was killed has left: it would go on working beside the new one.
+        stop_processes(marked(STACK, str(work)), patience=5.0)
         prefect_url, mlflow_url = f"http://127.0.0.1:{prefect_port}", f"http://127.0.0.1:{mlflow_port}"
         environment = _environment(work, f"{prefect_url}/api")
-        stack = Stack(prefect_url, mlflow_url, work, logs, {})
-        closing.callback(_stop, stack)
+        stack = Stack(prefect_url, mlflow_url, environment["SSTRACK_MLFLOW_URI"], work, logs, {})
+        closing.callback(_stop, stack, say)
         _start(stack, "prefect-server", _server(prefect_port), environment)
         say("starting the Prefect server and MLflow")
         _make_store(environment)
         _start(stack, "mlflow", _mlflow(environment["SSTRACK_MLFLOW_URI"], work, mlflow_port), environment)
         _wait(stack, "prefect-server", lambda: _answers(f"{prefect_url}/api/health"))
+        _settle(stack, "its `sstrack up` ended before it did; run it again, it goes on", say)
         say("deploying prefect.yaml")
-        _prefect(environment, logs, "work-pool", "create", POOL, "--type", "process", "--overwrite")
-        _prefect(environment, logs, "--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE))
+        _deploy(environment, logs, schedules)
         worker = ("worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never")
         _start(stack, "worker", (sys.executable, "-m", "prefect", *worker), environment)
         say("starting the worker")
         _wait(stack, "worker", lambda: _worker_online(prefect_url))
         _wait(stack, "mlflow", lambda: _answers(f"{mlflow_url}/health"))
+        note_stack(work, prefect_url, mlflow_url)
+        closing.callback(forget_stack, work)
         yield stack
 
 
@@ -98,6 +117,7 @@ def _environment(work: Path, api_url: str) -> dict[str, str]:
     here = settings()
     return {
         **os.environ,
+        STACK: str(work),
         "SSTRACK_WORK": str(work),
         "SSTRACK_MLFLOW_URI": here.mlflow_uri if work == here.work else own_store(work),
         "PREFECT_HOME": str(work / "prefect"),
@@ -106,6 +126,7 @@ def _environment(work: Path, api_url: str) -> dict[str, str]:
         # The loader of plugins prints tracebacks from the worker's hooks; only the command line needs ours.
         "PREFECT_PLUGINS_ENABLED": "0",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -142,6 +163,26 @@ def _start(stack: Stack, name: str, command: tuple[str, ...], environment: dict[
         )  # fmt: skip
 
 
+def _deploy(environment: dict[str, str], logs: Path, schedules: bool | None) -> None:
+    """Work pool, deployments, automations. A deploy writes every schedule anew, off: what was on is switched on."""
+    from flows.automations import set_up_automations
+    from flows.schedules import read_schedules, switch_schedules
+
+    api_url = environment["PREFECT_API_URL"]
+    before = {(one.deployment, one.slug): one.active for one in read_schedules(api_url)}
+    _prefect(environment, logs, "work-pool", "create", POOL, "--type", "process", "--overwrite")
+    _prefect(environment, logs, "--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE))
+    switch_schedules(api_url, before if schedules is None else schedules)
+    set_up_automations(api_url, settings().notify_url, by_event=schedules)
+
+
+def _settle(stack: Stack, why: str, say: Callable[[str], None]) -> None:
+    from flows.stale_runs import settle_stale_runs
+
+    if settled := settle_stale_runs(f"{stack.prefect_url}/api", stack.store, why):
+        say(f"marked as crashed: {', '.join(settled)}")
+
+
 def _prefect(environment: dict[str, str], logs: Path, *words: str) -> None:
     """One finished command of Prefect's; its words go to the log."""
     done = subprocess.run(
@@ -162,14 +203,26 @@ def _wait(stack: Stack, name: str, ready: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def _stop(stack: Stack) -> None:
-    """Worker first, so that it starts nothing new; then whatever any of them has started."""
-    for name in ("worker", "mlflow", "prefect-server"):
-        if name in stack.processes:
-            started = tree(stack.processes[name].pid)
-            stop_processes(started[:1])
-            stop_processes(started[1:], patience=5.0)
-            stack.processes[name].wait()
+def _stop(stack: Stack, say: Callable[[str], None]) -> None:
+    """Worker first, so that it starts nothing new, with all its runs; then, while the server still answers, those runs
+    are marked; then the rest, and whatever any of them has started, in whatever session."""
+    _stop_one(stack, "worker")
+    others = {process.pid for name, process in stack.processes.items() if name != "worker"}
+    kept = {each.pid for pid in others for each in tree(pid)}
+    stop_processes((each for each in marked(STACK, str(stack.work)) if each.pid not in kept), patience=5.0)
+    if _answers(f"{stack.prefect_url}/api/health"):
+        _settle(stack, "`sstrack up` was stopped; run it again, it goes on from where it was", say)
+    for name in ("mlflow", "prefect-server"):
+        _stop_one(stack, name)
+    stop_processes(marked(STACK, str(stack.work)), patience=2.0)
+
+
+def _stop_one(stack: Stack, name: str) -> None:
+    if name in stack.processes:
+        started = tree(stack.processes[name].pid)
+        stop_processes(started[:1])
+        stop_processes(started[1:], patience=5.0)
+        stack.processes[name].wait()
 
 
 def _require_free(port: int, option: str) -> None:

@@ -6,7 +6,7 @@ from prefect import flow, task
 from prefect.runtime import flow_run
 
 from flows import artifacts
-from flows.hooks import remember_job, stop_submitted_job
+from flows.hooks import end_record, remember_job, remember_record, stop_submitted_job
 from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, Cluster, Mixture, Overrides, RecipeName, TrainWorkers
 from flows.training_progress import in_task
@@ -14,7 +14,12 @@ from pipelines.settings import settings
 from pipelines.training.options import TrainOptions
 
 
-@flow(name="train-tracker", validate_parameters=True, on_cancellation=[stop_submitted_job])
+@flow(
+    name="train-tracker",
+    validate_parameters=True,
+    on_cancellation=[stop_submitted_job, end_record],
+    on_crashed=[end_record],
+)
 def train_tracker(
     dataset: AbsoluteUri | None = None,
     recipe: RecipeName = "tiny_cpu",
@@ -68,6 +73,11 @@ def train_model(
     from pipelines.trainings.record import train_and_record
 
     uri = settings().mlflow_uri
+
+    def opened(run_id: str, page: str | None) -> None:
+        remember_record(run_id)
+        artifacts.mlflow_run(uri, run_id, page)
+
     return train_and_record(
         uri,
         list(datasets),
@@ -81,7 +91,7 @@ def train_model(
         cluster=cluster,
         progress=in_task(),
         tags=_this_run(),
-        opened=lambda run_id, page: artifacts.mlflow_run(uri, run_id, page),
+        opened=opened,
         submits=remember_job,
     )
 

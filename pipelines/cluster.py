@@ -34,6 +34,7 @@ LOCAL_ENVIRONMENT = {
 }
 _CONNECT_SECONDS = 10.0
 _RETRIES = 2
+_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -203,18 +204,42 @@ def local_cluster(cpus: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-    )
+    _start_local(cpus)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start_local(cpus: int) -> None:
+    """Start a private cluster. On a busy machine its daemons may miss Ray's fixed limit of 30 s: then once more.
+
+    Raises SSTrackError where they miss it each time.
+    """
+    import ray
+
+    log.info("starting Ray on this machine")
+    for attempt in range(1, _STARTS + 1):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+            )
+            return
+        except Exception as error:
+            ray.shutdown()  # what did start
+            if "timed out during startup" not in str(error):
+                raise
+            if attempt == _STARTS:
+                raise SSTrackError(
+                    f"Ray's processes did not come up within 30 s, {_STARTS} times; this machine is too busy: run the "
+                    "same command again later, or with --workers 0, which needs no Ray"
+                ) from error
+            log.warning("Ray's processes did not come up within 30 s, as on a busy machine; they are started again")
 
 
 def run_streams(

@@ -85,6 +85,19 @@ def descendants(pid: int) -> list[psutil.Process]:
     return tree(pid)[1:]
 
 
+def marked(name: str, value: str) -> list[psutil.Process]:
+    """Every process of this user that was started with environment variable `name` set to `value`, this one left out.
+
+    So children are found whose parents are gone, in whatever session they are.
+    """
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get(name) == value:
+                found.append(process)
+    return found
+
+
 def stop_processes(processes: Iterable[psutil.Process], patience: float = 10.0) -> None:
     """SIGTERM all, wait up to `patience` seconds, SIGKILL those that are left and wait for their end; with a patience
     of 0 SIGKILL at once."""

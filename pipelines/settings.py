@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     cluster of other machines is given s3:// places only."""
     worker_gpu: bool | None = None
     """Whether training workers on a cluster that is joined take a GPU each; by default, where it has any just then."""
+    notify_url: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
+    """Where `sstrack up` has the Prefect server post a JSON object with `text` for each failed retrain, promotion and
+    alarm (a chat's incoming webhook, say). Empty for nowhere."""
     start_seconds: float = Field(default=600.0, ge=1, le=86_400)
     """How long a submitted job may take to start."""
 

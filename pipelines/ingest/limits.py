@@ -9,7 +9,7 @@ BYTE_STAGES = frozenset({"read", "fetch", "probe", "join"})
 class RunLimits(BaseModel):
     """Limits of a run. The defaults suit video of up to some hours on workers with 2 GiB each."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     deadline_factor: float = Field(default=4.0, gt=0, le=1000)
     """Decoding may take a minute plus this many times the length of the video."""

@@ -93,6 +93,13 @@ class TrainingRun:
         created = client.create_run(experiment, run_name=run_key, tags={**tags, "mlflow.source.type": "LOCAL"})
         return cls(client, created.info.run_id)
 
+    def abandon(self) -> bool:
+        """Mark the run as killed if it reads RUNNING, on behalf of a process that is gone; whether it did."""
+        if self._client.get_run(self.run_id).info.status != "RUNNING":
+            return False
+        self._client.set_terminated(self.run_id, "KILLED")
+        return True
+
     def url(self, uri: str) -> str | None:
         """The run's page, where `uri` is a server's."""
         if not uri.startswith(("http://", "https://")):

@@ -40,7 +40,7 @@ def worker_range(workers: int | str) -> str:
 class TrainOptions(BaseModel):
     """Ways to spread the work, patience, and what is kept and shown."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """Whole copies of the network on every worker, or parameters, gradients and optimiser sharded over them (FSDP2),

@@ -1,10 +1,12 @@
 """One training on Ray Train: one process per worker, started again when some of them are lost."""
 
 import json
+import logging
 import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +25,10 @@ from pipelines.training.preflight import require_memory
 from pipelines.training.ray_worker import Rows, train_as_worker
 from pipelines.training.spec import TrainingSpec
 
+log = logging.getLogger(__name__)
+
 _ROWS = "rows.jsonl"
+_TELL_S = 30.0
 
 
 def train_on_ray(spec: TrainingSpec, cluster: str, progress: OnRow | None) -> None:
@@ -61,6 +66,7 @@ def train_on_ray(spec: TrainingSpec, cluster: str, progress: OnRow | None) -> No
                     ),
                 ),
             )
+            log.info("starting %s worker processes; each loads torch and the data before its first step", spec.workers)
             try:
                 trainer.fit()
             except TrainingFailedError as error:
@@ -103,8 +109,15 @@ def _following(path: Path, progress: OnRow | None) -> Iterator[None]:
                     progress(row)
 
     def follow() -> None:
+        began = told = time.monotonic()
         while not ended.wait(0.5):
             read()
+            if not reached and time.monotonic() - told >= _TELL_S:
+                told = time.monotonic()
+                log.info(
+                    "no metrics yet after %.0f s: workers are starting, load torch and data, or do their first steps",
+                    told - began,
+                )
 
     thread = threading.Thread(target=follow, name="metrics", daemon=True)
     thread.start()

@@ -192,8 +192,8 @@ def _recorded(uri: str, key: str) -> str | None:
 
 def _end(record: LiveRecord, error: BaseException) -> None:
     """Say in the record how a training ended early; what MLflow does not take then is a warning."""
-    stopped = isinstance(error, KeyboardInterrupt | SystemExit)  # Ray Train turns Ctrl-C into sys.exit
-    tags = {} if stopped else {ERROR: f"{error or type(error).__name__}".splitlines()[0][:500]}
+    stopped = not isinstance(error, Exception)  # Ctrl-C, Ray Train's sys.exit for it, a scheduler's signal
+    tags = {} if stopped else {ERROR: (str(error).strip() or type(error).__name__).splitlines()[0][:500]}
     try:
         record.finish("KILLED" if stopped else "FAILED", tags, patience=5.0)
     except SSTrackError as trouble:

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from flows.schedules import read_schedules, switch_schedules
+from flows.stack_note import STACK
 from pipelines.errors import SSTrackError
-from pipelines.processes import alive, descendants
+from pipelines.processes import alive, descendants, marked, stop_processes
 from tests.conftest import REPO
 
 PREFECT = str(Path(sys.executable).with_name("prefect"))
@@ -36,25 +38,28 @@ def eventually(read: Callable[[], Any], seconds: float = 90) -> Any:
     return value
 
 
+SCHEDULED = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+
+
 class Api:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def __call__(self, path: str, body: dict[str, Any]) -> Any:
-        request = urllib.request.Request(
-            f"{self.url}/{path}", data=json.dumps(body).encode(), headers={"content-type": "application/json"}
-        )
+    def __call__(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/{path}", data=data, headers={"content-type": "application/json"})
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.load(answer)
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[str], Api, Path, int]]:
-    """`sstrack up` as a person starts it."""
-    work = tmp_path_factory.mktemp("stack")
+Up = tuple[subprocess.Popen[str], Api, Path, int]
+
+
+def start_up(work: Path, *options: str) -> Up:
+    """`sstrack up` as a person starts it, once it says that it is up."""
     ports = free_port(), free_port()
     command = [SSTRACK, "up", "--work", str(work), "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     seen = []
     for line in process.stdout:
@@ -63,18 +68,39 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess
             break
     else:
         pytest.fail("".join(seen))
-    yield process, Api(f"http://127.0.0.1:{ports[0]}/api"), work, ports[1]
+    return process, Api(f"http://127.0.0.1:{ports[0]}/api"), work, ports[1]
+
+
+def end_up(process: subprocess.Popen[str], signum: int = signal.SIGTERM) -> str:
+    """What it still says until it has ended."""
     if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
-    process.stdout.close()
+        process.send_signal(signum)
+    said, _ = process.communicate(timeout=90)
+    return said
 
 
-def prefect(*words: str, api: str | None) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    running = start_up(tmp_path_factory.mktemp("stack"))
+    yield running
+    end_up(running[0])
+
+
+@pytest.fixture(scope="module")
+def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A work folder whose stack is gone, unless a test's failure left it."""
+    work = tmp_path_factory.mktemp("own")
+    yield work
+    stop_processes(marked(STACK, str(work)), patience=5.0)
+
+
+def prefect(*words: str, api: str | None, work: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Typed in the repository's root, with the plugin switched on by pyproject.toml alone."""
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_PLUGINS_ENABLED"}
     if api is not None:
         environment["PREFECT_API_URL"] = api
+    if work is not None:
+        environment["SSTRACK_WORK"] = str(work)
     return subprocess.run([PREFECT, *words], cwd=REPO, env=environment, capture_output=True, text=True, timeout=240)
 
 
@@ -110,23 +136,31 @@ def test_unknown_names_are_still_not_found(stack):
     assert "nope/nope" in done.stdout + done.stderr
 
 
-def test_schedules_create_runs(stack):
+def test_every_command_finds_the_stack_of_the_work_folder(stack):
+    _, _, work, _ = stack
+    done = prefect("deployment", "ls", api=None, work=work)
+    assert done.returncode == 0, done.stderr
+    assert "retrain-tracker" in done.stdout
+
+
+def test_schedules_are_off_until_they_are_switched_on_and_then_create_runs(stack):
     """With other versions of SQLAlchemy or FastAPI than our pins allow, none ever appears."""
     _, api, _, _ = stack
-    scheduled = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
-    names = {"ingest-videos", "retrain-tracker"}
-
-    def of_both() -> bool:
-        deployments = {one["id"]: one["name"] for one in api("deployments/filter", {})}
-        assert set(deployments.values()) == names | {
-            "train-tracker",
-            "evaluate-tracker",
-            "promote-tracker",
-            "rollback-tracker",
-        }
-        return names == {deployments[one["deployment_id"]] for one in api("flow_runs/filter", scheduled)}
-
-    assert eventually(of_both)
+    names = {"ingest-videos", "retrain-tracker", "health"}
+    deployments = {one["id"]: one["name"] for one in api("deployments/filter", {})}
+    assert names < set(deployments.values())
+    assert not api("flow_runs/filter", SCHEDULED)
+    switch_schedules(api.url, {("ingest-videos", "hourly"): True})
+    assert {one.deployment: one.active for one in read_schedules(api.url)} == {
+        "ingest-videos": True,
+        "retrain-tracker": False,
+        "health": False,
+    }
+    switch_schedules(api.url, True)
+    assert eventually(
+        lambda: names == {deployments[one["deployment_id"]] for one in api("flow_runs/filter", SCHEDULED)}
+    )
+    switch_schedules(api.url, False)
 
 
 def test_a_second_stack_and_a_port_in_use_are_refused_in_one_sentence(stack, tmp_path: Path):
@@ -135,19 +169,51 @@ def test_a_second_stack_and_a_port_in_use_are_refused_in_one_sentence(stack, tmp
     _, _, work, mlflow_port = stack
     refused = (
         ((tmp_path, free_port(), mlflow_port), rf"port {mlflow_port} is in use.*--mlflow-port"),
-        ((work, free_port(), free_port()), rf"another sstrack up \(pid \d+\) is using {re.escape(str(work))}"),
+        (
+            (work, free_port(), free_port()),
+            rf"already up in {re.escape(str(work))}: Prefect http://127.0.0.1:\d+, MLflow",
+        ),
     )
     for arguments, sentence in refused:
         with pytest.raises(SSTrackError, match=sentence), local_stack(*arguments):
             pass
 
 
-def test_ctrl_c_leaves_no_process_behind(stack):
-    """The last one here, as it ends the stack."""
-    process, _, _, _ = stack
+def running(api: Api) -> list[dict[str, Any]]:
+    return api("flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}})
+
+
+def begin_ingest(api: Api, real_videos: Path) -> str:
+    """An ingest of all videos, which takes a while, in its middle; the id of its run."""
+    done = prefect(
+        *("deployment", "run", "ingest-videos", "--params"),
+        json.dumps({"sources": [str(real_videos)], "workers": 1}),
+        api=api.url,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = eventually(lambda: running(api))
+    return run["id"]
+
+
+def test_ctrl_c_in_a_run_leaves_no_process_and_no_slot_taken(own_folder: Path, real_videos: Path):
+    process, api, _, _ = start_up(own_folder, "--schedules")
     below = descendants(process.pid)
     assert len(below) >= 3
-    process.send_signal(signal.SIGINT)
-    process.wait(timeout=60)
+    interrupted = begin_ingest(api, real_videos)
+    said = end_up(process, signal.SIGINT)
     assert process.returncode == 0
-    assert not [process for process in below if alive(process)]
+    assert not [each for each in below if alive(each)]
+    assert not marked(STACK, str(own_folder))
+    assert "marked as crashed" in said and interrupted in said
+
+    process, api, _, _ = start_up(own_folder)
+    state = api(f"flow_runs/{interrupted}")["state"]
+    assert (state["type"], "run it again" in state["message"]) == ("CRASHED", True)
+    assert {one.active for one in read_schedules(api.url)} == {True}, "a new deploy switched schedules off"
+    worker = next(each for each in descendants(process.pid) if "worker" in each.cmdline())
+    again = begin_ingest(api, real_videos)  # the slot of the only run that may go on at a time is free
+    assert again != interrupted
+    worker.kill()
+    said = end_up(process) if process.poll() is None and process.wait(60) is None else process.communicate()[0]
+    assert process.returncode == 1 and "the worker ended on its own" in said
+    assert not marked(STACK, str(own_folder)), "what the killed worker had started goes on"

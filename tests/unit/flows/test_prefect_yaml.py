@@ -22,7 +22,7 @@ ALLOWED = {
 
 def test_all_flows_are_deployed():
     trackers = {f"{what}-tracker" for what in ("train", "evaluate", "retrain", "promote", "rollback")}
-    assert set(NAMES) == {"ingest-videos", *trackers}
+    assert set(NAMES) == {"ingest-videos", "health", "prune", *trackers}
     assert set(CONFIG) == {"name", "prefect-version", "pull", "definitions", "deployments"}
     assert CONFIG["prefect-version"] == prefect.__version__
 
@@ -39,7 +39,9 @@ def test_a_deployment_has_known_keys_and_a_flow_of_its_name(deployment: dict[str
     assert set(deployment["parameters"]) <= set(inspect.signature(flow.fn).parameters)
     given = inspect.signature(flow.fn).parameters
     assert all(
-        p.default in (None, False, True, "tiny_cpu", "folder") for p in given.values() if p.name not in BY_A_PERSON
+        p.default in (None, False, True, "tiny_cpu", "folder", 168.0)
+        for p in given.values()
+        if p.name not in BY_A_PERSON
     )
 
 
@@ -52,6 +54,7 @@ def test_schedules_have_slugs_and_limits_a_strategy(deployment: dict[str, Any]):
     for schedule in deployment.get("schedules", []):
         assert set(schedule) <= {"slug", "cron", "timezone", "parameters", "active"}
         assert schedule["slug"]
+        assert schedule["active"] is False  # until somebody switches it on
     limit = deployment["concurrency_limit"]
     assert set(limit) == {"limit", "collision_strategy"}
     assert limit["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
