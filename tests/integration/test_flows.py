@@ -2,7 +2,12 @@
 
 import asyncio
 import base64
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -11,7 +16,10 @@ import pytest
 import simplejpeg
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.exceptions import ParameterTypeError
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Crashed
 
 from tests.factories import TINY, write_package, write_sequences
 from tests.layouts import LAYOUTS
@@ -154,6 +162,47 @@ def test_the_whole_way_and_again_does_nothing_twice(real_dataset: Path, work: Pa
         each for each in artifacts("train-progress") if re.search(r"3 of 3 steps.*, loss \d", each.description or "")
     ]
     assert [float(each.data) for each in shown] == [100]  # none from the run that was found
+
+
+def test_the_record_of_a_run_that_was_killed_says_so_and_a_rerun_takes_it_up(
+    drawn_dataset: str, work: Path, mlflow_uri: str
+):
+    from flows.hooks import end_record
+    from flows.train_tracker import train_tracker
+    from pipelines.registry.runs import experiment_id, registry_client
+
+    client = registry_client(mlflow_uri)
+
+    def statuses() -> list[str]:
+        return [one.info.status for one in client.search_runs([experiment_id(client, mlflow_uri)])]
+
+    given = {"dataset": drawn_dataset, "overrides": {**TINY, "optim.steps": 4}, "workers": 0}
+    script = (
+        "import time\nfrom pipelines.training import launch\n"
+        "launch._train_here = lambda *_: time.sleep(600)\n"
+        f"from flows.train_tracker import train_tracker\ntrain_tracker(**{given!r})\n"
+    )
+    environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()}
+    child = subprocess.Popen([sys.executable, "-c", script], env=environment, start_new_session=True)
+    try:
+        until = time.monotonic() + 120
+        while statuses() != ["RUNNING"]:
+            assert child.poll() is None and time.monotonic() < until
+            time.sleep(0.5)
+        time.sleep(1)  # the flow run is labelled right after
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    with get_client(sync_client=True) as prefect:
+        runs = prefect.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=["train-tracker"])))
+    (killed,) = [one for one in runs if one.parameters.get("dataset") == drawn_dataset]
+    end_record(None, killed, Crashed())
+    assert statuses() == ["KILLED"]
+    done = run(train_tracker, **given)
+    assert done.is_completed(), done.message
+    assert statuses() == ["FINISHED"]
+    end_record(None, killed, Crashed())  # too late to change anything
+    assert statuses() == ["FINISHED"]
 
 
 def test_progress_of_a_training_belongs_to_its_task_whatever_thread_it_comes_in():

@@ -183,6 +183,12 @@ def test_a_stopped_training_is_killed_a_broken_one_failed_and_a_rerun_finishes_t
     def interrupt(row: Mapping[str, float], steps: int) -> None:
         raise KeyboardInterrupt
 
+    class Signal(BaseException):
+        """As a scheduler's is: neither an error nor Ctrl-C, and without a word."""
+
+    def cancel(row: Mapping[str, float], steps: int) -> None:
+        raise Signal
+
     def fail(row: Mapping[str, float], steps: int) -> None:
         raise SSTrackError("the disk is full: free some\nmore words")
 
@@ -190,6 +196,9 @@ def test_a_stopped_training_is_killed_a_broken_one_failed_and_a_rerun_finishes_t
         recorded(work, mlflow_uri, interrupt)
     key = next((work / "runs").iterdir()).name
     assert only_run().info.status == "KILLED"
+    with pytest.raises(Signal):
+        recorded(work, mlflow_uri, cancel)
+    assert only_run().info.status == "KILLED" and "sstrack.error" not in only_run().data.tags
     with pytest.raises(SSTrackError, match="disk is full"):
         recorded(work, mlflow_uri, fail)
     assert only_run().info.status == "FAILED"
