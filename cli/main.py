@@ -7,6 +7,7 @@ import sys
 import typer
 
 from cli.commands import dataset, models, plan, score, track
+from cli.commands.bootstrap import bootstrap
 from cli.commands.demo import demo
 from cli.commands.evaluate import evaluate
 from cli.commands.ingest import ingest
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, up, ingest, train, evaluate):
+for command in (demo, up, bootstrap, ingest, train, evaluate):
     app.command()(command)
 models.add_to(app)
 dataset.add_to(app)

@@ -14,13 +14,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.stack_note import STACK, forget_stack, note_stack, noted_stack
+from flows.stack_note import POOL, STACK, forget_stack, note_stack, noted_stack
 from pipelines.errors import SSTrackError
 from pipelines.locks import work_lock
 from pipelines.processes import marked, stop_processes, tree
 from pipelines.settings import own_store, settings
 
-POOL = "local"
 HEARTBEAT_S = 60
 """Seconds between two signs of life of a run."""
 PREFECT_FILE = Path(__file__).resolve().parent.parent / "prefect.yaml"
@@ -89,7 +88,7 @@ def local_stack(
         _wait(stack, "prefect-server", lambda: _answers(f"{prefect_url}/api/health"))
         _settle(stack, "its `sstrack up` ended before it did; run it again, it goes on", say)
         say("deploying prefect.yaml")
-        _deploy(environment, logs, schedules)
+        _bootstrap(environment, logs / "deploy.log", schedules)
         worker = ("worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never")
         _start(stack, "worker", (sys.executable, "-m", "prefect", *worker), environment)
         say("starting the worker")
@@ -163,17 +162,10 @@ def _start(stack: Stack, name: str, command: tuple[str, ...], environment: dict[
         )  # fmt: skip
 
 
-def _deploy(environment: dict[str, str], logs: Path, schedules: bool | None) -> None:
-    """Work pool, deployments, automations. A deploy writes every schedule anew, off: what was on is switched on."""
-    from flows.automations import set_up_automations
-    from flows.schedules import read_schedules, switch_schedules
+def _bootstrap(environment: dict[str, str], log: Path, schedules: bool | None) -> None:
+    from flows.bootstrap import bootstrap  # Prefect, after its server was started, which takes longest
 
-    api_url = environment["PREFECT_API_URL"]
-    before = {(one.deployment, one.slug): one.active for one in read_schedules(api_url)}
-    _prefect(environment, logs, "work-pool", "create", POOL, "--type", "process", "--overwrite")
-    _prefect(environment, logs, "--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE))
-    switch_schedules(api_url, before if schedules is None else schedules)
-    set_up_automations(api_url, settings().notify_url, by_event=schedules)
+    bootstrap(environment, PREFECT_FILE, log, schedules)
 
 
 def _settle(stack: Stack, why: str, say: Callable[[str], None]) -> None:
@@ -181,18 +173,6 @@ def _settle(stack: Stack, why: str, say: Callable[[str], None]) -> None:
 
     if settled := settle_stale_runs(f"{stack.prefect_url}/api", stack.store, why):
         say(f"marked as crashed: {', '.join(settled)}")
-
-
-def _prefect(environment: dict[str, str], logs: Path, *words: str) -> None:
-    """One finished command of Prefect's; its words go to the log."""
-    done = subprocess.run(
-        (sys.executable, "-m", "prefect", *words),
-        env=environment, cwd=PREFECT_FILE.parent, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-    )  # fmt: skip
-    with (logs / "deploy.log").open("a") as log:
-        log.write(done.stdout + done.stderr)
-    if done.returncode != 0:
-        raise SSTrackError(f"`prefect {' '.join(words)}` failed: see {logs / 'deploy.log'}")
 
 
 def _wait(stack: Stack, name: str, ready: Callable[[], bool]) -> None:

@@ -9,6 +9,8 @@ from pipelines import storage
 
 STACK = "SSTRACK_STACK"
 """Environment variable of all that a stack starts; its value is the work folder."""
+POOL = "local"
+"""The work pool of our deployments."""
 _NAME = "up.json"
 
 

@@ -34,7 +34,7 @@ LOCAL_ENVIRONMENT = {
 }
 _CONNECT_SECONDS = 10.0
 _RETRIES = 2
-_STARTS = 3
+_STARTS = 4
 
 
 @dataclass(frozen=True)

@@ -233,6 +233,18 @@ def delete(uris: Iterable[str]) -> None:
         _run(f"s3://{bucket}/{keys[0]}", "delete", work)
 
 
+def make_bucket(uri: str) -> None:
+    """Make the bucket of `uri` if there is none of ours by that name."""
+
+    async def make(client: Any, bucket: str, key: str) -> None:
+        try:
+            await client.create_bucket(Bucket=bucket)
+        except (client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
+            await client.head_bucket(Bucket=bucket)  # refuses where it is somebody else's
+
+    _run(uri, "make the bucket of", make)
+
+
 def abort_uploads(uri: str, before: datetime) -> int:
     """Abort multipart uploads below a prefix that were begun before `before` and never completed. Returns how many."""
 

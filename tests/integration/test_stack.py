@@ -10,11 +10,18 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from flows import events
+from flows.automations import set_up_automations
 from flows.schedules import read_schedules, switch_schedules
 from flows.stack_note import STACK
 from pipelines.errors import SSTrackError
@@ -45,11 +52,11 @@ class Api:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def __call__(self, path: str, body: dict[str, Any] | None = None) -> Any:
+    def __call__(self, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/{path}", data=data, headers={"content-type": "application/json"})
         with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or "null")
 
 
 Up = tuple[subprocess.Popen[str], Api, Path, int]
@@ -161,6 +168,60 @@ def test_schedules_are_off_until_they_are_switched_on_and_then_create_runs(stack
         lambda: names == {deployments[one["deployment_id"]] for one in api("flow_runs/filter", SCHEDULED)}
     )
     switch_schedules(api.url, False)
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, list[str]]]:
+    """A chat's webhook on loopback: its address, and the texts that came in."""
+    texts: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            texts.append(json.loads(self.rfile.read(int(self.headers["content-length"])))["text"])
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook", texts
+        server.shutdown()
+
+
+def emit(api: Api, event: str, resource: str, **payload: str) -> None:
+    now = datetime.now(UTC).isoformat()
+    names = {"prefect.resource.id": resource, "prefect.resource.name": resource}
+    api("events", [{"occurred": now, "event": event, "resource": names, "payload": payload, "id": str(uuid4())}])
+
+
+def test_new_data_starts_one_retrain_silent_runs_crash_and_notices_are_posted(stack):
+    _, api, _, _ = stack
+    with receiver() as (url, texts):
+        assert len(set_up_automations(api.url, url, by_event=True, silent_s=4, calm_s=4)) == 5
+        emit(api, events.HEALTH_ALARM, "sstrack.health.drift", alarm="drift", sentence='"luma" moved')
+        flow = api("flows/", {"name": "somebody-elses"})
+        zombie = api("flow_runs/", {"flow_id": flow["id"], "state": {"type": "RUNNING"}})["id"]
+        emit(api, "prefect.flow-run.heartbeat", f"prefect.flow-run.{zombie}")
+        for number in range(2):
+            emit(
+                api, events.DATASET_PUBLISHED, f"sstrack.dataset.{number}", dataset="d", manifest=str(number), clips="1"
+            )
+        assert eventually(lambda: texts)
+        assert texts == ['sstrack: drift: "luma" moved']
+        assert eventually(lambda: api(f"flow_runs/{zombie}")["state"]["type"] == "CRASHED")
+
+        retrain = next(one["id"] for one in api("deployments/filter", {}) if one["name"] == "retrain-tracker")
+
+        def retrains() -> list[dict[str, Any]]:
+            return [one for one in api("flow_runs/filter", {}) if one["deployment_id"] == retrain]
+
+        assert eventually(lambda: any(one["state"]["type"] == "COMPLETED" for one in retrains()), 120)
+        assert len(retrains()) == 1
+    names = {one["name"] for one in api("automations/filter", {})}
+    assert len(set_up_automations(api.url)) == 2
+    assert len({one["name"] for one in api("automations/filter", {})}) == len(names) - 3
 
 
 def test_a_second_stack_and_a_port_in_use_are_refused_in_one_sentence(stack, tmp_path: Path):

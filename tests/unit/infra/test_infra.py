@@ -3,6 +3,7 @@
 import copy
 import re
 import shlex
+import tomllib
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from sstrack import recipes
 from tests.conftest import REPO
 from tests.kuberay import Pod, RayClusterSpec, checked
 
+FOUND = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
 FOLDER = REPO / "infra/kubernetes"
 FILES = {path.name: path for path in FOLDER.glob("*.yaml")}
 
@@ -127,10 +129,17 @@ def test_the_job_is_a_command_of_ours() -> None:
 def test_the_image_copies_what_exists_and_runs_as_the_pods_do() -> None:
     text = (REPO / "infra/docker/Dockerfile").read_text()
     copied = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ") and "--from" not in line]
-    assert copied and all((REPO / path).exists() for paths in copied for path in paths)
-    assert {"sstrack", "pipelines", "flows"} <= {path for paths in copied for path in paths}
+    always = {path for paths in copied for path in paths if "[" not in path}  # a pattern may match nothing
+    assert always and all((REPO / path).exists() for path in always)
+    packages = {"sstrack", "pipelines", "flows", "cli"}
+    assert packages <= always
+    allowed = (REPO / "infra/docker/Dockerfile.dockerignore").read_text().splitlines()
+    assert allowed[1] == "*" and {f"!{path}" for path in always} <= set(allowed)
+    code = text.index("COPY sstrack")
+    assert text.index("-r pyproject.toml") < code < text.index("--no-deps")  # what we depend on, in a layer below
+    assert {name.rstrip("*") for name in FOUND["include"]} == packages
     assert re.findall(r"^USER (\S+)$", text, re.M) == ["1000"] and "--uid 1000" in text
     assert "wget" in text  # KubeRay's own probes
-    assert re.findall(r"^FROM (\S+)", text, re.M) == ["python:${PYTHON}-slim"] * 2
+    assert re.findall(r"^FROM (\S+)", text, re.M) == ["${BASE}"] * 2
     images = {container.image for pod in pods() for container in pod.containers}
     assert images == set(re.findall(r"-t (sstrack:\S+)", text))
