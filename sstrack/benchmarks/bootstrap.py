@@ -51,7 +51,7 @@ def intervals(
 
     The same draws serve all numbers, and the same seed gives the same intervals. They say how far the number may lie
     from that on other sequences of this kind; they say nothing about other runs of the tracker. A number
-    that nothing was judged for has none.
+    that nothing was scored for has none.
     """
     found: dict[str, tuple[float, float]] = {}
     for name, part in parts.items():

@@ -1,4 +1,4 @@
-"""Bring a prediction to the length and form that a rule judges, counting every repair."""
+"""Bring a prediction to the length and form that a rule scores, counting every repair."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -21,11 +21,11 @@ class Intake:
     empty: Literal["keep", "previous", "previous if zero, refuse if negative"] = "keep"
     """A prediction row without positive width and height."""
     first: Literal["truth", "prediction"] = "truth"
-    """What is judged on the first frame."""
+    """What is scored on the first frame."""
 
 
 def take(predicted: Boxes, truth: Truth, intake: Intake, counted: Counted) -> tuple[Boxes, Truth]:
-    """[T, 4] prediction rows and the truth they are judged against, T rows each.
+    """[T, 4] prediction rows and the truth they are scored against, T rows each.
 
     Raises ValueError that names sequence and row where the rule has no way with it.
     """
@@ -54,7 +54,7 @@ def _fit(predicted: Boxes, truth: Truth, intake: Intake, counted: Counted) -> tu
         if intake.shorter == "zeros":
             counted["results shorter than the truth, filled with zeros"] += 1
             return np.concatenate((predicted, np.zeros((frames - len(predicted), 4)))), truth
-        counted["results shorter than the truth, rest not judged"] += 1
+        counted["results shorter than the truth, rest not scored"] += 1
         return predicted, _cut(truth, len(predicted))
     return predicted, truth
 

@@ -38,7 +38,7 @@ class Layout:
     frames: Callable[[Path, str, Reading, int], tuple[Path | None, ...]]
     """Images of a member that has so many labels."""
     withheld: Callable[[Path, str], str]
-    """Why a member is one that trackers are judged on: which benchmark's list names it, in words; empty if none."""
+    """Why a member is one that trackers are scored on: which benchmark's list names it, in words; empty if none."""
     members: Callable[[Path], Iterator[Member]] = itself
     """Sequences of a folder that was found."""
     places: Callable[[Path, str], tuple[Path, ...]] = whole

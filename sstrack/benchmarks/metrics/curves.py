@@ -18,7 +18,7 @@ MISS, HIT = np.inf, -1.0
 
 
 @dataclass(frozen=True)
-class Judged:
+class FrameScores:
     """Frames of one sequence after a rule has decided about each."""
 
     overlap: Floats

@@ -24,7 +24,7 @@ THRESHOLD = 0.1
 
 @dataclass(frozen=True)
 class AnchorRun:
-    """One run judged: overlaps in the order of tracking, and how many frames came before the failure."""
+    """One run scored: overlaps in the order of tracking, and how many frames came before the failure."""
 
     overlaps: Floats
     tracked: int
@@ -79,7 +79,7 @@ def score_anchor(
     has overlap 0 and counts among frames.
     """
     low, high = interval
-    judged: list[list[AnchorRun]] = []
+    scored: list[list[AnchorRun]] = []
     tracked_by: list[float] = []
     rows: dict[str, dict[str, float]] = {}
     top = tracked_total = 0.0
@@ -96,10 +96,10 @@ def score_anchor(
         share = tracked / sum(len(run.overlaps) for run in mine)
         rows[truth.name] = {"A": hits / tracked if tracked else 0.0, "R": share}
         top, tracked_total, weighted = top + hits, tracked_total + tracked, weighted + share * len(truth)
-        judged.append(mine)
+        scored.append(mine)
         tracked_by.append(float(tracked))
-    curve = anchor_curve([run for mine in judged for run in mine], high)
-    sums = [_sums(mine, high) for mine in judged]
+    curve = anchor_curve([run for mine in scored for run in mine], high)
+    sums = [_sums(mine, high) for mine in scored]
     lengths = np.array([len(truth) for truth in truths], dtype=np.float64)
     column = {name: np.array([row[name] for row in rows.values()]) for name in ("A", "R")}
     parts = {

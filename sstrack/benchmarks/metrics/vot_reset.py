@@ -63,7 +63,7 @@ def score_matlab(
 
     Invalid truth: every frame has a polygon in these sets; a special region gives no overlap. Predictions: NaN is an
     unknown frame of overlap 0, left out of accuracy, and counted. Lengths: another number of regions than frames is
-    refused. First frame: it and every later start are not judged.
+    refused. First frame: it and every later start are not scored.
     """
     return _score_classic(truths, runs, interval, _fragments_matlab)
 
@@ -99,10 +99,10 @@ def _score_classic(
         fragments.append([])
         lost: list[int] = []
         for run in runs[truth.name]:
-            inner, judged = overlap_classic(run, truth.regions, (width - 1, height - 1), (width, height))
+            inner, scored = overlap_classic(run, truth.regions, (width - 1, height - 1), (width, height))
             overlaps = np.nan_to_num(inner)
             fragments[-1].extend(cut(overlaps, run.codes))
-            accuracy.append(np.where(_burnt_in(run.codes), np.nan, judged))
+            accuracy.append(np.where(_burnt_in(run.codes), np.nan, scored))
             lost.append(int((run.codes == FAILED).sum()))
         mean = _nanmean(np.stack(accuracy))
         pooled.append(mean)
@@ -112,7 +112,7 @@ def _score_classic(
     longest = max(len(truth) for truth in truths)
     curve = eao_curve([one for mine in fragments for one in mine], longest)
     low, high = interval[0] - 1, interval[1] - 1
-    judged_frames = [int((~np.isnan(mean)).sum()) for mean in pooled]
+    scored_frames = [int((~np.isnan(mean)).sum()) for mean in pooled]
     return ResetScores(
         eao=interval_mean(curve, low, high),
         accuracy=float(np.nan_to_num(_nanmean(np.concatenate(pooled)))),
@@ -120,7 +120,7 @@ def _score_classic(
         failures=failures,
         curve=curve,
         per_sequence=rows,
-        parts=_parts(fragments, rows, longest, (low, high), np.array(judged_frames, dtype=np.float64)),
+        parts=_parts(fragments, rows, longest, (low, high), np.array(scored_frames, dtype=np.float64)),
     )
 
 
@@ -135,7 +135,7 @@ def score_toolkit(
 
     Invalid truth: an empty region agrees with an empty answer. Predictions: NaN is an unknown frame of overlap 0, left
     out of accuracy, and counted. Lengths: another number of regions than frames is refused. First frame: it and every
-    later start are not judged.
+    later start are not scored.
     """
     fragments: list[list[Fragment]] = []
     rows: dict[str, dict[str, float]] = {}
@@ -175,7 +175,7 @@ def score_toolkit(
 def eao_curve(fragments: Sequence[Fragment], longest: int) -> Floats:
     """[longest] expected average overlap at index j: mean over fragments known there of their mean on frames 1 to j.
 
-    Index 0 is 1 by convention (the start frame itself is not judged); NaN where no fragment is that long.
+    Index 0 is 1 by convention (the start frame itself is not scored); NaN where no fragment is that long.
     """
     total, count = _sums(fragments, longest)
     curve = np.divide(total, count, out=np.full(longest, np.nan), where=count > 0)

@@ -15,7 +15,7 @@ from sstrack.benchmarks.sequence import Truth
 def score_folder(truths: Sequence[Truth], results: Results, counted: Counted) -> Scores:
     """GOT-10k's arithmetic with equal weight per sequence.
 
-    Invalid truth: rows without a box are left out. Predictions: a row with NaN is missed; an empty box is judged
+    Invalid truth: rows without a box are left out. Predictions: a row with NaN is missed; an empty box is scored
     as it is. Another length is refused. First frame: left out. AO is the mean overlap, SR50 and SR75 the shares
     strictly above 0.5 and 0.75, AUC the mean of the success plot's 21 shares; each is averaged over sequences.
     """
@@ -23,17 +23,17 @@ def score_folder(truths: Sequence[Truth], results: Results, counted: Counted) ->
     rows: dict[str, dict[str, float]] = {}
     intake = Intake(longer="refuse", bad="keep", first="prediction")
     for truth in truths:
-        judged = truth.known.copy()
-        judged[0] = False
+        scored = truth.known.copy()
+        scored[0] = False
         counted["frames of truth that are invalid under this rule"] += int((~truth.known).sum())
-        if not judged.any():
+        if not scored.any():
             raise ValueError(
-                f"sequence {truth.name!r} has no true box after its first frame, so there is nothing to judge"
+                f"sequence {truth.name!r} has no true box after its first frame, so there is nothing to score"
             )
         values = []
         for run in results.boxes[truth.name]:
             predicted, _ = take(run, truth, intake, counted)
-            values.append(np.nan_to_num(overlaps(predicted[judged], truth.boxes[judged])))
+            values.append(np.nan_to_num(overlaps(predicted[scored], truth.boxes[scored])))
         overlap = np.concatenate(values)
         curve = 100 * shares_above(overlap, OVERLAPS, len(overlap))
         curves.append(curve)

@@ -43,10 +43,10 @@ def score_got10k(truths: Sequence[Truth], results: Results, counted: Counted) ->
         for run in results.boxes[truth.name]:
             predicted, cut = take(run, truth, Intake(shorter="cut truth", first="prediction"), counted)
             value = overlaps(clip_as_toolkit(predicted, truth.size), clip_as_toolkit(cut.boxes, truth.size))
-            judged = ~cut.tags.get(COVERED, np.zeros(len(cut), dtype=bool))
-            judged[0] = False
-            counted["frames of truth that are invalid under this rule"] += int((~judged[1:]).sum())
-            mine.append(value[judged])
+            scored = ~cut.tags.get(COVERED, np.zeros(len(cut), dtype=bool))
+            scored[0] = False
+            counted["frames of truth that are invalid under this rule"] += int((~scored[1:]).sum())
+            mine.append(value[scored])
         joined = np.concatenate(mine)
         pooled.append(joined)
         rows[truth.name] = _numbers(joined)

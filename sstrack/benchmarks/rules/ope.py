@@ -18,7 +18,7 @@ from sstrack.benchmarks.metrics.curves import (
     OVERLAPS,
     PIXELS,
     SIDES,
-    Judged,
+    FrameScores,
     centre_errors,
     overlaps,
     shares_above,
@@ -27,11 +27,11 @@ from sstrack.benchmarks.metrics.curves import (
 from sstrack.benchmarks.scores import Boxes, Counted, Curve, Results, Rule, Scores
 from sstrack.benchmarks.sequence import Truth
 
-Judge = Callable[[Boxes, Truth], Judged]
+ScoreFrames = Callable[[Boxes, Truth], FrameScores]
 """([T, 4] prediction, truth of T frames) -> frames decided."""
 
 
-def judge_otb(predicted: Boxes, truth: Truth) -> Judged:
+def score_frames_otb(predicted: Boxes, truth: Truth) -> FrameScores:
     """OTB's Matlab toolkit (`official` for OTB100, UAV123, UAV20L).
 
     Invalid truth: any of x, y, w, h <= 0 or NaN is missed in success and *hit* in precision; all frames count.
@@ -43,21 +43,23 @@ def judge_otb(predicted: Boxes, truth: Truth) -> Judged:
     return _decide(overlap, error, norm, good, error_if_bad=HIT, norm_if_bad=HIT)
 
 
-def judge_lasot(predicted: Boxes, truth: Truth) -> Judged:
+def score_frames_lasot(predicted: Boxes, truth: Truth) -> FrameScores:
     """LaSOT's and TNL2K's Matlab toolkit (`official` for LaSOT, LaSOT_ext, TNL2K).
 
     Invalid truth: frames flagged absent are removed but still divided by, so they are missed everywhere; of the others,
     any of x, y, w, h <= 0 is missed in success and hit in both precisions. Predictions: a row that is NaN or has w or h
     <= 0 becomes the row before. Longer results are cut, shorter refused. First frame: replaced by the truth, counted.
     """
-    judged = judge_otb(predicted, truth)
+    scored = score_frames_otb(predicted, truth)
     if truth.absent is None:
-        return judged
+        return scored
     seen = ~truth.absent
-    return Judged(judged.overlap[seen], judged.error[seen], judged.norm_error[seen], judged.frames, judged.valid[seen])
+    return FrameScores(
+        scored.overlap[seen], scored.error[seen], scored.norm_error[seen], scored.frames, scored.valid[seen]
+    )
 
 
-def judge_pytracking(predicted: Boxes, truth: Truth, *, tag: str, sides_only: bool) -> Judged:
+def score_frames_pytracking(predicted: Boxes, truth: Truth, *, tag: str, sides_only: bool) -> FrameScores:
     """pytracking (`sides_only` False) and the OSTrack family, SSTrack included (True).
 
     Invalid truth: any of x, y, w, h <= 0 (OSTrack: w or h <= 0), on LaSOT and LaSOT_ext also a frame flagged absent, is
@@ -70,19 +72,19 @@ def judge_pytracking(predicted: Boxes, truth: Truth, *, tag: str, sides_only: bo
     if flagged is not None:
         good = good & ~flagged
     overlap, error, norm = _measure(predicted, truth.boxes)
-    judged = _decide(overlap, error, norm, good, error_if_bad=HIT if tag == "uav" else MISS, norm_if_bad=HIT)
+    scored = _decide(overlap, error, norm, good, error_if_bad=HIT if tag == "uav" else MISS, norm_if_bad=HIT)
     if tag == "lasot" and flagged is not None:
-        judged.norm_error[flagged] = MISS
-        judged.error[flagged] = MISS
-    return judged
+        scored.norm_error[flagged] = MISS
+        scored.error[flagged] = MISS
+    return scored
 
 
-def judge_pysot(predicted: Boxes, truth: Truth) -> Judged:
+def score_frames_pysot(predicted: Boxes, truth: Truth) -> FrameScores:
     """pysot-toolkit (2019).
 
     Invalid truth: any of x, y, w, h <= 0 is missed in success; a centre <= 0 is hit in P and NP. On LaSOT, absent
     frames are removed but still divided by. Predictions: used as they are, NaN is missed; another length is refused.
-    First frame: the prediction's own row is judged, so a tracker that writes something else there pays for it.
+    First frame: the prediction's own row is scored, so a tracker that writes something else there pays for it.
     """
     overlap, error, norm = _measure(predicted, truth.boxes)
     centre = truth.boxes[:, :2] + (truth.boxes[:, 2:] - 1) / 2
@@ -92,26 +94,26 @@ def judge_pysot(predicted: Boxes, truth: Truth) -> Judged:
             axis=1
         )
     good = _above_zero(truth.boxes)
-    judged = Judged(
+    scored = FrameScores(
         np.where(good, overlap, -1.0), np.where(off, HIT, error), np.where(off_norm, HIT, norm), len(truth), good
     )
     if truth.absent is None:
-        return judged
+        return scored
     seen = ~truth.absent
-    return Judged(judged.overlap[seen], judged.error[seen], judged.norm_error[seen], len(truth), good[seen])
+    return FrameScores(scored.overlap[seen], scored.error[seen], scored.norm_error[seen], len(truth), good[seen])
 
 
-def judge_got10k(predicted: Boxes, truth: Truth) -> Judged:
+def score_frames_got10k(predicted: Boxes, truth: Truth) -> FrameScores:
     """The got10k toolkit's classes for OTB, LaSOT, UAV and TNL2K-like sets.
 
-    Invalid truth: rows with NaN are removed and not divided by; zero boxes and absence flags are judged as they stand.
+    Invalid truth: rows with NaN are removed and not divided by; zero boxes and absence flags are scored as they stand.
     Predictions: used as they are, NaN is missed. Both sides are cut to the shorter. First frame: replaced by the truth
     and counted. NP_AUC is the mean over 51 thresholds of 0 to 0.5, which that toolkit calls normalised precision.
     """
     real = ~np.isnan(truth.boxes).any(axis=1)
     overlap = overlaps(predicted[real], truth.boxes[real])
     error, norm = centre_errors(predicted[real], truth.boxes[real], scaled_apart=False)
-    return Judged(overlap, error, norm, max(int(real.sum()), 1), truth.boxes[real][:, 2:].prod(axis=1) > 0)
+    return FrameScores(overlap, error, norm, max(int(real.sum()), 1), truth.boxes[real][:, 2:].prod(axis=1) > 0)
 
 
 def score_ope(
@@ -120,7 +122,7 @@ def score_ope(
     counted: Counted,
     *,
     name: str,
-    judge: Judge,
+    score_frames: ScoreFrames,
     intake: Intake,
     toolkit_names: bool = False,
 ) -> Scores:
@@ -130,14 +132,14 @@ def score_ope(
     for truth in truths:
         runs = []
         for run in results.boxes[truth.name]:
-            judged = judge(*take(run, truth, intake, counted))
-            counted["frames of truth that are invalid under this rule"] += int((~judged.valid).sum())
+            scored = score_frames(*take(run, truth, intake, counted))
+            counted["frames of truth that are invalid under this rule"] += int((~scored.valid).sum())
             runs.append(
                 (
-                    shares_above(judged.overlap, OVERLAPS, judged.frames),
-                    shares_within(judged.error, PIXELS, judged.frames),
-                    shares_within(judged.norm_error, SIDES, judged.frames),
-                    float(np.nan_to_num(judged.overlap[judged.valid]).mean()) if judged.valid.any() else 0.0,
+                    shares_above(scored.overlap, OVERLAPS, scored.frames),
+                    shares_within(scored.error, PIXELS, scored.frames),
+                    shares_within(scored.norm_error, SIDES, scored.frames),
+                    float(np.nan_to_num(scored.overlap[scored.valid]).mean()) if scored.valid.any() else 0.0,
                 )
             )
         lines = [100 * np.mean([run[i] for run in runs], axis=0) for i in range(3)]
@@ -184,8 +186,8 @@ def _above_zero(boxes: Boxes) -> np.ndarray:
 
 def _decide(
     overlap: Boxes, error: Boxes, norm: Boxes, good: np.ndarray, *, error_if_bad: float, norm_if_bad: float
-) -> Judged:
-    return Judged(
+) -> FrameScores:
+    return FrameScores(
         np.where(good, overlap, -1.0),
         np.where(good, error, error_if_bad),
         np.where(good, norm, norm_if_bad),
@@ -194,8 +196,14 @@ def _decide(
     )
 
 
-def _rule(name: str, judge: Judge, source: Callable[..., Judged], intake: Intake, toolkit_names: bool = False) -> Rule:
-    score = partial(score_ope, name=name, judge=judge, intake=intake, toolkit_names=toolkit_names)
+def _rule(
+    name: str,
+    score_frames: ScoreFrames,
+    source: Callable[..., FrameScores],
+    intake: Intake,
+    toolkit_names: bool = False,
+) -> Rule:
+    score = partial(score_ope, name=name, score_frames=score_frames, intake=intake, toolkit_names=toolkit_names)
     return Rule(name, source.__doc__ or "", score, "AUC")
 
 
@@ -205,14 +213,16 @@ def ope_rules(tag: str) -> tuple[Rule, ...]:
     Args:
         tag: the name that pytracking's code knows the set under: otb, uav, lasot, lasot_extension_subset, tnl2k, nfs.
     """
-    matlab = judge_lasot if tag in ("lasot", "lasot_extension_subset", "tnl2k") else judge_otb
+    matlab = score_frames_lasot if tag in ("lasot", "lasot_extension_subset", "tnl2k") else score_frames_otb
     keep = Intake(bad="keep")
-    authors = Intake(bad="previous", empty="previous") if matlab is judge_lasot else keep
+    authors = Intake(bad="previous", empty="previous") if matlab is score_frames_lasot else keep
     field = Intake(shorter="refuse" if tag == "lasot" else "zeros", empty="previous if zero, refuse if negative")
     return (
         _rule("official", matlab, matlab, authors),
-        _rule("pytracking", partial(judge_pytracking, tag=tag, sides_only=False), judge_pytracking, field),
-        _rule("ostrack", partial(judge_pytracking, tag=tag, sides_only=True), judge_pytracking, field),
-        _rule("got10k", judge_got10k, judge_got10k, dataclasses.replace(keep, shorter="cut truth"), True),
-        _rule("pysot", judge_pysot, judge_pysot, Intake(longer="refuse", bad="keep", first="prediction")),
+        _rule(
+            "pytracking", partial(score_frames_pytracking, tag=tag, sides_only=False), score_frames_pytracking, field
+        ),
+        _rule("ostrack", partial(score_frames_pytracking, tag=tag, sides_only=True), score_frames_pytracking, field),
+        _rule("got10k", score_frames_got10k, score_frames_got10k, dataclasses.replace(keep, shorter="cut truth"), True),
+        _rule("pysot", score_frames_pysot, score_frames_pysot, Intake(longer="refuse", bad="keep", first="prediction")),
     )

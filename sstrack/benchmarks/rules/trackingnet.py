@@ -27,7 +27,7 @@ def score_trackingnet(truths: Sequence[Truth], results: Results, counted: Counte
     rows: dict[str, dict[str, float]] = {}
     for truth in truths:
         runs = results.boxes.get(truth.name) or [np.zeros((len(truth), 4))]
-        mine = np.mean([_judge(run, truth, counted) for run in runs], axis=0)
+        mine = np.mean([_score_run(run, truth, counted) for run in runs], axis=0)
         lines.append(mine)
         rows[truth.name] = _numbers(mine)
     mean = np.mean(lines, axis=0)
@@ -40,7 +40,7 @@ def score_trackingnet(truths: Sequence[Truth], results: Results, counted: Counte
     return Scores("official", "success", _numbers(mean), rows, curves, +counted, parts)
 
 
-def _judge(run: Boxes, truth: Truth, counted: Counted) -> np.ndarray:
+def _score_run(run: Boxes, truth: Truth, counted: Counted) -> np.ndarray:
     """[4, 21] shares: success, precision, normalised precision, and coverage repeated."""
     frames = len(truth)
     if len(run) != frames:

@@ -70,7 +70,7 @@ def test_a_short_file_is_refused(gt: Path, results: Path, rule: str):
 
 def test_a_short_file_is_counted_where_the_rule_cuts(gt: Path, results: Path):
     rows(results / "bird-2.txt", FRAMES - 1)
-    assert score(gt, results, "got10k").counted["results shorter than the truth, rest not judged"] == 1
+    assert score(gt, results, "got10k").counted["results shorter than the truth, rest not scored"] == 1
 
 
 def test_an_empty_file_is_refused_everywhere(gt: Path, results: Path):
