@@ -101,6 +101,7 @@ class Container(Part):
     name: Name
     image: str
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    command: list[str] = []
     env_from: list[EnvironmentFrom] = []
     ports: list[ContainerPort] = []
     resources: Resources
@@ -245,15 +246,95 @@ class ServiceAccount(Part):
     automount_service_account_token: bool
 
 
+class Image(Part):
+    name: Name
+    new_name: str
+
+
 class Kustomization(Part):
     api_version: Literal["kustomize.config.k8s.io/v1beta1"]
     kind: Literal["Kustomization"]
     namespace: Name
     resources: list[str]
+    images: list[Image]
+
+
+class Selector(Part):
+    match_labels: dict[str, str] = {}
+    match_expressions: list[Expression] = []
+
+
+class Strategy(Part):
+    type: Literal["Recreate", "RollingUpdate"]
+
+
+class DeploymentSpec(Part):
+    replicas: Count
+    strategy: Strategy
+    selector: Selector
+    template: PodTemplate
+
+    @model_validator(mode="after")
+    def _selects_its_own(self) -> "DeploymentSpec":
+        labels = self.template.metadata.labels if self.template.metadata else {}
+        if not self.selector.match_labels.items() <= labels.items():
+            raise ValueError("the selector does not find the template's pods")
+        return self
+
+
+class Deployment(Part):
+    api_version: Literal["apps/v1"]
+    kind: Literal["Deployment"]
+    metadata: Metadata
+    spec: DeploymentSpec
+
+
+class Peer(Part):
+    pod_selector: Selector | None = None
+    namespace_selector: Selector | None = None
+
+
+class PeerPort(Part):
+    protocol: Literal["TCP", "UDP"]
+    port: Port
+
+
+class Ingress(Part):
+    sources: list[Peer] = Field(alias="from")
+    ports: list[PeerPort] = []
+
+
+class NetworkPolicySpec(Part):
+    pod_selector: Selector
+    policy_types: list[Literal["Ingress", "Egress"]]
+    ingress: list[Ingress]
+
+
+class NetworkPolicy(Part):
+    api_version: Literal["networking.k8s.io/v1"]
+    kind: Literal["NetworkPolicy"]
+    metadata: Metadata
+    spec: NetworkPolicySpec
+
+
+class DisruptionSpec(Part):
+    max_unavailable: Count
+    selector: Selector
+
+
+class PodDisruptionBudget(Part):
+    api_version: Literal["policy/v1"]
+    kind: Literal["PodDisruptionBudget"]
+    metadata: Metadata
+    spec: DisruptionSpec
 
 
 KINDS: dict[str, type[Part]] = {
-    kind.__name__: kind for kind in (RayCluster, RayJob, ConfigMap, ServiceAccount, Kustomization)
+    kind.__name__: kind
+    for kind in (
+        *(RayCluster, RayJob, ConfigMap, ServiceAccount, Kustomization),
+        *(Deployment, NetworkPolicy, PodDisruptionBudget),
+    )
 }
 
 

@@ -17,7 +17,7 @@ from cli.main import app
 from pipelines.settings import Settings
 from sstrack import recipes
 from tests.conftest import REPO
-from tests.kuberay import Pod, RayClusterSpec, checked
+from tests.kuberay import Image, Pod, RayClusterSpec, checked
 
 FOUND = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
 FOLDER = REPO / "infra/kubernetes"
@@ -28,12 +28,17 @@ def load(name: str) -> dict[str, Any]:
     return yaml.safe_load(FILES[name].read_text())
 
 
+def load_images() -> list[Image]:
+    return checked(load("kustomization.yaml")).images
+
+
 def clusters() -> list[RayClusterSpec]:
     return [checked(load("raycluster.yaml")).spec, checked(load("rayjob.yaml")).spec.ray_cluster_spec]
 
 
 def pods() -> list[Pod]:
     found = [checked(load("rayjob.yaml")).spec.submitter_pod_template.spec]
+    found.append(checked(load("worker.yaml")).spec.template.spec)
     for cluster in clusters():
         found += [cluster.head_group_spec.template.spec, *(g.template.spec for g in cluster.worker_group_specs)]
     return found
@@ -143,3 +148,17 @@ def test_the_image_copies_what_exists_and_runs_as_the_pods_do() -> None:
     assert re.findall(r"^FROM (\S+)", text, re.M) == ["${BASE}"] * 2
     images = {container.image for pod in pods() for container in pod.containers}
     assert images == set(re.findall(r"-t (sstrack:\S+)", text))
+    assert {image.split(":")[0] for image in images} == {each.name for each in load_images()}
+
+
+def test_drained_nodes_wait_for_what_loses_its_work() -> None:
+    chosen = checked(load("disruption-budget.yaml")).spec.selector.match_expressions
+    labels = [
+        checked(load("worker.yaml")).spec.template.metadata.labels,
+        *(cluster.head_group_spec.template.metadata.labels for cluster in clusters()),
+    ]
+    for each in labels:
+        assert all(each[expression.key] in expression.values for expression in chosen)
+    for cluster in clusters():
+        workers = cluster.worker_group_specs[0].template.metadata.labels
+        assert not all(workers[expression.key] in expression.values for expression in chosen)
