@@ -45,6 +45,27 @@ class EnvironmentFrom(Part):
         return self
 
 
+class SecretKey(Part):
+    name: Name
+    key: str
+
+
+class Source(Part):
+    secret_key_ref: SecretKey
+
+
+class Variable(Part):
+    name: str
+    value: str | None = None
+    value_from: Source | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Variable":
+        if (self.value is None) == (self.value_from is None):
+            raise ValueError("either value or valueFrom")
+        return self
+
+
 class Resources(Part):
     requests: dict[str, Quantity]
     limits: dict[str, Quantity]
@@ -103,6 +124,7 @@ class Container(Part):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     command: list[str] = []
     env_from: list[EnvironmentFrom] = []
+    env: list[Variable] = []
     ports: list[ContainerPort] = []
     resources: Resources
     liveness_probe: Probe | None = None
