@@ -190,11 +190,13 @@ def _stop(stack: Stack, say: Callable[[str], None]) -> None:
     others = {process.pid for name, process in stack.processes.items() if name != "worker"}
     kept = {each.pid for pid in others for each in tree(pid)}
     stop_processes((each for each in marked(STACK, str(stack.work)) if each.pid not in kept), patience=5.0)
-    if _answers(f"{stack.prefect_url}/api/health"):
-        _settle(stack, "`sstrack up` was stopped; run it again, it goes on from where it was", say)
-    for name in ("mlflow", "prefect-server"):
-        _stop_one(stack, name)
-    stop_processes(marked(STACK, str(stack.work)), patience=2.0)
+    try:
+        if _answers(f"{stack.prefect_url}/api/health"):
+            _settle(stack, "`sstrack up` was stopped; run it again, it goes on from where it was", say)
+    finally:
+        for name in ("mlflow", "prefect-server"):
+            _stop_one(stack, name)
+        stop_processes(marked(STACK, str(stack.work)), patience=2.0)
 
 
 def _stop_one(stack: Stack, name: str) -> None:

@@ -1,15 +1,9 @@
 """`sstrack up`, and Prefect's own command line against it: a real server, worker, MLflow, deployments."""
 
 import json
-import os
 import re
 import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,64 +20,9 @@ from flows.schedules import read_schedules, switch_schedules
 from flows.stack_note import STACK
 from pipelines.errors import SSTrackError
 from pipelines.processes import alive, descendants, marked, stop_processes
-from tests.conftest import REPO
-
-PREFECT = str(Path(sys.executable).with_name("prefect"))
-SSTRACK = str(Path(sys.executable).with_name("sstrack"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def eventually(read: Callable[[], Any], seconds: float = 90) -> Any:
-    until = time.monotonic() + seconds
-    while not (value := read()) and time.monotonic() < until:
-        time.sleep(0.5)
-    return value
-
+from tests.stack import Api, Up, end_up, eventually, free_port, prefect, start_up
 
 SCHEDULED = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
-
-
-class Api:
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def __call__(self, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}/{path}", data=data, headers={"content-type": "application/json"})
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.loads(answer.read() or "null")
-
-
-Up = tuple[subprocess.Popen[str], Api, Path, int]
-
-
-def start_up(work: Path, *options: str) -> Up:
-    """`sstrack up` as a person starts it, once it says that it is up."""
-    ports = free_port(), free_port()
-    command = [SSTRACK, "up", "--work", str(work), "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
-    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if line.startswith("Ctrl-C"):
-            break
-    else:
-        pytest.fail("".join(seen))
-    return process, Api(f"http://127.0.0.1:{ports[0]}/api"), work, ports[1]
-
-
-def end_up(process: subprocess.Popen[str], signum: int = signal.SIGTERM) -> str:
-    """What it still says until it has ended."""
-    if process.poll() is None:
-        process.send_signal(signum)
-    said, _ = process.communicate(timeout=90)
-    return said
 
 
 @pytest.fixture(scope="module")
@@ -99,16 +38,6 @@ def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     work = tmp_path_factory.mktemp("own")
     yield work
     stop_processes(marked(STACK, str(work)), patience=5.0)
-
-
-def prefect(*words: str, api: str | None, work: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Typed in the repository's root, with the plugin switched on by pyproject.toml alone."""
-    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_PLUGINS_ENABLED"}
-    if api is not None:
-        environment["PREFECT_API_URL"] = api
-    if work is not None:
-        environment["SSTRACK_WORK"] = str(work)
-    return subprocess.run([PREFECT, *words], cwd=REPO, env=environment, capture_output=True, text=True, timeout=240)
 
 
 @pytest.mark.parametrize("name", ["ingest-videos", "ingest-videos/ingest-videos"])

@@ -1,0 +1,139 @@
+"""A week in minutes, on a real server, worker and registry: what the journal, the registry and the pages tell of it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.automations import set_up_automations
+from flows.stack_note import STACK
+from pipelines.processes import marked, stop_processes
+from pipelines.registry.journal import Entry
+from pipelines.registry.promotion import journal_of
+from pipelines.registry.versions import versions
+from pipelines.settings import own_store
+from tests.factories import write_sequences
+from tests.stack import Api, Up, end_up, eventually, prefect, start_up
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
+
+PATIENCE_S = 900
+DAYS = ("02_cups.mp4", "street_426x240.mp4", "people_768f.mp4")
+GATE = {"min_ao": 0, "margin_untrained": 0, "margin_static": 0, "min_template_lead": -1}
+RETRAIN = {
+    "overrides": {"optim.steps": 120, "checkpoint_every": 20},
+    "workers": 0,
+    "gate": GATE,
+}
+
+
+@pytest.fixture
+def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Up]:
+    work = tmp_path / "work"
+    monkeypatch.setenv("SSTRACK_WORK", str(work))
+    write_sequences(work / "benchmark", {f"square{number:02d}": 16 for number in range(12)})
+    running = start_up(work)
+    yield running
+    end_up(running.process)
+    stop_processes(marked(STACK, str(work)), patience=5.0)
+
+
+class Week:
+    """What happens in it."""
+
+    def __init__(self, up: Up) -> None:
+        self.api: Api = up.api
+        self.work = up.work
+        self.deployment = next(
+            one["id"] for one in self.api("deployments/filter", {}) if one["name"] == "retrain-tracker"
+        )
+        self.api.patch(f"deployments/{self.deployment}", {"parameters": RETRAIN})
+        self.seen: set[str] = set()
+
+    def ingest(self, *videos: Path) -> str:
+        """A run of `ingest-videos` on these; its message."""
+        given = {
+            "sources": [str(each) for each in videos],
+            "config": {"long_side": 256, "max_frames": 40},
+            "workers": 1,
+        }
+        done = prefect("deployment", "run", "ingest-videos", "--watch", "--params", json.dumps(given), api=self.api.url)
+        assert done.returncode == 0, done.stdout + done.stderr
+        runs = [one for one in self.runs() if one["name"] and "ingest" in one["message"]]
+        return runs[0]["message"] if runs else done.stdout
+
+    def runs(self, deployment: str | None = None) -> list[dict[str, Any]]:
+        """Newest first."""
+        found = self.api("flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC"})
+        return [
+            {**one, "message": one["state"]["message"] or "", "type": one["state"]["type"]}
+            for one in found
+            if deployment in (None, one["deployment_id"])
+        ]
+
+    def next_retrain(self, *ends: str) -> dict[str, Any]:
+        """The retrain that began since the last one, when it is in one of the states `ends`."""
+
+        def found() -> dict[str, Any] | None:
+            new = [one for one in self.runs(self.deployment) if one["id"] not in self.seen]
+            return next((one for one in new if one["type"] in ends), None)
+
+        run = eventually(found, PATIENCE_S)
+        assert run is not None, self.runs(self.deployment)
+        return run
+
+    def retrained(self) -> str:
+        run = self.next_retrain("COMPLETED", "FAILED")
+        assert run["type"] == "COMPLETED", run["message"]
+        self.seen.add(run["id"])
+        return run["message"]
+
+    def start(self, name: str, **parameters: Any) -> None:
+        words = ("deployment", "run", name, "--watch", "--params", json.dumps(parameters))
+        done = prefect(*words, api=self.api.url)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_three_ingests_two_retrains_by_event_a_crash_a_promotion_and_a_rollback(up: Up, real_videos: Path):
+    week = Week(up)
+    set_up_automations(up.api.url, by_event=True, silent_s=60, calm_s=5)
+    uri = own_store(up.work)
+
+    week.ingest(real_videos / DAYS[0])  # Monday
+    assert "promoted" in week.retrained()
+    week.ingest(real_videos / DAYS[1])  # Tuesday
+    assert "refused" in week.retrained()
+
+    set_up_automations(up.api.url, by_event=False, silent_s=60)
+    week.ingest(real_videos / DAYS[2])  # Wednesday: this retrain is killed in its middle
+    prefect("deployment", "run", "retrain-tracker", api=up.api.url)
+    run = week.next_retrain("RUNNING")
+    assert eventually(lambda: len(list((up.work / "runs").glob("*/checkpoints/*"))) > 4, PATIENCE_S)
+    for process in marked(STACK, str(up.work)):
+        if any(word.startswith("prefect") and "engine" in word for word in process.cmdline()):
+            process.kill()
+    assert eventually(lambda: up.api(f"flow_runs/{run['id']}")["state"]["type"] == "CRASHED", 300)
+    week.seen.add(run["id"])
+    prefect("deployment", "run", "retrain-tracker", api=up.api.url)  # Thursday: it goes on
+    assert "refused" in week.retrained()
+
+    week.start("promote-tracker", version="2", reason="looks better on our own clips", override=True)  # Friday
+    week.start("rollback-tracker", reason="it loses small targets")  # Saturday
+    week.ingest(*(real_videos / name for name in DAYS))  # Sunday: nothing new
+    assert week.runs()[0]["message"].startswith("nothing new")
+
+    story = [(entry.action, entry.version) for entry in entries(uri)]
+    assert story == [("promote", "1"), ("refuse", "2"), ("refuse", "3"), ("promote", "2"), ("rollback", "1")]
+    there = {one.version: one for one in versions(uri, "sstrack")}
+    assert set(there) == {"1", "2", "3"} and there["1"].aliases == ("champion",)
+    artifacts = up.api("artifacts/filter", {"sort": "ID_DESC", "limit": 200})
+    decisions = [one["description"] for one in artifacts if one["key"] == "promotion-decision"]
+    assert len(decisions) == 5
+    boards = [json.loads(one["data"]) for one in artifacts if one["key"] == "eval-leaderboard"]
+    assert sum("champion models:/sstrack/1" in str(board) for board in boards) == 2  # both retrains after the first
+
+
+def entries(uri: str) -> list[Entry]:
+    return list(journal_of(uri, "sstrack").entries())
