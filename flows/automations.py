@@ -121,8 +121,8 @@ def set_up_automations(
         api_url: address of the server's API.
         notify_url: where notices are posted to; empty for nowhere, which takes those of an earlier call away.
         by_event: whether new data starts a retrain; None leaves it as it is, at first off.
-        silent_s: seconds without a heartbeat after which a run has crashed.
-        calm_s: seconds without a further ingest after which a retrain starts.
+        silent_s: seconds without a heartbeat after which a run has crashed, 10 at least.
+        calm_s: seconds without a further ingest after which a retrain starts, 10 at least.
 
     Returns their names. Raises httpx.HTTPError where the server does not answer.
     """

@@ -29,15 +29,8 @@ SCHEDULED = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     running = start_up(tmp_path_factory.mktemp("stack"))
     yield running
-    end_up(running[0])
-
-
-@pytest.fixture(scope="module")
-def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A work folder whose stack is gone, unless a test's failure left it."""
-    work = tmp_path_factory.mktemp("own")
-    yield work
-    stop_processes(marked(STACK, str(work)), patience=5.0)
+    end_up(running.process)
+    stop_processes(marked(STACK, str(running.work)), patience=5.0)  # what a test's failure left
 
 
 @pytest.mark.parametrize("name", ["ingest-videos", "ingest-videos/ingest-videos"])
@@ -128,7 +121,7 @@ def emit(api: Api, event: str, resource: str, **payload: str) -> None:
 def test_new_data_starts_one_retrain_silent_runs_crash_and_notices_are_posted(stack):
     _, api, _, _ = stack
     with receiver() as (url, texts):
-        assert len(set_up_automations(api.url, url, by_event=True, silent_s=4, calm_s=4)) == 5
+        assert len(set_up_automations(api.url, url, by_event=True, silent_s=10, calm_s=10)) == 5
         emit(api, events.HEALTH_ALARM, "sstrack.health.drift", alarm="drift", sentence='"luma" moved')
         flow = api("flows/", {"name": "somebody-elses"})
         zombie = api("flow_runs/", {"flow_id": flow["id"], "state": {"type": "RUNNING"}})["id"]
@@ -185,25 +178,28 @@ def begin_ingest(api: Api, real_videos: Path) -> str:
     return run["id"]
 
 
-def test_ctrl_c_in_a_run_leaves_no_process_and_no_slot_taken(own_folder: Path, real_videos: Path):
-    process, api, _, _ = start_up(own_folder, "--schedules")
+def test_ctrl_c_in_a_run_leaves_no_process_and_no_slot_taken(stack: Up, real_videos: Path):
+    """The last one here, as it ends the stack, and starts it again in the same folder."""
+    process, api, work, _ = stack
+    switch_schedules(api.url, {("health", "daily"): True})
     below = descendants(process.pid)
     assert len(below) >= 3
     interrupted = begin_ingest(api, real_videos)
     said = end_up(process, signal.SIGINT)
     assert process.returncode == 0
     assert not [each for each in below if alive(each)]
-    assert not marked(STACK, str(own_folder))
+    assert not marked(STACK, str(work))
     assert "marked as crashed" in said and interrupted in said
 
-    process, api, _, _ = start_up(own_folder)
+    process, api, _, _ = start_up(work)
     state = api(f"flow_runs/{interrupted}")["state"]
     assert (state["type"], "run it again" in state["message"]) == ("CRASHED", True)
-    assert {one.active for one in read_schedules(api.url)} == {True}, "a new deploy switched schedules off"
+    on = [one.deployment for one in read_schedules(api.url) if one.active]
+    assert on == ["health"], "a new deploy switched a schedule"
     worker = next(each for each in descendants(process.pid) if "worker" in each.cmdline())
     again = begin_ingest(api, real_videos)  # the slot of the only run that may go on at a time is free
     assert again != interrupted
     worker.kill()
-    said = end_up(process) if process.poll() is None and process.wait(60) is None else process.communicate()[0]
+    said = process.communicate(timeout=90)[0]
     assert process.returncode == 1 and "the worker ended on its own" in said
-    assert not marked(STACK, str(own_folder)), "what the killed worker had started goes on"
+    assert not marked(STACK, str(work)), "what the killed worker had started goes on"

@@ -98,7 +98,7 @@ class Week:
 
 def test_three_ingests_two_retrains_by_event_a_crash_a_promotion_and_a_rollback(up: Up, real_videos: Path):
     week = Week(up)
-    set_up_automations(up.api.url, by_event=True, silent_s=60, calm_s=5)
+    set_up_automations(up.api.url, by_event=True, silent_s=60, calm_s=10)
     uri = own_store(up.work)
 
     week.ingest(real_videos / DAYS[0])  # Monday
