@@ -1,3 +1,2 @@
--- Prefect's own database is made by the image; MLflow and its users have one each.
+-- The image makes Prefect's database; MLflow has one of its own, with its users in it.
 CREATE DATABASE mlflow;
-CREATE DATABASE mlflow_auth;
