@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import stat
-import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,8 +21,8 @@ from pipelines.s3_errors import MissingObject
 __all__ = ["MissingObject", "Object", "There", "draft", "explained", "name_folder", "new_file", "new_folder"]
 
 _CHUNK = 8 << 20
-_conditions: dict[tuple[str, str], bool] = {}
-"""Whether a store, by endpoint and bucket, honours conditions on writes, as far as it was tried."""
+_HONOURS = "SSTRACK_S3_HONOURS_CONDITIONS"
+"""Environment variable with the stores that were found to honour conditions on writes."""
 
 
 def is_local(uri: str) -> bool:
@@ -103,27 +102,34 @@ def swap(uri: str, expected: bytes | None, data: bytes) -> bool:
 def require_conditions(uri: str) -> None:
     """Raise SSTrackError for an S3 store that ignores conditions on writes.
 
-    Tried once for each bucket and process, with an object beside `uri` that is deleted again.
+    Tried once for each bucket, with an object beside `uri` that is deleted again; processes that this one starts later
+    take its word for it.
     """
     if is_local(uri):
         return
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
-    store = (endpoint, s3.split(uri)[0])
-    if store not in _conditions:
-        _conditions[store] = _try_conditions(uri)
-    if not _conditions[store]:
+    store = f"{endpoint}/{s3.split(uri)[0]}"
+    known = os.environ.get(_HONOURS, "").split()
+    if store in known:
+        return
+    if not _honours_conditions(uri):
         raise SSTrackError(
             f"cannot publish to {uri}: the store at {endpoint} ignores conditions on writes (If-None-Match, If-Match), "
             "so two writers could lose each other's work; use a store that honours them, or a local folder that you "
             "copy there when it is done."
         )
+    os.environ[_HONOURS] = " ".join([*known, store])
 
 
-def _try_conditions(uri: str) -> bool:
-    probe = f"{uri}.{uuid.uuid4().hex}.probe"
+def _honours_conditions(uri: str) -> bool:
+    """The object has one name for all who try, so that what a killed process left is taken up by the next one. Another
+    one may delete it meanwhile, so a write that should have been refused says little before it was made three times.
+    """
+    probe = f"{uri.rpartition('/')[0]}/.conditions.probe"
     s3.put(probe, b"1")
     try:
-        return not s3.put(probe, b"2", {"IfNoneMatch": "*"}) and not s3.put(probe, b"3", {"IfMatch": '"0"'})
+        refused = any(not s3.put(probe, b"2", {"IfNoneMatch": "*"}) for _ in range(3))
+        return refused and not s3.put(probe, b"3", {"IfMatch": '"0"'})
     finally:
         s3.delete([probe])
 

@@ -95,7 +95,7 @@ def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[S3Server, Faults]]:
     with moto_s3() as (server, faults):
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(storage, "_conditions", {})
+        monkeypatch.delenv("SSTRACK_S3_HONOURS_CONDITIONS", raising=False)
         yield server, faults
 
 
@@ -108,6 +108,17 @@ def test_a_store_that_ignores_conditions_is_refused_before_anything_is_written(m
     with pytest.raises(SSTrackError, match="ignores conditions on writes"):
         storage.swap(uri, None, b"data")
     assert storage.list_files(server.url()) == []
+
+
+def test_what_a_killed_process_left_of_the_trial_goes_with_the_next_one(moto: tuple[S3Server, Faults]) -> None:
+    server, _ = moto
+    with pytest.MonkeyPatch.context() as killed:
+        killed.setattr(s3, "delete", lambda uris: None)  # the kill comes before it
+        assert storage.put_if_absent(server.url("folder", "first"), b"data")
+    assert len(storage.list_files(server.url("folder"))) == 2
+    os.environ.pop("SSTRACK_S3_HONOURS_CONDITIONS")
+    assert storage.put_if_absent(server.url("folder", "second"), b"data")
+    assert storage.list_files(server.url("folder")) == [server.url("folder", name) for name in ("first", "second")]
 
 
 def test_a_busy_store_is_asked_again_and_one_that_stays_busy_is_an_error(
