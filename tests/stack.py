@@ -84,11 +84,15 @@ def end_up(process: subprocess.Popen[str], signum: int = signal.SIGTERM) -> str:
     return said
 
 
-def prefect(*words: str, api: str | None, work: Path | None = None) -> subprocess.CompletedProcess[str]:
+def prefect(
+    *words: str, api: str | None, work: Path | None = None, patience_s: float = 240
+) -> subprocess.CompletedProcess[str]:
     """Typed in the repository's root, with the plugin switched on by pyproject.toml alone."""
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_PLUGINS_ENABLED"}
     if api is not None:
         environment["PREFECT_API_URL"] = api
     if work is not None:
         environment["SSTRACK_WORK"] = str(work)
-    return subprocess.run([PREFECT, *words], cwd=REPO, env=environment, capture_output=True, text=True, timeout=240)
+    return subprocess.run(
+        [PREFECT, *words], cwd=REPO, env=environment, capture_output=True, text=True, timeout=patience_s
+    )
