@@ -11,6 +11,7 @@ from cli.commands.bootstrap import bootstrap
 from cli.commands.demo import demo
 from cli.commands.evaluate import evaluate
 from cli.commands.ingest import ingest
+from cli.commands.serve import serve
 from cli.commands.train import train
 from cli.commands.up import up
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, up, bootstrap, ingest, train, evaluate):
+for command in (demo, up, bootstrap, ingest, train, evaluate, serve):
     app.command()(command)
 models.add_to(app)
 dataset.add_to(app)

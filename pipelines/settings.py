@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.errors import UsageError
@@ -85,6 +85,8 @@ class Settings(BaseSettings):
     notify_url: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
     """Where `sstrack up` has the Prefect server post a JSON object with `text` for each failed retrain, promotion and
     alarm (a chat's incoming webhook, say). Empty for nowhere."""
+    token: SecretStr = SecretStr("")
+    """What `sstrack serve` asks its callers for; empty: nothing, and then it listens on this machine alone."""
     start_seconds: float = Field(default=600.0, ge=1, le=86_400)
     """How long a submitted job may take to start."""
 

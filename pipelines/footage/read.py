@@ -25,17 +25,34 @@ from pipelines.footage.turn import turn_of
 Video = Path | BinaryIO
 
 
+class TooLarge(ValueError):
+    """A video whose pictures have more pixels than they may."""
+
+
 def read_film(video: Video, name: str) -> Iterator[NDArray[np.uint8]]:
     """Every picture of a video as [H, W, 3] uint8 RGB; a file object need not be seekable.
 
     Raises ValueError, with `name`, where it is no video, or from where on it cannot be decoded.
     """
+    return (picture for _, picture in read_timed(video, name))
+
+
+def read_timed(
+    video: Video, name: str, most_pixels: int | None = None
+) -> Iterator[tuple[float | None, NDArray[np.uint8]]]:
+    """Every picture as `read_film` gives it, behind the second at which it is shown by the container's clock, which
+    may begin anywhere; None where that does not say.
+
+    Raises as `read_film` does, and TooLarge for pictures of more than `most_pixels`, before one is decoded.
+    """
     decoded = 0
     try:
         with _opened(video, name) as (container, stream):
             stream.thread_type = "AUTO"
-            for picture in _pictures(container, stream):
-                yield picture
+            if most_pixels is not None:
+                _bound(stream, name, most_pixels)
+            for timed in _pictures(container, stream):
+                yield timed
                 decoded += 1
     except av.error.FFmpegError as error:
         raise ValueError(f"{name} cannot be decoded after frame {decoded}: {error}") from error
@@ -53,16 +70,35 @@ def picture_rate(video: Path) -> Fraction | None:
         return stream.average_rate
 
 
-def _pictures(container: av.container.InputContainer, stream: av.video.VideoStream) -> Iterator[NDArray[np.uint8]]:
+def stated_length(video: Path, name: str) -> tuple[int, float]:
+    """Pictures and seconds that a video says it has; 0 where it does not say. Raises ValueError as `read_film` does."""
+    with _opened(video, name) as (container, stream):
+        if stream.duration is not None and stream.time_base is not None:
+            return stream.frames, float(stream.duration * stream.time_base)
+        return stream.frames, container.duration / av.time_base if container.duration else 0.0
+
+
+def _bound(stream: av.video.VideoStream, name: str, most_pixels: int) -> None:
+    codec = stream.codec_context
+    width, height = square_size(codec.width, codec.height, pixel_shape(stream))
+    if max(width * height, codec.width * codec.height) > most_pixels:
+        raise TooLarge(f"{name} has pictures of {width}x{height}; at most {most_pixels} pixels are taken")
+    codec.options = {"max_pixels": str(most_pixels)}  # for what the header did not say
+
+
+def _pictures(
+    container: av.container.InputContainer, stream: av.video.VideoStream
+) -> Iterator[tuple[float | None, NDArray[np.uint8]]]:
     shape = pixel_shape(stream)
     with _Mapper() as mapper:
         for frame in _whole(container.decode(stream)):
+            seconds = frame.time
             width, height = square_size(frame.width, frame.height, shape)
             light = light_of(int(frame.color_trc or 0), int(frame.color_primaries or 0))
             if light is not None:
                 frame = mapper.mapped(frame, light)
             picture = frame.to_ndarray(format="rgb24", width=width, height=height).astype(np.uint8, copy=False)
-            yield turn_of(frame).apply(picture)
+            yield seconds, turn_of(frame).apply(picture)
 
 
 def _whole(frames: Iterator[av.video.frame.VideoFrame]) -> Iterator[av.video.frame.VideoFrame]:

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.devices import pick_device
 from pipelines.draw import Box, draw_target
 from pipelines.errors import SSTrackError
-from pipelines.registry.models import resolve_model
-from pipelines.threads import pick_threads, use_threads
 from pipelines.tracking.ahead import read_ahead
 from pipelines.tracking.boxes_out import BoxesOut
 from pipelines.tracking.footage import open_footage
+from pipelines.tracking.load import load_tracker
 from pipelines.tracking.video_out import VideoOut
 
 if TYPE_CHECKING:
@@ -98,31 +96,16 @@ def follow(
         boxes: one per target, xywh in pixels, 0-based top-left.
         out: text file to write, whole or not at all; with several targets `name.1.txt`, `name.2.txt`, ….
         render: video to write, with boxes, scores and trails.
-        options: fields of `TrackingConfig` to change.
-        device: see `pick_device`.
-        threads: of torch on a CPU; None chooses, see `pick_threads`.
-        fast: compile the network, and replay it as CUDA graphs on a GPU: a slow start, then more frames per second.
+        options: see `load_tracker`, as for `device`, `fast` and `threads`.
         each: called with every frame's answers as soon as they are there.
         watch: called with every frame, boxes drawn in; False ends the tracking, and what was seen is written.
         progress: called with frames done and frames in all (0 when unknown).
 
     Raises SSTrackError: no such model, nothing to read, a box outside the frame, an unreadable frame.
     """
-    from pipelines.tracking.options import tracking_config
-    from sstrack.models.package import load_package
-    from sstrack.tracking.tracker import Tracker
-
     if not boxes:
         raise SSTrackError("no target given; give the box of at least one")
-    where = pick_device(device)
-    package = resolve_model(model)
-    try:
-        net, recipe = load_package(package, where)
-        use_threads(pick_threads(recipe, threads))
-        config = tracking_config(recipe.tracking_as_trained, options or {})
-        tracker = Tracker(net, config, compiled=fast, graphed=fast and where != "cpu")
-    except ValueError as error:
-        raise SSTrackError(str(error)) from error
+    tracker = load_tracker(model, options, device=device, fast=fast, threads=threads)
     places = [out] if len(boxes) == 1 else [out.with_suffix(f".{n}{out.suffix}") for n in range(1, len(boxes) + 1)]
     trails: deque[tuple[Box, ...]] = deque(maxlen=_TRAIL)
     done, seconds, interrupted = 0, 0.0, False

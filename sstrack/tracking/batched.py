@@ -9,7 +9,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from sstrack.tracking.rgb import as_rgb
-from sstrack.tracking.state import TrackerState
+from sstrack.tracking.state import Prediction, TrackerState
 from sstrack.tracking.tracker import Tracker
 
 _END = object()
@@ -50,6 +50,31 @@ class TrackedSequence:
     """`[N]` time of each frame's batch over the sequences in it: what the frame cost, not how long it took."""
     error: Exception | None = None
     """What ended it early, raised by its frames or by the tracker; the rows before it are good."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The next frame of one sequence."""
+
+    frame: NDArray[Any] | torch.Tensor
+    """See `Tracker.step_many`."""
+    state: TrackerState | None = None
+    """None at a sequence's first frame."""
+    box: ArrayLike | None = None
+    """The target on the first frame, see `Tracker.start`."""
+    other: tuple[NDArray[Any], ArrayLike] | None = None
+    """See `Tracker.start`."""
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """A sequence after its turn."""
+
+    state: TrackerState
+    prediction: Prediction
+    """At the first frame the given box with score 1."""
+    seconds: float
+    """What a first frame took; of a later one the batch's time over the sequences that stepped in it."""
 
 
 @dataclass
@@ -91,35 +116,66 @@ class BatchedTracker:
             for slot in active:
                 slot.feed.stop()
 
+    def advance(self, turns: Sequence[Turn]) -> list[Advanced | Exception]:
+        """One frame for each of these sequences, in one batch, for those who bring the frames themselves.
+
+        Returns one outcome a turn in the same order: what is wrong with a frame or a first box is the outcome of its
+        own sequence, and the others go on.
+        """
+        began = time.perf_counter()
+        outcomes: dict[int, Advanced | Exception] = {}
+        stepping: list[tuple[int, TrackerState, torch.Tensor]] = []
+        for place, turn in enumerate(turns):
+            try:
+                if turn.state is None:
+                    outcomes[place] = self._start(turn)
+                else:
+                    frame = turn.frame if isinstance(turn.frame, torch.Tensor) else torch.from_numpy(as_rgb(turn.frame))
+                    self.tracker.check(turn.state, frame)
+                    stepping.append((place, turn.state, frame))
+            except Exception as error:  # noqa: BLE001 - one bad sequence must not end the others; handed out with it
+                outcomes[place] = error
+        if stepping:
+            results = self.tracker.step_many([state for _, state, _ in stepping], [frame for *_, frame in stepping])
+            share = (time.perf_counter() - began) / len(stepping)
+            for (place, *_), (state, prediction) in zip(stepping, results, strict=True):
+                outcomes[place] = Advanced(state, prediction, share)
+        return [outcomes[place] for place in range(len(turns))]
+
+    def _start(self, turn: Turn) -> Advanced:
+        began = time.perf_counter()
+        box = np.asarray(turn.box, np.float64)
+        state = self.tracker.start(turn.frame, box, turn.other)
+        x, y, w, h = box.tolist()
+        return Advanced(state, Prediction((x, y, w, h), 1.0), time.perf_counter() - began)
+
     def _open(self, job: SequenceJob) -> _Slot:
         return _Slot(job, _Feed(job.frames, self.read_ahead, self.tracker.device))
 
     def _advance(self, active: list[_Slot]) -> list[tuple[_Slot, Exception | None]]:
         """One frame for every slot; returns those that ended, with what ended them."""
         ended: list[tuple[_Slot, Exception | None]] = []
-        stepping: list[tuple[_Slot, TrackerState, torch.Tensor]] = []
-        started = time.perf_counter()
+        turns: list[tuple[_Slot, Turn]] = []
+        began = time.perf_counter()
         for slot in active:
             try:
                 frame = slot.feed.take()
-                if frame is None:
-                    ended.append((slot, None if slot.rows else ValueError(f"{slot.job.name} has no frames")))
-                elif slot.state is None:
-                    began = time.perf_counter()
-                    slot.state = self.tracker.start(frame, slot.job.box, slot.job.other)
-                    given = tuple(float(value) for value in np.asarray(slot.job.box, np.float64))
-                    slot.rows.append((*given, 1.0, time.perf_counter() - began))
-                else:
-                    self.tracker.check(slot.state, frame)
-                    stepping.append((slot, slot.state, frame))
             except Exception as error:  # noqa: BLE001 - one bad sequence must not end the others; handed out with it
                 ended.append((slot, error))
-        if stepping:
-            results = self.tracker.step_many([state for _, state, _ in stepping], [frame for *_, frame in stepping])
-            share = (time.perf_counter() - started) / len(stepping)
-            for (slot, *_), (state, prediction) in zip(stepping, results, strict=True):
-                slot.state = state
-                slot.rows.append((*prediction.box, prediction.score, share))
+                continue
+            if frame is None:
+                ended.append((slot, None if slot.rows else ValueError(f"{slot.job.name} has no frames")))
+            else:
+                turns.append((slot, Turn(frame, slot.state, slot.job.box, slot.job.other)))
+        stepping = sum(turn.state is not None for _, turn in turns)
+        waited = (time.perf_counter() - began) / max(1, stepping)
+        for (slot, turn), outcome in zip(turns, self.advance([turn for _, turn in turns]), strict=True):
+            if isinstance(outcome, Exception):
+                ended.append((slot, outcome))
+                continue
+            slot.state = outcome.state
+            seconds = outcome.seconds + (0.0 if turn.state is None else waited)
+            slot.rows.append((*outcome.prediction.box, outcome.prediction.score, seconds))
         return ended
 
 

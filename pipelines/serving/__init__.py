@@ -1,0 +1,1 @@
+"""Tracking as a service: uploads, URIs and live frames, whose sessions advance together in one batch on one thread."""
