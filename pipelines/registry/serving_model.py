@@ -5,9 +5,10 @@ Everything it imports beside installed packages travels in the package's own cod
 
 from pathlib import Path
 
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 
 class Clip(BaseModel):
@@ -15,8 +16,8 @@ class Clip(BaseModel):
 
     source: str
     """A folder of images or a video file that the server can read."""
-    box: list[float] = Field(min_length=4, max_length=4)
-    """xywh in pixels, 0-based top-left."""
+    box: list[float]
+    """xywh in pixels, 0-based top-left. That there are four is checked with the rest of it, in a sentence of ours."""
 
 
 class TrackedClip(BaseModel):
@@ -39,13 +40,24 @@ class ServedTracker(PythonModel):
         self.tracker = Tracker(net, recipe.tracking_as_trained)
 
     def predict(self, model_input: list[Clip]) -> list[TrackedClip]:
-        return [self._track(clip) for clip in model_input]
+        """Raises MlflowException in one line, which `mlflow models serve` answers with status 400, for a clip that
+        cannot be read and a box that is none."""
+        return [self._answer(clip) for clip in model_input]
+
+    def _answer(self, clip: Clip) -> TrackedClip:
+        try:
+            return self._track(clip)
+        except ValueError as error:
+            raise MlflowException.invalid_parameter_value(" ".join(str(error).split())) from error
 
     def _track(self, clip: Clip) -> TrackedClip:
         from pipelines.frames import read_clip
 
         frames = read_clip(Path(clip.source))
-        state = self.tracker.start(next(frames), clip.box)
+        first = next(frames, None)
+        if first is None:
+            raise ValueError(f"{clip.source} has no frames")
+        state = self.tracker.start(first, clip.box)
         boxes, scores = [list(clip.box)], [1.0]
         for frame in frames:
             state, prediction = self.tracker.step(state, frame)

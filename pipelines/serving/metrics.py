@@ -10,18 +10,16 @@ class Metrics:
     """Counts of one server, in a registry of its own. `way` is `upload`, `uri` or `live`."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        here = {"registry": self._registry}
-        self._requests = Counter(
-            "sstrack_requests", "Requests that have ended, by HTTP status.", ["way", "status"], **here
-        )
-        self._refusals = Counter("sstrack_refusals", "Requests refused, by what was wrong.", ["way", "reason"], **here)
-        self._frames = Counter("sstrack_frames", "Frames answered.", ["way"], **here)
-        self._sessions = Gauge("sstrack_sessions", "Videos and live connections now.", ["way"], **here)
-        self._batches = Histogram("sstrack_batch_size", "Sessions in one call.", buckets=_SIZES, **here)
-        self._batch_s = Histogram("sstrack_batch_seconds", "Time of one call.", buckets=_SECONDS, **here)
+        own = self._registry = CollectorRegistry()
+        by_way = ["way"]
+        self._requests = Counter("sstrack_requests", "Ended requests, by HTTP status.", ["way", "status"], registry=own)
+        self._refusals = Counter("sstrack_refusals", "Refused, by what was wrong.", ["way", "reason"], registry=own)
+        self._frames = Counter("sstrack_frames", "Frames answered.", by_way, registry=own)
+        self._sessions = Gauge("sstrack_sessions", "Videos and live connections now.", by_way, registry=own)
+        self._batches = Histogram("sstrack_batch_size", "Sessions in one call.", buckets=_SIZES, registry=own)
+        self._batch_s = Histogram("sstrack_batch_seconds", "Time of one call.", buckets=_SECONDS, registry=own)
         self._latency = Histogram(
-            "sstrack_frame_seconds", "From a frame's arrival to its answer.", ["way"], buckets=_SECONDS, **here
+            "sstrack_frame_seconds", "From a frame's arrival to its answer.", by_way, buckets=_SECONDS, registry=own
         )
 
     def ended(self, way: str, status: int, reason: str = "") -> None:

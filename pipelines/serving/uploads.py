@@ -5,7 +5,7 @@ import json
 import logging
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,7 +97,7 @@ def _there(path: Path) -> Iterator[Path]:
     yield path
 
 
-async def _answers(service: Service, way: str, opened: Opened, name: str, box: Box) -> AsyncIterator[ClipAnswer]:
+async def _answers(service: Service, way: str, opened: Opened, name: str, box: Box) -> AsyncGenerator[ClipAnswer]:
     """Answers as a thread of their own finds them; it ends after its current frame where this is closed early."""
     loop = asyncio.get_running_loop()
     found: asyncio.Queue[ClipAnswer | SSTrackError | None] = asyncio.Queue()
@@ -135,7 +135,12 @@ async def _answers(service: Service, way: str, opened: Opened, name: str, box: B
 
 
 async def _answered(
-    service: Service, request: Request, way: str, answers: AsyncIterator[ClipAnswer], lines: bool, stack: AsyncExitStack
+    service: Service,
+    request: Request,
+    way: str,
+    answers: AsyncGenerator[ClipAnswer],
+    lines: bool,
+    stack: AsyncExitStack,
 ) -> Response:
     """The response to all answers; what `stack` holds is let go with its end. What is refused before the first answer
     is raised."""
@@ -157,7 +162,7 @@ async def _answered(
     )
 
 
-async def _while_wanted(request: Request, answers: AsyncIterator[ClipAnswer]) -> AsyncIterator[ClipAnswer]:
+async def _while_wanted(request: Request, answers: AsyncGenerator[ClipAnswer]) -> AsyncGenerator[ClipAnswer]:
     """The answers until the caller has gone, which raises ClientDisconnect then."""
     async with aclosing(answers):
         coming = asyncio.ensure_future(_next(answers))
@@ -185,7 +190,7 @@ def _ending(service: Service, last: ClipAnswer) -> dict[str, Any]:
 
 
 async def _lines(
-    service: Service, way: str, first: ClipAnswer, answers: AsyncIterator[ClipAnswer]
+    service: Service, way: str, first: ClipAnswer, answers: AsyncGenerator[ClipAnswer]
 ) -> AsyncIterator[bytes]:
     """A JSON object a line: each frame's, then what was followed, or what ended it."""
     last, status, reason = first, GONE, "gone"

@@ -137,6 +137,13 @@ served = mlflow.pyfunc.load_model(sys.argv[1])
 answer = served.predict([{"source": sys.argv[2], "box": [10, 20, 24, 24]}])[0]
 import sstrack, pipelines.frames
 assert sstrack.__file__.startswith(sys.argv[1]) and pipelines.frames.__file__.startswith(sys.argv[1])
+from mlflow.pyfunc import scoring_server
+from starlette.testclient import TestClient
+caller = TestClient(scoring_server.init(served))
+wrong = [("/none.mp4", [1, 2, 3, 4]), (sys.argv[1] + "/MLmodel", [1, 2, 3, 4])]
+wrong += [(sys.argv[2], box) for box in ([500, 500, 9, 9], [1, 2, 3], [1, 2, 0, 4])]
+said = [caller.post("/invocations", json={"inputs": [{"source": source, "box": box}]}) for source, box in wrong]
+print(json.dumps([(one.status_code, one.json()) for one in said]))
 print(json.dumps(answer.model_dump()))
 """
     done = subprocess.run(
@@ -150,6 +157,12 @@ print(json.dumps(answer.model_dump()))
     answer = json.loads(done.stdout.splitlines()[-1])
     assert len(answer["boxes"]) == len(answer["scores"]) == 4
     assert answer["boxes"][0] == [10, 20, 24, 24]
+    refused = json.loads(done.stdout.splitlines()[-2])
+    expected = ("no video at /none.mp4", "not a video", "outside the 96x96 frame", "need x, y, width", "sides above 0")
+    for (status, told), sentence in zip(refused, expected, strict=True):
+        assert status == 400 and "stack_trace" not in told
+        _, _, ours = told["message"].partition("Error: ")
+        assert sentence in ours and "\n" not in ours and "Traceback" not in ours
 
 
 def test_a_store_whose_making_was_killed_is_made_by_the_next(tmp_path: Path) -> None:

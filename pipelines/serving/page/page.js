@@ -34,6 +34,7 @@ function show(mode) { // "draw", "wait" or "watch"
   seek.hidden = save.hidden = mode !== "watch";
   progress.hidden = mode !== "wait";
   boxField.disabled = mode !== "draw";
+  boxField.parentElement.hidden = mode === "watch";
   trackButton.disabled = mode !== "draw" || box === null;
 }
 
@@ -182,6 +183,10 @@ trackButton.addEventListener("click", async () => {
     if (!response.ok) throw new Error((await response.json()).error);
     for await (const line of linesOf(response.body)) {
       if (line.error) throw new Error(line.error);
+      if (line.width && line.width !== video.videoWidth) {
+        throw new Error(`the server sees ${line.width}x${line.height} where this browser shows ` +
+          `${video.videoWidth}x${video.videoHeight}: the file holds several films`);
+      }
       if (line.box) found.push(line);
       progress.value = Math.min(1, found.at(-1).seconds / video.duration);
       say(`Following … ${found.length} frames`);

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sstrack.configs.tracking import TrackingConfig
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.recipes import recipe
-from sstrack.tracking.batched import BatchedTracker, SequenceJob
+from sstrack.tracking.batched import BatchedTracker, SequenceJob, Turn
 from sstrack.tracking.tracker import Tracker
 
 BOX = (30.0, 20.0, 24.0, 20.0)
@@ -80,6 +80,21 @@ def test_a_bad_sequence_ends_alone_and_says_why(tracker: Tracker) -> None:
     assert "outside the 100x80 frame" in str(done["outside"].error) and len(done["outside"].boxes) == 0
     assert "no frames" in str(done["empty"].error)
     assert "began with 100x80" in str(done["resized"].error) and len(done["resized"].boxes) == 2
+
+
+def test_whoever_brings_the_frames_advances_as_many_as_have_one(tracker: Tracker) -> None:
+    batched, (first, second) = BatchedTracker(tracker, 4), pictures(1, 2)
+    one, other, outside = batched.advance(
+        [Turn(first, box=BOX), Turn(second, box=BOX), Turn(first, box=(500, 9, 9, 9))]
+    )
+    assert isinstance(outside, ValueError) and not isinstance(one, Exception) and not isinstance(other, Exception)
+    assert one.prediction.box == BOX and one.prediction.score == 1 and one.state.frame == 0
+    small = first[:40]
+    stepped, wrong, begun = batched.advance([Turn(second, one.state), Turn(small, other.state), Turn(small, box=BOX)])
+    assert isinstance(wrong, ValueError) and "began with 100x80" in str(wrong)
+    assert not isinstance(begun, Exception) and begun.state.size == (100, 40)
+    assert not isinstance(stepped, Exception) and stepped.state.frame == 1 and stepped.seconds > 0
+    np.testing.assert_allclose(stepped.prediction.box, tracker.step(one.state, second)[1].box, atol=2e-3)
 
 
 def test_closing_early_leaves_no_reading_thread(tracker: Tracker) -> None:
