@@ -1,6 +1,6 @@
 """What serving costs beside the bare tracker, on the same frames and in one run.
 
-    python bench/serving.py [VIDEO] [--box 130,100,46,58] [--frames 60] [--sessions 8] [--model pretrained]
+    python bench/serving.py [VIDEO] [--box 130,100,46,58] [--frames 30] [--sessions 8] [--model pretrained]
 
 VIDEO (default: `$SSTRACK_SHARED/data/videos/clip_10s.mp4`, 854x480) is cut to its first frames. `bare` decodes and
 steps them in this process. Then `sstrack serve` runs as a process of its own, and gets them as one upload, as JPEG
@@ -190,7 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", nargs="?", default=default, type=Path)
     parser.add_argument("--box", default="130,100,46,58")
-    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--sessions", type=int, default=8)
     parser.add_argument("--model", default="pretrained")
     parser.add_argument("--device", default="auto")

@@ -1,5 +1,6 @@
 """`sstrack serve`: a model behind HTTP and WebSocket, with a page to try it on."""
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -51,7 +52,7 @@ def serve(
     if token is not None and not token.strip():
         raise UsageError("--token is empty; leave it out for none")
     with streaming(False) as (_, say):
-        try:
+        with suppress(KeyboardInterrupt):  # the usual end
             run(
                 absolute_model(model),
                 host=host,
@@ -65,5 +66,4 @@ def serve(
                 threads=threads,
                 ready=lambda url: say(f"serving {model} at {url}   Ctrl-C ends it"),
             )
-        except KeyboardInterrupt:
-            say("stopped")
+        say("stopped")

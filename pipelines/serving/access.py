@@ -9,7 +9,7 @@ import binascii
 import hmac
 import ipaddress
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pipelines.errors import UsageError
 from pipelines.serving.refusals import Refusal
@@ -51,10 +51,17 @@ def require_access(token: str, headers: Mapping[str, str], subprotocols: Sequenc
             raise Refusal(401, "token", "this server asks for its token: Authorization: Bearer <token>")
         return
     host, origin = headers.get("host", ""), headers.get("origin")
-    if not is_loopback(urlsplit(f"//{host}").hostname or ""):
+    if not is_loopback(_split(f"//{host}").hostname or ""):
         raise Refusal(403, "origin", f"without a token only this machine may ask, under a name of its own, not {host}")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and _split(origin).netloc != host:
         raise Refusal(403, "origin", f"without a token pages of {origin} may not ask")
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", "", "", "")  # of no machine
 
 
 def _shown(headers: Mapping[str, str], subprotocols: Sequence[str]) -> list[bytes]:

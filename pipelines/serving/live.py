@@ -78,8 +78,8 @@ class _Connection:
             status, reason = refusal.status, refusal.reason
             await self._refuse(refusal)
         except* WebSocketDisconnect:
-            status = 200 if self.lane is None else GONE
-            reason = "" if self.lane is None else "gone"
+            if self.lane is not None and not reason:
+                status, reason = GONE, "gone"
         finally:
             if self.lane is not None:
                 self.service.batcher.close(self.lane)

@@ -1,8 +1,8 @@
 """A server from start to Ctrl-C: the model loaded, the batch's thread, and uvicorn around them."""
 
 import asyncio
-import logging
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,8 +18,6 @@ from pipelines.serving.metrics import Metrics
 from pipelines.serving.service import Service
 from pipelines.serving.sources import ServedRoots
 from pipelines.tracking.load import load_tracker
-
-log = logging.getLogger(__name__)
 
 _LAST_S = 3
 """Seconds that answers have to reach their callers once the server stops."""
@@ -57,8 +55,9 @@ def serve(
     limits = limits or Limits()
     served = ServedRoots(roots)
     with _listener(host, port) as listener:
-        tracker = load_tracker(model, options, device=device, fast=fast, threads=threads)
-        digest = tracker_digest(resolve_model(model), options or {})
+        package = resolve_model(model)
+        tracker = load_tracker(str(package), options, device=device, fast=fast, threads=threads)
+        digest = tracker_digest(package, options or {})
         metrics = Metrics()
         with Batcher(tracker, limits.batch, metrics) as batcher:
             service = Service(model, digest, batcher, limits, served, metrics, token)
@@ -93,7 +92,9 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._service.stop()
-        await asyncio.sleep(0.2)  # for the sessions' last words, before their connections are closed under them
+        until = time.monotonic() + _LAST_S
+        while self._service.sessions and time.monotonic() < until:  # their last words, before connections are closed
+            await asyncio.sleep(0.05)
         await super().shutdown(sockets)
 
 

@@ -71,7 +71,7 @@ function label(text, [x, y]) {
   pen.fillText(text, left + size * 0.3, top + size * 1.05);
 }
 
-function draw(mediaTime = video.currentTime + firstShown) {
+function draw(mediaTime = video.currentTime) {
   pen.clearRect(0, 0, over.width, over.height);
   if (!answers.length) {
     if (box) rectangle(box, false);
@@ -155,8 +155,6 @@ video.addEventListener("loadeddata", () => {
     say(`This video has ${Math.round(video.duration)} seconds; this server takes ${most}.`, true);
     return;
   }
-  firstShown = 0;
-  if (video.requestVideoFrameCallback) video.requestVideoFrameCallback((_, frame) => { firstShown = frame.mediaTime; });
   stage.hidden = tools.hidden = false;
   show("draw");
   setBox(null);
@@ -191,6 +189,7 @@ trackButton.addEventListener("click", async () => {
       progress.value = Math.min(1, found.at(-1).seconds / video.duration);
       say(`Following … ${found.length} frames`);
     }
+    firstShown = await firstFrame();
     watch(found);
   } catch (error) {
     if (asked !== running) return; // another video was chosen
@@ -215,6 +214,15 @@ async function* linesOf(body) {
   }
 }
 
+function firstFrame() { // when the first frame is shown: a film may begin later than its sound
+  video.pause();
+  video.currentTime = 0;
+  return new Promise((found) => {
+    video.requestVideoFrameCallback?.((_, frame) => found(frame.mediaTime));
+    setTimeout(found, 500, 0);
+  });
+}
+
 function watch(found) {
   answers = found;
   const mean = found.reduce((sum, one) => sum + one.score, 0) / found.length;
@@ -225,7 +233,6 @@ function watch(found) {
   show("watch");
   step("");
   video.loop = true;
-  video.currentTime = 0;
   video.play();
   follow();
 }

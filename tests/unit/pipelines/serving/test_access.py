@@ -32,6 +32,8 @@ def test_other_addresses_do(host: str) -> None:
         ({"host": "evil.example:8000"}, False),
         ({"host": "evil@localhost"}, True),
         ({"host": ""}, False),
+        ({"host": "[::1"}, False),
+        ({"host": "localhost", "origin": "http://[localhost"}, False),
         ({}, False),
     ],
 )
