@@ -131,7 +131,7 @@ def upload(server: Server, clip: Path, box: Box) -> int:
 
 async def live(server: Server, pictures: list[bytes], box: Box, ahead: bool) -> list[float]:
     """Seconds from each frame's sending to its answer, in one session."""
-    async with connect(f"ws://{server.address}/live", compression=None) as line:
+    async with connect(f"ws://{server.address}/live", compression=None, ping_interval=None) as line:
         await line.send(json.dumps({"type": "start", "box": box}))
         sent: list[float] = []
         sending = asyncio.create_task(_send(line, pictures, sent)) if ahead else None

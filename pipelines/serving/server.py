@@ -77,6 +77,9 @@ class _Server(uvicorn.Server):
                 # A little more than a picture may have, so that it is us who say that it is too large.
                 ws_max_size=service.limits.frame_bytes + (1 << 20),
                 ws_per_message_deflate=False,  # pictures are compressed
+                # The answer to a ping waits behind all frames that a client has sent ahead, and who is slow here is us;
+                # a client that is gone falls silent, and `idle_s` sees to that.
+                ws_ping_interval=None,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
