@@ -282,7 +282,7 @@ def ended(server: Server, *messages: str | bytes) -> tuple[int, str, str]:
         with pytest.raises(ConnectionClosed):
             line.recv(timeout=60)
         code = line.close_code
-        assert code == 4000 + said["status"] and "\n" not in said["error"]
+        assert code is not None and code == 4000 + said["status"] and "\n" not in said["error"]
         assert line.close_reason and said["error"].startswith(line.close_reason)
         return code, said["reason"], said["error"]
 
