@@ -22,6 +22,8 @@ PROTOCOLS = "file,pipe"
 BROADCAST = frozenset({"mpegts", "mpeg", "wtv"})
 """Containers whose times may run from anywhere and jump where recordings are spliced: a jump there is no pause."""
 MP4 = frozenset({"mp4", "mov"})
+JOINED_UNREAD = MP4 | {"flv"}
+"""Containers of which a second film, put behind the first, is never read."""
 INDEXED = frozenset({"mp4", "matroska"})
 """Containers whose index makes jumping exact."""
 

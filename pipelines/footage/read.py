@@ -11,6 +11,7 @@ import av.container
 import av.error
 import av.filter
 import av.video
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +19,7 @@ from pipelines.footage.chain import Chain, link
 from pipelines.footage.containers import CONTAINERS, PROTOCOLS
 from pipelines.footage.fields import may_interlace, whole_frames
 from pipelines.footage.light import Light, light_of, mapped, table_file
-from pipelines.footage.square import pixel_shape, square_size
+from pipelines.footage.square import frame_shape, inside, pixel_shape, square_size, states_shape
 from pipelines.footage.streams import film_of
 from pipelines.footage.turn import turn_of
 
@@ -51,7 +52,7 @@ def read_timed(
             stream.thread_type = "AUTO"
             if most_pixels is not None:
                 _bound(stream, name, most_pixels)
-            for timed in _pictures(container, stream):
+            for timed in _on_one_canvas(_pictures(container, stream)):
                 yield timed
                 decoded += 1
     except av.error.FFmpegError as error:
@@ -89,16 +90,36 @@ def _bound(stream: av.video.VideoStream, name: str, most_pixels: int) -> None:
 def _pictures(
     container: av.container.InputContainer, stream: av.video.VideoStream
 ) -> Iterator[tuple[float | None, NDArray[np.uint8]]]:
-    shape = pixel_shape(stream)
+    shape, stated = pixel_shape(stream), states_shape(container, stream)
     with _Mapper() as mapper:
         for frame in _whole(container.decode(stream)):
             seconds = frame.time
+            shape = shape if stated else frame_shape(stream)
             width, height = square_size(frame.width, frame.height, shape)
             light = light_of(int(frame.color_trc or 0), int(frame.color_primaries or 0))
             if light is not None:
                 frame = mapper.mapped(frame, light)
             picture = frame.to_ndarray(format="rgb24", width=width, height=height).astype(np.uint8, copy=False)
             yield seconds, turn_of(frame).apply(picture)
+
+
+def _on_one_canvas(
+    pictures: Iterator[tuple[float | None, NDArray[np.uint8]]],
+) -> Iterator[tuple[float | None, NDArray[np.uint8]]]:
+    """The pictures, each as large as the first; one of another shape keeps it, between black bars."""
+    canvas: tuple[int, int] | None = None
+    for seconds, picture in pictures:
+        size = picture.shape[1], picture.shape[0]
+        canvas = canvas or size
+        if size == canvas:
+            yield seconds, picture
+            continue
+        width, height = inside(size, canvas)
+        small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        whole = np.zeros((canvas[1], canvas[0], 3), np.uint8)
+        left, top = (canvas[0] - width) // 2, (canvas[1] - height) // 2
+        whole[top : top + height, left : left + width] = small
+        yield seconds, whole
 
 
 def _whole(frames: Iterator[av.video.frame.VideoFrame]) -> Iterator[av.video.frame.VideoFrame]:

@@ -25,6 +25,8 @@ _PAUSE_STEPS = 4
 _BLAMED = 3
 _SPLICE_S = 10.0
 """A pause at least this long in a container whose times may jump is a splice: no time passes there."""
+_NO_PAUSE_S = 31 * 86400.0
+"""Nobody records a pause this long: such a time is a damaged one, in any container."""
 
 
 @dataclass(frozen=True)
@@ -148,13 +150,13 @@ def clock_of(packets: Packets, time_base: Fraction, usual: int, *, spliced: bool
     shown = np.unique(times[timed] + np.array(offsets, np.int64)[parts[timed]])
     rests = np.diff(shown)
     limit = max(round(_PAUSE_S / time_base), _PAUSE_STEPS * step)
-    splice = round(_SPLICE_S / time_base)
+    splice = round((_SPLICE_S if spliced else _NO_PAUSE_S) / time_base)
     pauses = tuple(
         Pause(
             int(shown[at]),
             int(shown[at + 1]),
-            0 if spliced and rests[at] >= splice else int(rests[at]) - step,
-            not spliced,
+            0 if rests[at] >= splice else int(rests[at]) - step,
+            not spliced and bool(rests[at] < splice),
         )
         for at in np.flatnonzero(rests > limit)
     )

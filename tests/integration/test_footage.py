@@ -138,6 +138,23 @@ def test_interlaced_frames_are_made_whole(order: str, flag: str, backend: str, b
     )
 
 
+def test_interlace_that_begins_later_is_made_whole_and_told_of(backend: str, base: Path, tmp_path: Path) -> None:
+    parts = [tmp_path / f"{number}.ts" for number in range(2)]
+    ffmpeg("-i", base, "-t", 1, "-r", 25, "-preset", "ultrafast", parts[0])
+    fields = "fps=50,tinterlace=interleave_top,setfield=tff"
+    ffmpeg("-ss", 1, "-i", base, "-vf", fields, "-preset", "ultrafast", "-x264-params", "tff=1", parts[1])
+    listed = tmp_path / "parts.txt"
+    listed.write_text("".join(f"file '{part}'\n" for part in parts))
+    film = tmp_path / "film.mp4"
+    ffmpeg("-f", "concat", "-safe", 0, "-i", listed, "-c", "copy", film)
+    pack = packed(film, backend, tmp_path)
+    as_is = IngestConfig.model_validate({"backend": backend, "score_only": True, "deinterlace": False})
+    raw = pack_video(film, as_is, tmp_path / "raw")
+    assert list(pack.source.treated) == ["deinterlaced"]
+    whole, combed = (np.mean([combing(frame) for frame in frames_of(each)[12:]]) for each in (pack, raw))
+    assert whole < combed - 0.2
+
+
 @pytest.mark.parametrize("name", ["Freh7_B.ts", "freh5.264"])
 def test_fields_in_packets_of_their_own_make_one_frame(name: str, backend: str, shared: Path, tmp_path: Path) -> None:
     pack = packed(shared / "data/videos-hard" / name, backend, tmp_path)
@@ -167,6 +184,36 @@ def test_pixels_that_are_not_square_are_shown_square_by_track_and_ingest(
     ffmpeg("-i", base, "-vf", "scale=224:180,setsar=10/7", "-preset", "veryfast", film)
     pack = packed(film, backend, tmp_path)
     assert frames_of(pack)[0].shape == next(read_clip(film)).shape == (180, 320, 3)
+
+
+def test_recordings_of_other_shapes_keep_theirs_between_bars(backend: str, base: Path, tmp_path: Path) -> None:
+    parts = [tmp_path / f"{number}.ts" for number in range(2)]
+    ffmpeg("-i", base, "-t", 1.5, "-preset", "ultrafast", parts[0])
+    ffmpeg("-ss", 1.5, "-i", base, "-vf", "crop=240:180", "-preset", "ultrafast", parts[1])
+    film = tmp_path / "joined.ts"
+    film.write_bytes(b"".join(part.read_bytes() for part in parts))
+    pack = packed(film, backend, tmp_path)
+    assert stored(pack) >= SECONDS * 10 - 2  # the change may be taken for a cut
+    for last in (frames_of(pack)[-1], list(read_clip(film))[-1]):
+        assert last.shape == (180, 320, 3)
+        assert max(last[:, :36].mean(), last[:, 284:].mean()) < 4
+        assert difference(last[:, 44:276], list(read_clip(base))[-1][:, 44:276]) < 12
+
+
+def test_a_cover_that_calls_itself_the_default_is_no_film(backend: str, base: Path, tmp_path: Path) -> None:
+    cover, film = tmp_path / "cover.jpg", tmp_path / "film.mkv"
+    ffmpeg("-i", base, "-frames:v", 1, "-vf", "scale=1280:720", cover)
+    streams = ("-map", 0, "-map", 1, "-c", "copy", "-disposition:v:0", "default", "-disposition:v:1", 0)
+    ffmpeg("-i", cover, "-i", base, *streams, film)
+    assert stored(packed(film, backend, tmp_path)) == SECONDS * 10
+    assert sum(1 for _ in read_clip(film)) == SECONDS * RATE
+
+
+def test_a_film_that_starts_late_is_as_long_as_it_is(backend: str, base: Path, tmp_path: Path) -> None:
+    film = tmp_path / "late.mkv"
+    ffmpeg("-i", base, "-c", "copy", "-output_ts_offset", 100, film)
+    pack = packed(film, backend, tmp_path)
+    assert (pack.source.seconds, stored(pack), pack.rejects) == (SECONDS, SECONDS * 10, ())
 
 
 @pytest.mark.parametrize("name", ["preview_first.mp4", "cover_udta_first.mp4"])
@@ -226,10 +273,12 @@ def test_clips_of_one_film_follow_each_other(backend: str, shared: Path, tmp_pat
     assert all(before[1] <= after[0] + 1e-6 for before, after in pairwise(spans(pack)))
 
 
-def test_a_film_behind_the_first_one_of_an_mp4_is_told_of(backend: str, base: Path, tmp_path: Path) -> None:
-    film = tmp_path / "joined.mp4"
-    film.write_bytes(base.read_bytes() * 2)
+@pytest.mark.parametrize("suffix", ["mp4", "flv"])
+def test_a_film_behind_the_first_one_is_told_of(suffix: str, backend: str, base: Path, tmp_path: Path) -> None:
+    one, film = tmp_path / f"one.{suffix}", tmp_path / f"joined.{suffix}"
+    ffmpeg("-i", base, "-c", "copy", one)
+    film.write_bytes(one.read_bytes() * 2)
     pack = packed(film, backend, tmp_path)
     assert stored(pack) == SECONDS * 10
     [row] = pack.rejects
-    assert (row.reason, row.detail.split()[0]) == ("appended", str(base.stat().st_size))
+    assert (row.reason, row.detail.split()[0]) == ("appended", str(one.stat().st_size))

@@ -11,14 +11,15 @@ import av.container
 import av.error
 import av.video
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
 from pipelines import storage
 from pipelines.footage.appended import bytes_behind
-from pipelines.footage.containers import BROADCAST, CONTAINERS, INDEXED, MP4, is_one_of, picture_kind
+from pipelines.footage.containers import BROADCAST, CONTAINERS, INDEXED, JOINED_UNREAD, is_one_of, picture_kind
 from pipelines.footage.fields import may_interlace
 from pipelines.footage.light import Light, light_of
-from pipelines.footage.square import pixel_shape, square_size
+from pipelines.footage.square import pixel_shape, square_size, states_shape
 from pipelines.footage.streams import chosen_among, film_of
 from pipelines.footage.timeline import (
     NO_TIME,
@@ -56,6 +57,8 @@ _SHORT_S = 1.0
 """A header that promises this many seconds more than there is speaks of lost frames; less is sound that goes on."""
 _FAR = 1.25
 """A stated rate this many times off what frames are apart is not the film's."""
+_ABSURD = 16
+"""So is one this many times above it, which no film with repeats left out has: raw DV states 60,000 a second."""
 _PLANAR = {"yuv420p", "yuvj420p"}
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
@@ -74,9 +77,10 @@ class Probe:
     ascending, empty where the container has no index or its times are not plain. `bars` of the upright frame are cut
     off first; `width` and `height` are without them, `bar_share` is the part of the picture that they take. `pixels` is
     the upright frame's width and height without bars in its own pixels, `planar` whether those are 8-bit YUV 4:2:0, and
-    `colour` what their numbers mean. `treated` says in words what is done to its pictures. `seams` are decoding times
-    of packets before a jump of times, which are no worse for being called broken by a demuxer. `appended` bytes of a
-    second film lie behind this one, out of reach.
+    `colour` what their numbers mean; `coded` is the size of frames as they are decoded, whose pixels are `shape` times
+    as wide as high, `shape_stated` by the container for all frames. `treated` says in words what is done to pictures.
+    `seams` are decoding times of packets before a jump of times, which are no worse for being called broken by a
+    demuxer. `appended` bytes of a second film lie behind this one, out of reach.
     """
 
     stream: int
@@ -98,6 +102,9 @@ class Probe:
     end: int
     keyframes: array
     pixels: tuple[int, int]
+    coded: tuple[int, int]
+    shape: Fraction
+    shape_stated: bool
     planar: bool
     colour: Colour
     bars: Bars = _NO_BARS
@@ -128,7 +135,7 @@ def probe(path: Path, limits: ProbeLimits) -> Probe:
         # by descriptor, so that no name is ever read as a pattern, a protocol or an option
         with path.open("rb") as file, av.open(f"file:/dev/fd/{file.fileno()}", options=OPTIONS) as container:
             video = _read(container, limits)
-            return replace(video, appended=bytes_behind(path)) if is_one_of(video.container, MP4) else video
+            return replace(video, appended=bytes_behind(path)) if is_one_of(video.container, JOINED_UNREAD) else video
     except av.error.FFmpegError as error:  # its whole text ends with the descriptor's name
         if picture := picture_kind(path):
             raise Unusable("probe", "picture", f"{picture}: a picture that no decoder here plays as video") from error
@@ -148,6 +155,7 @@ def _read(container: av.container.InputContainer, limits: ProbeLimits) -> Probe:
     if codec.width * codec.height > limits.max_pixels:
         raise Unusable("probe", "frame_too_large", f"{codec.width}x{codec.height}, limit {limits.max_pixels} pixels")
     name = container.format.name
+    shape_stated = states_shape(container, stream)
     scan = _scan(container, stream, round(limits.max_seconds * _MOST_PACKETS_A_SECOND))
     time_base = stream.time_base or Fraction(1, 1000)
     fps = _rate(stream, scan, time_base)
@@ -159,7 +167,8 @@ def _read(container: av.container.InputContainer, limits: ProbeLimits) -> Probe:
     if length.frames == 1:
         raise Unusable("probe", "too_short", "the film is one frame, a picture and not a video")
     turn = UPRIGHT if scan.first is None else turn_of(scan.first)
-    width, height = square_size(codec.width, codec.height, pixel_shape(stream))
+    shape = pixel_shape(stream)
+    width, height = square_size(codec.width, codec.height, shape)
     across, down = codec.width, codec.height
     if turn.on_its_side:
         width, height, across, down = height, width, down, across
@@ -169,13 +178,13 @@ def _read(container: av.container.InputContainer, limits: ProbeLimits) -> Probe:
     left, kept = 1 - (bars.left + bars.right) / across, 1 - (bars.top + bars.bottom) / down
     width, height = round(width * left), round(height * kept)
     indexed = is_one_of(name, INDEXED)
-    interlaced = scan.interlaced and limits.deinterlace
-    whole = limits.deinterlace and (interlaced or not indexed) and may_interlace(codec.name, codec.pix_fmt)
+    whole = limits.deinterlace and may_interlace(codec.name, codec.pix_fmt)
+    interlaced = whole and (scan.interlaced or scan.interlaced_later)
     light = light_of(int(codec.color_trc or 0), int(codec.color_primaries or 0))
     said = (
         chosen_among(container, stream),
         turn.said,
-        "deinterlaced" if whole and interlaced else "",
+        "deinterlaced" if interlaced else "",
         "" if light is None else light.said,
     )
     return Probe(
@@ -197,8 +206,11 @@ def _read(container: av.container.InputContainer, limits: ProbeLimits) -> Probe:
         origin=clock.press(clock.first),
         end=clock.press(clock.end),
         # where pictures before a jump shape those after it, a part would not be what one pass gives
-        keyframes=scan.keyframes if indexed and clock.plain and not whole else array("q"),
+        keyframes=scan.keyframes if indexed and clock.plain and not interlaced else array("q"),
         pixels=(across - bars.left - bars.right, down - bars.top - bars.bottom),
+        coded=(codec.width, codec.height),
+        shape=shape,
+        shape_stated=shape_stated,
         planar=codec.pix_fmt in _PLANAR and light is None,
         colour=Colour(codec.colorspace, codec.color_range == _FULL_RANGE or codec.pix_fmt == "yuvj420p"),
         bars=bars,
@@ -211,14 +223,16 @@ def _read(container: av.container.InputContainer, limits: ProbeLimits) -> Probe:
 @dataclass(frozen=True)
 class _Scan:
     """What one reading of all packets found. `first` frame; `packets` shown, in the order of the file; `count` of all,
-    `edited_out` of them not shown; `shown` are times of the first frames of an interlaced stream, which took
-    `looked` packets; ticks of `keyframes`."""
+    `edited_out` of them not shown; `interlaced` says whether it begins so, `interlaced_later` whether a later keyframe
+    was; `shown` are times of the first frames of an interlaced stream, which took `looked` packets; ticks of
+    `keyframes`."""
 
     first: av.VideoFrame | None
     packets: Packets
     count: int
     edited_out: int
     interlaced: bool
+    interlaced_later: bool
     shown: NDArray[np.int64]
     looked: int
     keyframes: array
@@ -231,7 +245,8 @@ class _Scan:
 
 def _scan(container: av.container.InputContainer, stream: av.video.VideoStream, most: int) -> _Scan:
     first: av.VideoFrame | None = None
-    count = edited_out = looked = 0
+    count = edited_out = looked = keys = looking = 0
+    interlaced_later, other = False, None
     interlaced = int(getattr(stream.codec_context, "field_order", 0) or 0) in _INTERLACED
     times, keyframes, shown = tuple(array("q") for _ in range(3)), array("q"), array("q")
     try:
@@ -247,16 +262,25 @@ def _scan(container: av.container.InputContainer, stream: av.video.VideoStream, 
                     column.append(NO_TIME if value is None else value)
             if packet.pts is not None and packet.is_keyframe:
                 keyframes.append(packet.pts)
+            keys += packet.is_keyframe
             if first is None or (interlaced and len(shown) < _LOOK_FRAMES):
-                frames = _decoded(packet)
+                frames = _decoded(packet, stream.codec_context)
                 looked += 1
                 shown.extend(NO_TIME if frame.pts is None else frame.pts for frame in frames)
                 first = first or next(iter(frames), None)
                 interlaced |= any(frame.interlaced_frame for frame in frames)
+            elif packet.is_keyframe and keys & (keys - 1) == 0 and not interlaced:
+                # a frame at the second, fourth, eighth, ... keyframe: broadcasts change in their course
+                other, looking = _another(stream), _LOOK_FRAMES
+            if other is not None and looking:
+                frames = _decoded(packet, other)
+                looking = 0 if frames else looking - 1
+                interlaced_later |= any(frame.interlaced_frame for frame in frames)
     except av.error.FFmpegError as error:
         log.debug("packets end early: %s", error)  # the decoder's count tells how much is lost
     packets = Packets(*(np.array(column, np.int64) for column in times))
-    return _Scan(first, packets, count, edited_out, interlaced, np.array(shown, np.int64), looked, keyframes)
+    times_shown = np.array(shown, np.int64)
+    return _Scan(first, packets, count, edited_out, interlaced, interlaced_later, times_shown, looked, keyframes)
 
 
 def _rate(stream: av.video.VideoStream, scan: _Scan, time_base: Fraction) -> Fraction:
@@ -266,7 +290,7 @@ def _rate(stream: av.video.VideoStream, scan: _Scan, time_base: Fraction) -> Fra
     near = scan.shown if scan.fields_apart else first_part(scan.packets, time_base)
     step = usual_step(near, nominal)
     # frames that are rarer than stated are repeated, as ever; only fields were counted as if they were frames
-    if nominal / _FAR <= step and (step <= nominal * _FAR or not scan.fields_apart):
+    if nominal / _FAR <= step <= nominal * (_FAR if scan.fields_apart else _ABSURD):
         return stated
     return usual_rate(near, step, time_base)
 
@@ -289,7 +313,7 @@ class _Length:
             self.frames = -(-scan.count // 2) if untimed.all() else min(scan.count, round(pressed / clock.step))
         self.film = float(pressed * clock.time_base) if pressed else float(self.frames / fps)
         self.seconds = float(clock.ticks * clock.time_base) if pressed else self.film
-        stated = _seconds(container, stream)
+        stated = _seconds(container, stream, clock)
         promised = stream.frames > scan.count or (
             stream.frames == 0 and not is_one_of(container.format.name, BROADCAST)
         )
@@ -300,15 +324,24 @@ class _Length:
             self.frames = max(self.frames, stream.frames)
 
 
-def _decoded(packet: av.Packet) -> list[av.VideoFrame]:
+def _another(stream: av.video.VideoStream) -> VideoCodecContext:
+    """A decoder beside the stream's own, which is to stay as the first frames leave it."""
+    codec = av.CodecContext.create(stream.codec_context.codec.name, "r")
+    assert isinstance(codec, VideoCodecContext)
+    codec.extradata, codec.thread_count = stream.codec_context.extradata, 1
+    return codec
+
+
+def _decoded(packet: av.Packet, codec: VideoCodecContext) -> list[av.VideoFrame]:
     try:
-        frames = packet.decode()
+        frames = codec.decode(packet)
     except av.error.FFmpegError:
         return []
-    return [frame for frame in frames if isinstance(frame, av.VideoFrame)]
+    return list(frames)
 
 
-def _seconds(container: av.container.InputContainer, stream: av.video.VideoStream) -> float:
+def _seconds(container: av.container.InputContainer, stream: av.video.VideoStream, clock: Clock) -> float:
+    """How long a header says the film is. One that states no stream's length counts from 0, not from a first frame."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    return container.duration / 1e6 if container.duration else 0.0
+    return container.duration / 1e6 - max(0.0, float(clock.first * clock.time_base)) if container.duration else 0.0

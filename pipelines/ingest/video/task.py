@@ -7,6 +7,7 @@ from functools import cached_property
 from pipelines.footage.chain import Chain, Filter
 from pipelines.footage.fields import whole_frames
 from pipelines.footage.light import Light, mapped
+from pipelines.footage.square import fitted
 from pipelines.footage.timeline import Clock
 from pipelines.footage.turn import Turn
 from pipelines.ingest.video.jpeg import Colour
@@ -30,6 +31,8 @@ class DecodeTask:
         light: the HDR that is taken to ordinary light, by the table in the file `table`.
         bars: black bars of upright frames, cut off first; `height` is without them.
         source: width and height of upright decoded frames without bars, in their own pixels.
+        coded: width and height of decoded frames as they come, in pixels that are `shape` times as wide as high;
+            `shape_stated`: by the container, for all frames.
         planar: they are 8-bit YUV 4:2:0 already, as most video is; `colour` says what its numbers mean.
         size: width and height of stored frames; `fps`: how many of them a second; `quality` of their JPEGs.
         start, stop: a segment: frames from `start`, which is a keyframe, to before `stop`; None is the file's end.
@@ -50,6 +53,9 @@ class DecodeTask:
     bars: Bars
     height: int
     source: tuple[int, int]
+    coded: tuple[int, int]
+    shape: Fraction
+    shape_stated: bool
     planar: bool
     colour: Colour
     size: tuple[int, int]
@@ -62,6 +68,12 @@ class DecodeTask:
     seek: bool = True
     table: str = ""
     seams: frozenset[int] = frozenset()
+
+    @property
+    def fit(self) -> Chain:
+        """Filters that bring a frame of another size or shape than the first to that one's, between black bars where it
+        has to be."""
+        return fitted(self.coded, self.shape, self.shape if self.shape_stated else None)
 
     @property
     def upright(self) -> Chain:

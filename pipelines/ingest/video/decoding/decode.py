@@ -159,6 +159,7 @@ def pyav_order(task: DecodeTask) -> dict[str, Any]:
         "options": OPTIONS,
         "tick": max(1, round(1 / (task.rate * task.time_base))),
         "seek": None if start is None else start - round(_SEEK_BACK_S / task.time_base),
+        "fit": task.fit,
         "upright": task.upright,
         "tiny": task.tiny,
         "stored": task.stored,

@@ -36,7 +36,7 @@ def ffmpeg_command(task: DecodeTask, file: int, records: int, frames: int) -> li
         # one frame past the end says how long the last one before it is shown
         stop = {} if task.stop is None else {"end_pts": task.stop + 1}
         stream = stream.filter("trim", start_pts=task.start, **stop)
-    stream = _apply(stream, task.upright).filter_multi_output("split")
+    stream = _apply(stream, (*task.fit, *task.upright)).filter_multi_output("split")
     tiny = _apply(stream[0], task.tiny)
     # `print` writes the time of frames that carry a tag only, so each gets one
     tiny = tiny.filter("metadata", mode="add", key="k", value=1)
@@ -49,9 +49,10 @@ def ffmpeg_command(task: DecodeTask, file: int, records: int, frames: int) -> li
     words = outputs.global_args("-nostdin", "-nostats", "-hide_banner", "-filter_complex_threads", "1")
     words = words.global_args("-v", "repeat+level+warning")
     command: list[str] = words.compile(cmd=binary())
-    # flags that take no value, which ffmpeg-python cannot write, stand before the input
+    # flags that take no value, which ffmpeg-python cannot write, stand before the input; filters that begin anew where
+    # frames change their size would have forgotten how often times have begun again
     at = command.index("-i")
-    return [*command[:at], "-copyts", "-noautorotate", "-noaccurate_seek", *command[at:]]
+    return [*command[:at], "-copyts", "-noautorotate", "-noaccurate_seek", "-reinit_filter", "0", *command[at:]]
 
 
 def is_error(line: str, task: DecodeTask) -> bool:

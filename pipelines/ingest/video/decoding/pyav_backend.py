@@ -9,6 +9,7 @@ one line per packet in decoding order, `p TIME KEY ERRORS`, and one per frame, `
 import struct
 import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -20,6 +21,7 @@ import av.video
 import numpy as np
 
 from pipelines.footage.chain import link
+from pipelines.footage.square import sound_shape
 from pipelines.footage.timeline import NO_TIME, WRAP, Clock, Follower, Pause
 from pipelines.ingest.video.jpeg import Colour, to_jpeg
 
@@ -75,8 +77,9 @@ def _decode(
             if task["start"] is not None and tick < task["start"]:
                 continue
             records.write(f"f {tick} {raw} {int(corrupt)}\n")
-            out.push(frame)
+            out.push(frame, sound_shape(stream.codec_context.sample_aspect_ratio))
             if task["stop"] is not None and tick >= task["stop"]:
+                out.finish()
                 return  # this one frame more says how long the last of the segment is shown
     out.finish()
 
@@ -180,12 +183,13 @@ class _Outputs:
         self._shape: tuple[Any, ...] | None = None
         self._colour = Colour(*task["given_colour"])
 
-    def push(self, frame: av.VideoFrame) -> None:
-        shape = (frame.width, frame.height, frame.format.name, frame.color_range, frame.colorspace)
+    def push(self, frame: av.VideoFrame, aspect: Fraction) -> None:
+        """Take the next frame, whose pixels are `aspect` times as wide as they are high."""
+        shape = (frame.width, frame.height, frame.format.name, frame.color_range, frame.colorspace, aspect)
         if shape != self._shape:
             if self._shape is not None:
                 self.finish()
-            self._build(frame)
+            self._build(frame, aspect)
             self._shape = shape
         self._source.push(frame)
         self._drain()
@@ -196,7 +200,7 @@ class _Outputs:
             self._source.push(None)
             self._drain()
 
-    def _build(self, frame: av.VideoFrame) -> None:
+    def _build(self, frame: av.VideoFrame, aspect: Fraction) -> None:
         self._graph = graph = av.filter.Graph()
         graph.threads = 1
         node = self._source = graph.add(
@@ -205,9 +209,13 @@ class _Outputs:
             height=str(frame.height),
             pix_fmt=frame.format.name,
             time_base=str(frame.time_base),
+            pixel_aspect=str(aspect),
             colorspace=str(int(frame.colorspace)),
             range=str(int(frame.color_range)),
         )
+        same = (frame.width, frame.height) == tuple(self._task["coded"])
+        if not same or (aspect != Fraction(self._task["shape"]) and not self._task["shape_stated"]):
+            node = link(graph, node, 0, self._task["fit"])  # it would copy all other frames too
         node = link(graph, node, 0, self._task["upright"])
         split = graph.add("split", "2")
         node.link_to(split)

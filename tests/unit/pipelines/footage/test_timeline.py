@@ -159,3 +159,11 @@ def test_a_pause_is_no_splice_where_the_container_does_not_jump() -> None:
     assert still.ticks == 104
     [splice] = clock_of(packets, Fraction(1, 4), 1, spliced=True).pauses
     assert (splice.lasts, splice.still) == (0, False)
+
+
+def test_a_time_that_no_recorder_writes_adds_none_to_the_film() -> None:
+    """What IVF's reader makes of a second file's head, put behind the first."""
+    times = np.array([*range(48), 3474615442815844352], np.int64)
+    clock = clock_of(Packets(times, times, np.ones(49, np.int64)), Fraction(1, 24), 1, spliced=False)
+    assert clock.ticks == 49
+    assert [(pause.lasts, pause.still) for pause in clock.pauses] == [(0, False)]
