@@ -17,7 +17,7 @@ from flows.actor import this_actor
 from flows.evaluate_tracker import check_judge, evaluate_tracker, measure_static, write_page
 from flows.hooks import end_record, stop_submitted_job
 from flows.logs import show_our_logs
-from flows.parameters import AbsoluteUri, BenchmarkName, Cluster, Gate, Overrides, RecipeName, Workers
+from flows.parameters import AbsoluteUri, BenchmarkName, Benchmarks, Cluster, Gate, Overrides, RecipeName, Workers
 from flows.train_tracker import train_tracker
 from pipelines import storage
 from pipelines.settings import settings
@@ -43,6 +43,7 @@ def retrain_tracker(
     workers: Workers | None = None,
     gate: Gate | None = None,
     cluster: Cluster | None = None,
+    benchmarks: Benchmarks | None = None,
 ) -> State[dict[str, Any]]:
     """Train on the newest manifest, and promote the model if the gate lets it pass.
 
@@ -57,6 +58,8 @@ def retrain_tracker(
         workers: Ray Train workers and evaluation tasks, default `SSTRACK_WORKERS`.
         gate: floors and confidence that promotion needs.
         cluster: Ray to train on, default `SSTRACK_CLUSTER`; evaluation stays on this machine.
+        benchmarks: several benchmarks with their folders, instead of `benchmark` and `root`. The gate judges all of
+            them, and `evaluation` holds each by its name.
     """
     show_our_logs()
     here = settings()
@@ -65,39 +68,42 @@ def retrain_tracker(
     if not storage.exists(storage.join(source, "HEAD")):
         log.info("nothing new: no dataset was published at %s", source)
         return Completed(message="nothing new: there is no dataset yet", data={})
-    labelled = root or here.benchmark_root
-    check_judge(benchmark, labelled)
+    roots = benchmarks or {benchmark: root or here.benchmark_root}
+    for name, place in roots.items():
+        check_judge(name, place)
     trained = train_tracker(source, recipe, overrides, None, runs or here.runs, workers, cluster)
 
     def evaluated(model: str) -> dict[str, Any]:
-        return evaluate_tracker(model, benchmark, labelled, results or here.results, count, page=False)
+        return evaluate_tracker(model, results=results or here.results, workers=count, benchmarks=roots, page=False)
 
-    report, untrained = evaluated(trained["package"]), evaluated(trained["untrained"])
+    reports, untrained = evaluated(trained["package"]), evaluated(trained["untrained"])
     rival = find_champion(trained["package"])
     champion = evaluated(rival) if rival else None
-    static = measure_static(benchmark, labelled)
-    artifacts.eval_leaderboard(
-        f"{report['benchmark']}, rule {report['rule']}",
-        [
-            artifacts.leaderboard_row(f"trained {trained['run_key']}", report["metrics"]),
-            artifacts.leaderboard_row("untrained start", untrained["metrics"]),
-            artifacts.leaderboard_row("static box", static["metrics"]),
-            *([artifacts.leaderboard_row(f"champion {rival}", champion["metrics"])] if champion else []),
-        ],
-    )
-    shown = {"trained": report, "untrained start": untrained} | ({"champion": champion} if champion else {})
-    page = write_page({name: [each["results"]] for name, each in shown.items()})
+    static = {name: measure_static(name, place) for name, place in roots.items()}
+    for name, report in reports.items():
+        artifacts.eval_leaderboard(
+            f"{report['benchmark']}, rule {report['rule']}",
+            [
+                artifacts.leaderboard_row(f"trained {trained['run_key']}", report["metrics"]),
+                artifacts.leaderboard_row("untrained start", untrained[name]["metrics"]),
+                artifacts.leaderboard_row("static box", static[name]["metrics"]),
+                *([artifacts.leaderboard_row(f"champion {rival}", champion[name]["metrics"])] if champion else []),
+            ],
+        )
+    shown = {"trained": reports, "untrained start": untrained} | ({"champion": champion} if champion else {})
+    page = write_page({name: [one["results"] for one in each.values()] for name, each in shown.items()})
     if page is not None:
         keep_page(page, trained["run_id"])
-    decision = decide(trained, report, untrained, static, champion, rival, gate or GateConfig(), labelled)
+    decision = decide(trained, reports, untrained, static, champion, rival, gate or GateConfig(), roots)
     artifacts.promotion_decision(decision)
     if decision["new"]:
         events.champion_promoted(decision["model_name"], decision["version"], decision["outcome"])
+    compared = {"trained": reports, "untrained": untrained, "static": static}
     return Completed(
         message=decision["outcome"],
         data={
             "training": trained,
-            "evaluation": {"trained": report, "untrained": untrained, "static": static},
+            "evaluation": compared if benchmarks else {who: each[benchmark] for who, each in compared.items()},
             "report": page,
             "decision": decision,
         },
@@ -124,21 +130,22 @@ def keep_page(page: str, run_id: str) -> None:
 @task(name="register, gate, alias", retries=0)
 def decide(
     trained: dict[str, Any],
-    report: dict[str, Any],
+    reports: dict[str, Any],
     untrained: dict[str, Any],
     static: dict[str, Any],
     champion: dict[str, Any] | None,
     rival: str | None,
     gate: GateConfig,
-    root: str,
+    roots: dict[str, str],
 ) -> dict[str, Any]:
-    """Register the package, judge it, move the alias or not; the decision as a dictionary."""
+    """Register the package, judge it, move the alias or not; the decision as a dictionary. What is compared comes by
+    benchmark."""
     from pipelines.evaluation.targets import open_target
     from pipelines.registry.decide import Evaluated, register_and_decide
     from pipelines.registry.smoke import Clip
 
     here = settings()
-    first = open_target(report["benchmark"].partition("@")[0], root).sequences[0]
+    first = open_target(*next(iter(roots.items()))).sequences[0]
     x, y, w, h = first.first_box.tolist()
     decision = register_and_decide(
         here.mlflow_uri,
@@ -147,10 +154,11 @@ def decide(
         evaluated=[
             Evaluated(
                 report,
-                untrained["per_sequence"],
-                static["per_sequence"],
-                champion["per_sequence"] if champion else None,
+                untrained[name]["per_sequence"],
+                static[name]["per_sequence"],
+                champion[name]["per_sequence"] if champion else None,
             )
+            for name, report in reports.items()
         ],
         rival=rival,
         gate=gate,

@@ -120,7 +120,9 @@ def test_several_benchmarks_are_one_task_each(work: Path, tmp_path: Path, shared
     assert failed.is_failed() and "0002.png" in (failed.message or "")
 
 
-def test_the_whole_way_and_again_does_nothing_twice(real_dataset: Path, work: Path, mlflow_uri: str, tmp_path: Path):
+def test_the_whole_way_and_again_does_nothing_twice(
+    real_dataset: Path, work: Path, mlflow_uri: str, tmp_path: Path, shared: Path
+):
     """Ingest was done by the fixture; here training, evaluation, registry, gate and alias run as flows."""
     from flows.retrain_tracker import retrain_tracker
     from pipelines.registry.runs import registry_client
@@ -152,6 +154,15 @@ def test_the_whole_way_and_again_does_nothing_twice(real_dataset: Path, work: Pa
     assert len(versions(mlflow_uri, "sstrack")) == 1
     assert artifacts("promotion-decision")
     assert artifacts("eval-leaderboard")
+    LAYOUTS["lasot"](tmp_path / "lasot", shared)
+    several = {"folder": str(root), "lasot": str(tmp_path / "lasot")}
+    both = run(retrain_tracker, **{**how, "root": None, "benchmarks": several}).result()
+    assert isinstance(both, dict)
+    assert both["training"]["found"]
+    for who in ("trained", "untrained", "static"):
+        assert set(both["evaluation"][who]) == {"folder", "lasot"}
+    for name in ("folder@1", "lasot@1"):
+        assert any(name in reason for reason in both["decision"]["reasons"]), both["decision"]["reasons"]
     run_id = data["training"]["run_id"]
     assert [kept.path for kept in registry_client(mlflow_uri).list_artifacts(run_id, "reports")] == [
         "reports/report.html"

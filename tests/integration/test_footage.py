@@ -140,9 +140,11 @@ def test_interlaced_frames_are_made_whole(order: str, flag: str, backend: str, b
 
 def test_interlace_that_begins_later_is_made_whole_and_told_of(backend: str, base: Path, tmp_path: Path) -> None:
     parts = [tmp_path / f"{number}.ts" for number in range(2)]
-    ffmpeg("-i", base, "-t", 1, "-r", 25, "-preset", "ultrafast", parts[0])
+    codec = ("-c:v", "libx264", "-preset", "ultrafast")
+    plain = "bframes=0:ref=1:cabac=0:8x8dct=0"  # other parameters than those of the second part, which MP4 then keeps
+    ffmpeg("-i", base, "-t", 1, "-r", 25, *codec, "-x264-params", plain, parts[0])
     fields = "fps=50,tinterlace=interleave_top,setfield=tff"
-    ffmpeg("-ss", 1, "-i", base, "-vf", fields, "-preset", "ultrafast", "-x264-params", "tff=1", parts[1])
+    ffmpeg("-ss", 1, "-i", base, "-vf", fields, *codec, "-x264-params", "tff=1", parts[1])
     listed = tmp_path / "parts.txt"
     listed.write_text("".join(f"file '{part}'\n" for part in parts))
     film = tmp_path / "film.mp4"
@@ -188,8 +190,9 @@ def test_pixels_that_are_not_square_are_shown_square_by_track_and_ingest(
 
 def test_recordings_of_other_shapes_keep_theirs_between_bars(backend: str, base: Path, tmp_path: Path) -> None:
     parts = [tmp_path / f"{number}.ts" for number in range(2)]
-    ffmpeg("-i", base, "-t", 1.5, "-preset", "ultrafast", parts[0])
-    ffmpeg("-ss", 1.5, "-i", base, "-vf", "crop=240:180", "-preset", "ultrafast", parts[1])
+    codec = ("-c:v", "libx264", "-preset", "ultrafast")
+    ffmpeg("-i", base, "-t", 1, *codec, parts[0])
+    ffmpeg("-ss", 1, "-i", base, "-vf", "crop=240:180", *codec, parts[1])
     film = tmp_path / "joined.ts"
     film.write_bytes(b"".join(part.read_bytes() for part in parts))
     pack = packed(film, backend, tmp_path)
@@ -197,7 +200,7 @@ def test_recordings_of_other_shapes_keep_theirs_between_bars(backend: str, base:
     for last in (frames_of(pack)[-1], list(read_clip(film))[-1]):
         assert last.shape == (180, 320, 3)
         assert max(last[:, :36].mean(), last[:, 284:].mean()) < 4
-        assert difference(last[:, 44:276], list(read_clip(base))[-1][:, 44:276]) < 12
+        assert difference(last[:, 44:276], list(read_clip(base))[-1][:, 44:276]) < 20
 
 
 def test_a_cover_that_calls_itself_the_default_is_no_film(backend: str, base: Path, tmp_path: Path) -> None:
