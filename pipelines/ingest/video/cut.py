@@ -27,6 +27,9 @@ from pipelines.ingest.video.tiny import TinyFrames
 from sstrack.clips.clip import Clip, clip_key
 from sstrack.clips.shots import find_cuts, find_fades, shot_spans, split_span
 
+_BIT = 0.1
+"""Share of a stored frame that is told of where such shares come to more than one frame."""
+
 
 def pack_source(source: Source, video: Probe | Unusable, config: IngestConfig, space: Workspace) -> str:
     """Find or make the pack of one source in `space`; returns its URI. `video` is what its probe came to.
@@ -84,7 +87,11 @@ def _unseen(record: SourceRecord, timeline: Timeline, clips: list[Clip], rejects
     spans = [(clip.start_s, clip.end_s) for clip in clips]
     spans += [(row.start_s, row.end_s) for row in rejects if row.start_s is not None and row.end_s is not None]
     rows: list[Reject] = []
-    for start, end in uncovered(spans, record.seconds, 1 / timeline.fps):
+    frame_s = 1 / timeline.fps
+    holes, all_holes = (uncovered(spans, record.seconds, least) for least in (frame_s, _BIT * frame_s))
+    if sum(end - start for start, end in all_holes if end - start < frame_s) > frame_s:
+        holes = all_holes  # many small ones are more than a frame together
+    for start, end in holes:
         inside = timeline.end_seconds(len(timeline.damage)) - 0.5 / timeline.fps
         if end <= inside:
             problem = Unusable("shots", "cut", "frames on both sides of a cut are left out")
