@@ -22,6 +22,7 @@ from flows.train_tracker import train_tracker
 from pipelines import storage
 from pipelines.settings import settings
 from sstrack.gates import GateConfig
+from sstrack.pretrained import PRETRAINED
 
 log = logging.getLogger(__name__)
 
@@ -72,20 +73,24 @@ def retrain_tracker(
     def evaluated(model: str) -> dict[str, Any]:
         return evaluate_tracker(model, benchmark, labelled, results or here.results, count, page=False)
 
-    report, untrained = evaluated(trained["package"]), evaluated(trained["untrained"])
-    rival = find_champion(trained["package"])
+    start = find_start(trained["untrained"])
+    report, untrained = evaluated(trained["package"]), evaluated(start)
+    rival = find_champion(trained["package"], untrained if start == PRETRAINED else None)
     champion = evaluated(rival) if rival else None
     static = measure_static(benchmark, labelled)
+    named = "model that ships" if start == PRETRAINED else "untrained start"
     artifacts.eval_leaderboard(
         f"{report['benchmark']}, rule {report['rule']}",
         [
             artifacts.leaderboard_row(f"trained {trained['run_key']}", report["metrics"]),
-            artifacts.leaderboard_row("untrained start", untrained["metrics"]),
+            artifacts.leaderboard_row(named, untrained["metrics"]),
             artifacts.leaderboard_row("static box", static["metrics"]),
             *([artifacts.leaderboard_row(f"champion {rival}", champion["metrics"])] if champion else []),
         ],
     )
-    shown = {"trained": report, "untrained start": untrained} | ({"champion": champion} if champion else {})
+    shown = {"trained": report, named: untrained}
+    if champion and champion["results"] != untrained["results"]:  # the model that ships may be both
+        shown["champion"] = champion
     page = write_page({name: [each["results"]] for name, each in shown.items()})
     if page is not None:
         keep_page(page, trained["run_id"])
@@ -104,12 +109,27 @@ def retrain_tracker(
     )
 
 
+@task(name="find the start", retries=0)
+def find_start(untrained: str) -> str:
+    """The model that the training started from: the one that ships by its name, else the untrained package."""
+    from pipelines.registry.shipped import start_of
+
+    return start_of(untrained)
+
+
 @task(name="find the champion", retries=0)
-def find_champion(package: str) -> str | None:
-    """The champion's URI, or None when there is none or the package at hand is the champion itself."""
+def find_champion(package: str, shipped: dict[str, Any] | None) -> str | None:
+    """The champion's URI, or None when there is none or the package at hand is the champion itself.
+
+    Where the training started from the model that ships, whose evaluation `shipped` is then, and nobody is champion,
+    that model becomes it first.
+    """
     from pipelines.registry.decide import rival_of
+    from pipelines.registry.shipped import hold_shipped
 
     here = settings()
+    if shipped is not None:
+        hold_shipped(here.mlflow_uri, here.model_name, shipped, this_actor())
     return rival_of(here.mlflow_uri, here.model_name, package)
 
 
