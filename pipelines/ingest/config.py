@@ -15,6 +15,9 @@ STAGE_VERSION = 8
 
 _WITHOUT_EFFECT = {"shard_mib", "dedup", "duplicate_bits", "duplicate_mirror", *RunLimits.model_fields}
 """How results are packed and what is picked from them, not what a clip is."""
+_SINCE = {"seed_finder": "motion"}
+"""Settings that came later, with the value that does what was done before: with it the key is as it was, and what was
+ingested then is found."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,9 @@ class IngestConfig(RunLimits):
     """Length of a clip's start in which motion is looked for."""
     seed_score: float = Field(default=0.25, ge=0, le=1)
     """Seed boxes with a lower score are not kept."""
+    seed_finder: Literal["motion", "saliency", "both"] = "motion"
+    """What finds seed boxes: what moves against the background; what stands out by DINOv2's features (extra
+    `offline-weights`), some two seconds of CPU time a clip; or both, ranked together."""
 
     backend: Literal["auto", "pyav", "ffmpeg"] = "auto"
     """What decodes: PyAV says of every frame whether it is sound; ffmpeg only whether a whole video is. `auto` is PyAV,
@@ -183,4 +189,5 @@ class IngestConfig(RunLimits):
     @property
     def digest(self) -> str:
         """Hex sha256 over the stage version and all settings that change a clip or a verdict."""
-        return digest_of({"stage_version": STAGE_VERSION, **self.model_dump(exclude=_WITHOUT_EFFECT)})
+        unused = {name for name, default in _SINCE.items() if getattr(self, name) == default}
+        return digest_of({"stage_version": STAGE_VERSION, **self.model_dump(exclude=_WITHOUT_EFFECT | unused)})

@@ -167,7 +167,7 @@ def _cut(
                 problem = Unusable("quality", judged.reason, f"{end - first} frames, {judged.detail}")
                 rejects.append(source.reject(problem, *span_s))
                 continue
-            seeds = look_at(frames, taken, size, fps, config.seed_seconds, config.seed_score)
+            seeds = look_at(frames, taken, size, fps, config.seed_seconds, config.seed_score, config.seed_finder)
             clip = Clip(
                 clip_id=clip_key(source.source_id, first, end, config.digest),
                 source_id=source.source_id,

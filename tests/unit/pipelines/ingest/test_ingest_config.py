@@ -33,7 +33,7 @@ def test_the_settings_in_a_manifest_keep_their_names_and_order() -> None:
             "duplicate_mirror",
             "min_side",
         ),
-        *("seed_seconds", "seed_score", "backend", "max_pixels", "max_seconds", "max_mib"),
+        *("seed_seconds", "seed_score", "seed_finder", "backend", "max_pixels", "max_seconds", "max_mib"),
     ]
 
 
@@ -51,7 +51,14 @@ def test_what_changes_no_clip_is_in_no_key(change: dict[str, float]) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"fps": 5}, {"quality": 90}, {"cut_level": 11}, {"blur_level": 0.2}, {"seed_score": 0.3}, {"backend": "ffmpeg"}],
+    [
+        {"fps": 5},
+        {"quality": 90},
+        {"cut_level": 11},
+        {"blur_level": 0.2},
+        {"seed_finder": "both"},
+        {"backend": "ffmpeg"},
+    ],
     ids=str,
 )
 def test_what_changes_a_clip_is_in_the_key(change: dict[str, float]) -> None:
