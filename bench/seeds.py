@@ -49,7 +49,7 @@ def random_boxes(frames: Frames, rng: np.random.Generator) -> list[SeedBox]:
 
 
 def centre_boxes(frames: Frames) -> list[SeedBox]:
-    """Five boxes in the middle, each of half the side of the one before."""
+    """Five boxes in the middle, each with seven tenths of the sides of the one before."""
     height, width = frames[0].shape[:2]
     sides = [0.3 * 0.7**step for step in range(max(TOPS))]
     return [

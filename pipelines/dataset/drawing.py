@@ -74,7 +74,7 @@ def paint(choice: Choice, frame: Callable[[int], bytes], canvas: NDArray[np.uint
     if choice.record is not None:
         known = frame_boxes(choice.record)[numbers]
         # Boxes are those of one target. A sample that starts from another seed has none.
-        if np.abs(known[0] - np.float32(choice.seed)).max() < _SAME:
+        if np.abs(known[0] - np.array(choice.seed, np.float32)).max() < _SAME:
             boxes = known * np.float32(factor)
     x, y, w, h = (float(value) * factor for value in choice.seed)
     return Drawn(row["clip_id"], size, (x, y, w, h), boxes)
