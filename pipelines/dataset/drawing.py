@@ -16,7 +16,7 @@ from sstrack.clips.clip import Clip
 from sstrack.configs.data import DataConfig
 
 _SAME = 0.5
-"""Pixels that a seed box may differ from the first label that it is."""
+"""Pixels that a seed box may differ from the first box of its track."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def paint(choice: Choice, frame: Callable[[int], bytes], canvas: NDArray[np.uint
     boxes = np.full((len(numbers), 4), np.nan, np.float32)
     if choice.record is not None:
         known = frame_boxes(choice.record)[numbers]
-        # Boxes are those of one target. A sample that starts from another seed has none.
-        if np.abs(known[0] - np.array(choice.seed, np.float32)).max() < _SAME:
+        # A pseudo-track is that of one seed. A sample that starts from another one has no boxes.
+        if choice.record.labelled or np.abs(known[0] - np.array(choice.seed, np.float32)).max() < _SAME:
             boxes = known * np.float32(factor)
     x, y, w, h = (float(value) * factor for value in choice.seed)
     return Drawn(row["clip_id"], size, (x, y, w, h), boxes)
