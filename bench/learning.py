@@ -6,10 +6,9 @@
 Ingests the unlabeled clips, trains the network of `small` with each objective for the same time, and prints the mean
 overlap on real sequences (see `real_sequences.py`) beside that of the untrained start, of its frozen features matched
 without training, of a box that never moves, and of OpenCV's trackers. `supervised` trains on the very sequences that
-are scored, as an upper bound; its clips are never mixed into the others. KCF and CSRT need an OpenCV with contrib
-modules:
-
-    pip install --target contrib --no-deps opencv-contrib-python-headless
+are scored, as an upper bound; its clips are never mixed into the others. KCF, MIL and CSRT are scored on the same
+frames by the same rule; the first and the last need an OpenCV with contrib modules, which is fetched into the work
+folder with pip, beside the installed one, unless `--contrib` names a folder that holds it.
 
 Steps follow from a short measurement, so that every schedule ends. What is done is found again: run it again with more
 seeds or objectives to extend a table. `smoke` shows in two minutes that all parts work and says nothing about learning.
@@ -38,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.frozen_features import track_frozen
 from bench.real_sequences import ROOTS, SHARED, RealSequence, measure, real_sequences, score
+from pipelines import storage
 from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.modes import open_loader
 from pipelines.ingest.config import IngestConfig
@@ -180,14 +180,26 @@ def track_opencv(create: Callable[[], Any], sequence: RealSequence) -> NDArray[n
     return np.array(boxes)
 
 
+def contrib_folder(work: Path) -> Path:
+    """Find or fetch an OpenCV with contrib modules. CalledProcessError, with pip's words on the terminal, where it
+    cannot be had."""
+    folder = work / "contrib"
+    if not folder.is_dir():
+        with storage.new_folder(folder, "keep") as draft:
+            what = ["--no-deps", "opencv-contrib-python-headless"]
+            subprocess.run(
+                [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(draft), *what], check=True
+            )
+    return folder
+
+
 def opencv_scores(sequences: list[RealSequence]) -> dict[str, dict[str, float]]:
-    """Overlap by sequence of each tracker that this OpenCV has."""
+    """Overlap by sequence of each of OpenCV's trackers. AttributeError where this OpenCV lacks one."""
     rows: dict[str, dict[str, float]] = {}
     for name in ("KCF", "MIL", "CSRT"):
-        create = getattr(cv2, f"Tracker{name}_create", None)
-        if create is not None:
-            found = {each.name: track_opencv(create, each) for each in sequences}
-            rows[f"OpenCV {name}"] = score(found, sequences)
+        create = getattr(cv2, f"Tracker{name}_create")
+        found = {each.name: track_opencv(create, each) for each in sequences}
+        rows[f"OpenCV {name}"] = score(found, sequences)
     return rows
 
 
@@ -203,7 +215,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--unlabeled", type=Path, default=SHARED / "unlabeled")
     parser.add_argument("--root", type=Path, action="append", default=[])
-    parser.add_argument("--contrib", type=Path, help="folder with an OpenCV that has CSRT and KCF")
+    parser.add_argument("--contrib", type=Path, help="folder with an OpenCV that has KCF and CSRT")
     parser.add_argument("--work", type=Path)
     parser.add_argument("--only-opencv", action="store_true", help="print one JSON object of OpenCV's trackers")
     args = parser.parse_args()
@@ -229,12 +241,10 @@ def main() -> None:
 
     still = {each.name: np.tile(each.truth[0], (len(each.truth), 1)) for each in sequences}
     row("box that never moves", mean(score(still, sequences)))
-    if args.contrib is None:
-        theirs = opencv_scores(sequences)
-    else:
-        environment = {**os.environ, "PYTHONPATH": str(args.contrib.absolute())}
-        command = [sys.executable, __file__, *sys.argv[1:], "--only-opencv"]
-        theirs = json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    contrib = args.contrib or contrib_folder(work)
+    environment = {**os.environ, "PYTHONPATH": str(contrib.absolute())}
+    command = [sys.executable, __file__, *sys.argv[1:], "--only-opencv"]
+    theirs = json.loads(subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout)
     for name, scores in theirs.items():
         row(name, mean(scores))
     start = untrained(size, work)

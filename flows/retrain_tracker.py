@@ -22,6 +22,7 @@ from flows.train_tracker import train_tracker
 from pipelines import storage
 from pipelines.settings import settings
 from sstrack.gates import GateConfig
+from sstrack.pretrained import PRETRAINED
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +77,10 @@ def retrain_tracker(
     def evaluated(model: str) -> dict[str, Any]:
         return evaluate_tracker(model, results=results or here.results, workers=count, benchmarks=roots, page=False)
 
-    reports, untrained = evaluated(trained["package"]), evaluated(trained["untrained"])
-    rival = find_champion(trained["package"])
+    start = find_start(trained["untrained"])
+    named = "model that ships" if start == PRETRAINED else "untrained start"
+    reports, untrained = evaluated(trained["package"]), evaluated(start)
+    rival = find_champion(trained["package"], list(untrained.values()) if start == PRETRAINED else None)
     champion = evaluated(rival) if rival else None
     static = {name: measure_static(name, place) for name, place in roots.items()}
     for name, report in reports.items():
@@ -85,13 +88,15 @@ def retrain_tracker(
             f"{report['benchmark']}, rule {report['rule']}",
             [
                 artifacts.leaderboard_row(f"trained {trained['run_key']}", report["metrics"]),
-                artifacts.leaderboard_row("untrained start", untrained[name]["metrics"]),
+                artifacts.leaderboard_row(named, untrained[name]["metrics"]),
                 artifacts.leaderboard_row("static box", static[name]["metrics"]),
                 *([artifacts.leaderboard_row(f"champion {rival}", champion[name]["metrics"])] if champion else []),
             ],
         )
-    shown = {"trained": reports, "untrained start": untrained} | ({"champion": champion} if champion else {})
-    page = write_page({name: [one["results"] for one in each.values()] for name, each in shown.items()})
+    found = {who: [one["results"] for one in each.values()] for who, each in (("trained", reports), (named, untrained))}
+    if champion and (held := [one["results"] for one in champion.values()]) != found[named]:
+        found["champion"] = held  # the model that ships may be both
+    page = write_page(found)
     if page is not None:
         keep_page(page, trained["run_id"])
     decision = decide(trained, reports, untrained, static, champion, rival, gate or GateConfig(), roots)
@@ -110,12 +115,27 @@ def retrain_tracker(
     )
 
 
+@task(name="find the start", retries=0)
+def find_start(untrained: str) -> str:
+    """The model that the training started from: the one that ships by its name, else the untrained package."""
+    from pipelines.registry.shipped import start_of
+
+    return start_of(untrained)
+
+
 @task(name="find the champion", retries=0)
-def find_champion(package: str) -> str | None:
-    """The champion's URI, or None when there is none or the package at hand is the champion itself."""
+def find_champion(package: str, shipped: list[dict[str, Any]] | None) -> str | None:
+    """The champion's URI, or None when there is none or the package at hand is the champion itself.
+
+    Where the training started from the model that ships, whose evaluations `shipped` are then, and nobody is champion,
+    that model becomes it first.
+    """
     from pipelines.registry.decide import rival_of
+    from pipelines.registry.shipped import hold_shipped
 
     here = settings()
+    if shipped is not None:
+        hold_shipped(here.mlflow_uri, here.model_name, shipped, this_actor())
     return rival_of(here.mlflow_uri, here.model_name, package)
 
 

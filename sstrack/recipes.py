@@ -10,7 +10,9 @@ from sstrack.configs.objective import ObjectiveConfig, published
 from sstrack.configs.optim import OptimConfig
 from sstrack.configs.recipe import Recipe
 from sstrack.configs.tracking import TrackingConfig
+from sstrack.models.package_files import package_recipe
 from sstrack.overrides import override
+from sstrack.pretrained import PRETRAINED, package_folder
 from sstrack.registry import Registry
 
 _RECIPES = Registry[Callable[[], Recipe]]("recipe")
@@ -181,4 +183,20 @@ def small_phases() -> Recipe:
             view_distractors=3,
             contrastive_weight=0.0,
         ),
+    )
+
+
+@register
+def fine_tune() -> Recipe:
+    """The model that ships, taught on by your own clips: a hundred small steps, two minutes of two CPU cores. It can
+    track already, so targets are tracked to from the first step on, and the average is a short one."""
+    base, shipped = small(), package_recipe(package_folder())
+    return dataclasses.replace(
+        base,
+        name="fine_tune",
+        net=dataclasses.replace(shipped.net, weights=PRETRAINED, weights_sha256=""),
+        objective=dataclasses.replace(base.objective, tracked_from=0.0, template_use_every=50),
+        optim=dataclasses.replace(base.optim, steps=100, lr=1e-4, warmup=10, ema_decay=0.95),
+        tracking=shipped.tracking,
+        checkpoint_every=50,
     )

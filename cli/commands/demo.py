@@ -19,7 +19,7 @@ def demo(
     work: Work = None,
     options: Set = None,
 ) -> None:
-    """Video to champion on embedded defaults; ends with a table and the lines to type next."""
+    """The model that ships, fine-tuned on video, compared, registered; ends with a table and the lines to type next."""
     fork_supervised()
     _on_terminal(absolute(videos), absolute(work), parse_settings(options or []))
 

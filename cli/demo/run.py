@@ -18,10 +18,10 @@ from pipelines.locks import work_lock
 
 log = logging.getLogger(__name__)
 
-RECIPE = "tiny_cpu"
+RECIPE = "fine_tune"
 WORKERS = 2
 INGEST = {"long_side": 320, "max_frames": 60}
-"""Small frames for a small network, and short clips, so that little video still gives many."""
+"""Small frames, as search regions are small, and short clips, so that little video still gives many."""
 
 
 def run_demo(videos: Path | None, work: Path, overrides: Mapping[str, Any], terminal: TextIO) -> DemoSummary:
@@ -30,7 +30,7 @@ def run_demo(videos: Path | None, work: Path, overrides: Mapping[str, Any], term
     Args:
         videos: a folder of the user's videos, or None for the embedded ones.
         work: folder that holds everything the demo makes.
-        overrides: fields of the recipe `tiny_cpu` to replace.
+        overrides: fields of the recipe `fine_tune` to replace.
         terminal: where stage lines go.
 
     Raises SSTrackError: a second demo in `work`, no usable video, no space, no permission.
@@ -62,8 +62,8 @@ def _stages(
     videos: Path | None, work: Path, overrides: dict[str, Any], started: float, wait_for_server: Callable[[], None]
 ) -> DemoSummary:
     log.info("inputs: preparing videos and held-out sequences under %s", work)
+    from cli.demo.picture import draw_picture
     from pipelines.demo_inputs import prepare
-    from pipelines.evaluation.strips import draw_results
     from pipelines.ingest.config import IngestConfig
     from pipelines.settings import settings
 
@@ -81,8 +81,9 @@ def _stages(
     overrides = _with_groups_that_fit(here.dataset, overrides)
     outcome: Any = retrain_tracker(here.dataset, RECIPE, overrides, root=str(inputs.eval_root), workers=WORKERS)
     training, evaluation, decision = outcome["training"], outcome["evaluation"], outcome["decision"]
-    picture = work / "tracked.png"
-    draw_results(evaluation["trained"]["results"], "folder", str(inputs.eval_root), picture)
+    log.info("picture: held-out sequences, and clips of the video")
+    models = training["package"], evaluation["untrained"]["model"]
+    picture = draw_picture(work, here.dataset, inputs.eval_root, evaluation, *models)
     return DemoSummary(
         seconds_of_video=ingested["seconds_in"],
         clips=ingested["clips"],
@@ -90,10 +91,11 @@ def _stages(
         steps=training["steps"],
         loss_start=training["loss_start"],
         loss_end=training["loss_end"],
-        ao_trained=evaluation["trained"]["metrics"]["AO"],
-        ao_untrained=evaluation["untrained"]["metrics"]["AO"],
-        ao_static=evaluation["static"]["metrics"]["AO"],
+        tuned=evaluation["trained"]["per_sequence"],
+        start=evaluation["untrained"]["per_sequence"],
+        static=evaluation["static"]["per_sequence"],
         champion=decision["champion"],
+        promoted=decision["promoted"],
         outcome=decision["outcome"],
         reasons=tuple(decision["reasons"]),
         found=training["found"] and evaluation["trained"]["found"],

@@ -1,15 +1,18 @@
 """What the demo ends with: figures, a table of them, and the lines to type next."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
 
+from pipelines.demo_inputs import REAL
+
 
 @dataclass(frozen=True)
 class DemoSummary:
-    """What the demo ends with; AO in percent."""
+    """What the demo ends with; AO in percent, by held-out sequence."""
 
     seconds_of_video: float
     clips: int
@@ -17,10 +20,15 @@ class DemoSummary:
     steps: int
     loss_start: float
     loss_end: float
-    ao_trained: float
-    ao_untrained: float
-    ao_static: float
+    tuned: Mapping[str, float]
+    """The model after its training."""
+    start: Mapping[str, float]
+    """The model that the training started from."""
+    static: Mapping[str, float]
+    """The box that never moves."""
     champion: str | None
+    promoted: bool
+    """Whether the champion is the fine-tuned model."""
     outcome: str
     reasons: tuple[str, ...]
     found: bool
@@ -28,9 +36,10 @@ class DemoSummary:
     seconds: float
     eval_root: Path
     picture: Path
-    """Some held-out sequences with the truth in white and the trained tracker's boxes in green."""
+    """Held-out sequences and clips with the truth in white, the fine-tuned model's boxes in green, the start's in
+    orange."""
     report: Path
-    """The HTML page on the trained tracker beside its untrained start."""
+    """The HTML page on the fine-tuned model beside its start."""
     work: Path
 
 
@@ -41,15 +50,31 @@ def demo_table(summary: DemoSummary) -> Table:
     table.add_row("video", f"{summary.seconds_of_video:.0f} s")
     table.add_row("clips", f"{summary.clips} kept; dropped: {dropped}")
     table.add_row("training", f"{summary.steps} steps, loss {summary.loss_start:.2f} → {summary.loss_end:.2f}")
-    table.add_row("AO trained", f"{summary.ao_trained:.1f} %")
-    table.add_row("AO untrained start", f"{summary.ao_untrained:.1f} %")
-    table.add_row("AO box that never moves", f"{summary.ao_static:.1f} %")
-    table.add_row("champion", f"version {summary.champion}" if summary.champion else "none")
+    table.add_row("AO fine-tuned", _ao(summary.tuned))
+    table.add_row("AO model that ships", _ao(summary.start))
+    table.add_row("AO box that never moves", _ao(summary.static))
+    table.add_row("champion", _champion(summary))
     table.add_row("gate", "\n".join((summary.outcome, *summary.reasons)))
     table.add_row("picture", str(summary.picture))
     table.add_row("report", str(summary.report))
     table.add_row("took", f"{summary.seconds:.0f} s{', found done' if summary.found else ''}")
     return table
+
+
+def _ao(scores: Mapping[str, float]) -> str:
+    """Over all held-out sequences, and over those that were rendered and filmed."""
+    filmed = [value for name, value in scores.items() if name.startswith(REAL)]
+    rendered = [value for name, value in scores.items() if not name.startswith(REAL)]
+    each = f"rendered {sum(rendered) / len(rendered):.1f}, filmed {sum(filmed) / len(filmed):.1f}"
+    return f"{sum(scores.values()) / len(scores):.1f} % ({each})"
+
+
+def _champion(summary: DemoSummary) -> str:
+    if summary.champion is None:
+        return "none"
+    if summary.promoted:
+        return f"version {summary.champion}, fine-tuned on this video"
+    return f"version {summary.champion} as before: the fine-tuned model is not surely better"
 
 
 def next_lines(summary: DemoSummary) -> list[str]:

@@ -15,6 +15,9 @@ from pipelines.dataset.samples import UnusableSample, choose_frames
 from sstrack.clips.clip import Clip
 from sstrack.configs.data import DataConfig
 
+_SAME = 0.5
+"""Pixels that a seed box may differ from the first box of its track."""
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -69,7 +72,10 @@ def paint(choice: Choice, frame: Callable[[int], bytes], canvas: NDArray[np.uint
         size = (width, height)
     boxes = np.full((len(numbers), 4), np.nan, np.float32)
     if choice.record is not None:
-        boxes = frame_boxes(choice.record)[numbers] * np.float32(factor)
+        known = frame_boxes(choice.record)[numbers]
+        # A pseudo-track is that of one seed. A sample that starts from another one has no boxes.
+        if choice.record.labelled or np.abs(known[0] - np.array(choice.seed, np.float32)).max() < _SAME:
+            boxes = known * np.float32(factor)
     x, y, w, h = (float(value) * factor for value in choice.seed)
     return Drawn(row["clip_id"], size, (x, y, w, h), boxes)
 

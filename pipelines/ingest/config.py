@@ -15,6 +15,9 @@ STAGE_VERSION = 9
 
 _WITHOUT_EFFECT = {"shard_mib", "dedup", "duplicate_bits", "duplicate_mirror", *RunLimits.model_fields}
 """How results are packed and what is picked from them, not what a clip is."""
+_SINCE: dict[str, object] = {"seed_finder": "motion", "pseudo_tracks": False}
+"""Settings that came later, with the value that does what was done before: with it the key is as it was, and what was
+ingested then is found."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,14 @@ class IngestConfig(RunLimits):
     """Length of a clip's start in which motion is looked for."""
     seed_score: float = Field(default=0.25, ge=0, le=1)
     """Seed boxes with a lower score are not kept."""
+    seed_finder: Literal["motion", "saliency", "both"] = "motion"
+    """What finds seed boxes: what moves against the background; what stands out by DINOv2's features (extra
+    `offline-weights`), some two seconds of CPU time a clip; or both, ranked together."""
+    pseudo_tracks: bool = False
+    """Follow seed boxes with the model that ships, some seconds of CPU time a clip, and keep as the clip's boxes, of
+    source `pseudo`, what the way there and the way back agree on."""
+    pseudo_agree: float = Field(default=0.6, gt=0, le=1)
+    """Overlap (IoU) of both ways that a pseudo-track needs on every frame."""
 
     backend: Literal["auto", "pyav", "ffmpeg"] = "auto"
     """What decodes: PyAV says of every frame whether it is sound; ffmpeg only whether a whole video is. `auto` is PyAV,
@@ -183,4 +194,6 @@ class IngestConfig(RunLimits):
     @property
     def digest(self) -> str:
         """Hex sha256 over the stage version and all settings that change a clip or a verdict."""
-        return digest_of({"stage_version": STAGE_VERSION, **self.model_dump(exclude=_WITHOUT_EFFECT)})
+        unused = {name for name, default in _SINCE.items() if getattr(self, name) == default}
+        unused |= {"pseudo_agree"} - ({"pseudo_agree"} if self.pseudo_tracks else set())
+        return digest_of({"stage_version": STAGE_VERSION, **self.model_dump(exclude=_WITHOUT_EFFECT | unused)})

@@ -7,6 +7,9 @@ from typing import Any
 Box = tuple[float, float, float, float]
 """x, y, width, height in pixels of the stored frames, 0-based from the top left."""
 
+PSEUDO = "pseudo"
+"""Source of a first seed box whose clip has boxes that were found by following it, and that nobody made."""
+
 
 @dataclass(frozen=True)
 class SeedBox:
@@ -39,9 +42,15 @@ class Clip:
     verdicts: tuple[str, ...] = ()
     phash: str = ""
     boxes: tuple[Box | None, ...] | None = None
-    """For labelled clips the true box on each frame, None where the target is absent or its box is unknown."""
+    """For labelled clips the true box on each frame, None where the target is absent or its box is unknown; for others
+    a pseudo-track where ingest made one."""
     visible: tuple[bool, ...] | None = None
     """For labelled clips whether the target can be seen on each frame."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it has boxes that people made."""
+        return self.boxes is not None and not (self.seed_boxes and self.seed_boxes[0].source == PSEUDO)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` is the inverse."""

@@ -150,3 +150,23 @@ def _travel(first: Floats, later: Floats, span: Span) -> float:
         if value[best] > 0.2:
             at_y, at_x = at_y + int(down[best]), at_x + int(across[best])
     return float(np.mean(worth))
+
+
+def merged(first: list[SeedBox], other: list[SeedBox]) -> list[SeedBox]:
+    """Seeds of two finders, best first, at most five: of two that mean the same thing (IoU of 0.5 and more) the surer
+    one, which counts for more as both found it."""
+    chosen: list[SeedBox] = []
+    for seed in sorted((*first, *other), key=lambda each: -each.score):
+        alike = next((place for place, each in enumerate(chosen) if _iou(each, seed) >= 0.5), None)
+        if alike is None:
+            chosen.append(seed)
+        elif chosen[alike].source != seed.source:
+            kept = chosen[alike]
+            chosen[alike] = SeedBox(kept.box, 1 - (1 - kept.score) * (1 - seed.score), kept.source)
+    return sorted(chosen, key=lambda each: -each.score)[:_MOST_SEEDS]
+
+
+def _iou(one: SeedBox, other: SeedBox) -> float:
+    (x, y, w, h), (u, v, q, r) = one.box, other.box
+    inner = max(0.0, min(x + w, u + q) - max(x, u)) * max(0.0, min(y + h, v + r) - max(y, v))
+    return inner / (w * h + q * r - inner)

@@ -85,6 +85,10 @@ class ObjectiveConfig:
     """`decoupled`: overlap (IoU) with the known box that a search back in the first frame has to reach from where a
     later frame's target was found; below, the first frame's template stands in for that frame's (published: 0, never
     asked; it costs a further search of each later frame)."""
+    track_agrees: float = 0.0
+    """`decoupled`: overlap (IoU) with a later frame's box, of a pseudo-track that ingest made (or a label), that the
+    target found there has to reach; below, the first frame's template stands in for that frame's. Frames without a box
+    are not asked about (published: 0, boxes are for metrics alone)."""
     forward_factor: float = 0.0
     """`decoupled`: side of the region that forward tracking searches, over the root of the target's area; 0: the whole
     frame, as published, in which small networks find nothing. Around the box before, or near a pasted target."""
@@ -143,7 +147,15 @@ class ObjectiveConfig:
         parse_changes(self.paste_changes)
         parse_changes(self.template_changes)
         shares = ("paste_share", "known_templates_until", "paste_scale", "score_threshold", "random_targets")
-        shares += ("random_seeds", "memory_agrees", "cover_share", "tracked_share", "tracked_from", "agree_above")
+        shares += (
+            "random_seeds",
+            "memory_agrees",
+            "track_agrees",
+            "cover_share",
+            "tracked_share",
+            "tracked_from",
+            "agree_above",
+        )
         for name in shares:
             check(0.0 <= getattr(self, name) <= 1.0, self, name, "must lie in 0..1")
         for name in ("giou_weight", "l1_weight", "focal_weight", "contrastive_weight", "centre_jitter"):

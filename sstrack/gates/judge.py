@@ -11,7 +11,7 @@ from sstrack.gates.config import GateConfig
 from sstrack.gates.spending import level_of_trial
 from sstrack.gates.verdict import Check, Verdict, in_order
 
-UNTRAINED = "its untrained start"
+UNTRAINED = "its start"
 STATIC = "the box that never moves"
 CHAMPION = "the champion"
 
@@ -22,7 +22,7 @@ class Measured:
 
     challenger: PerSequence
     untrained: PerSequence
-    """The same network before its first step."""
+    """The same network before its first step: untrained, or the model that the training started from."""
     static: PerSequence
     """The box that never moves."""
     champion: PerSequence | None = None

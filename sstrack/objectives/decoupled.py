@@ -164,11 +164,16 @@ def track_forward(
         box = found
         overlaps.append(iou(found, known[:, t]))
         scores.append(output.maps.score_at(best).float())
-        # Labels are for metrics alone: only a pasted box, which costs no label, may stand in for a prediction.
+        # Only a pasted box, which costs no label, may stand in for a prediction.
         at = torch.where(taught[:, None], known[:, t], found)
         template = template_crops(frames[:, t], at, net_config, config, generator)
         if config.memory_agrees > 0:
             agrees = taught | _finds_back(net, template, clips, net_config, config, generator)
+            template = torch.where(agrees[:, None, None, None], template, first)
+            agreed.append(agrees.float().mean())
+        if config.track_agrees > 0:
+            unknown = ~known[:, t].isfinite().all(-1)
+            agrees = taught | unknown | (overlaps[-1] >= config.track_agrees)
             template = torch.where(agrees[:, None, None, None], template, first)
             agreed.append(agrees.float().mean())
         templates.append(template)

@@ -15,7 +15,9 @@ from sstrack.models.package_files import package_recipe
 
 SSTRACK = str(Path(sys.executable).with_name("sstrack"))
 MARGIN = 8.0
-"""Points of AO by which the trained tracker has to beat each control; three whole runs beat each by more than 20."""
+"""Points of AO by which a network from scratch has to beat each control; three whole runs beat each by more than 20."""
+SHIPPED_MARGIN = 5.0
+"""Points of AO by which the fine-tuned model has to beat the box that never moves and blank or foreign templates."""
 
 
 def sstrack(*words: object, work: Path, timeout: float = 900) -> subprocess.CompletedProcess[str]:
@@ -45,29 +47,51 @@ def run_folder(work: Path) -> Path:
 @pytest.mark.timeout(1200)
 def test_the_demo_ends_with_a_table_a_champion_and_what_to_type_next(demo: tuple[Path, str]) -> None:
     work, output = demo
-    for row in ("video", "clips", "training", "AO trained", "AO untrained start", "champion", "gate"):
+    for row in ("video", "clips", "training", "AO fine-tuned", "AO model that ships", "AO box that never", "champion"):
         assert f"│ {row}" in output
-    assert (
-        "320 steps, loss" in output
-        and "version 1 is the champion" in output
-        and re.search(r"dropped: .*too_short", output)
-    )
+    assert "100 steps, loss" in output and re.search(r"dropped: .*too_short", output)
     assert (work / "tracked.png").read_bytes().startswith(b"\x89PNG")
-    rows = read_metrics(run_folder(work))
+    leads = [row["real_lead"] for row in read_metrics(run_folder(work)) if "real_lead" in row]
+    assert len(leads) > 1 and min(leads) > 0.2
+
+
+@pytest.mark.timeout(600)
+def test_the_champion_is_never_behind_the_model_that_ships(demo: tuple[Path, str], tmp_path: Path) -> None:
+    work, output = demo
+    folder, root = run_folder(work), str(work / "held-out")
+
+    def measured(model: str, **tracking: str) -> float:
+        how = How(workers=2, tracking=tracking or {})
+        return evaluate(model, "folder", root, str(work / "results"), how).metrics["AO"]
+
+    tuned, shipped = measured(str(folder / "package")), measured("pretrained")
+    promoted = "version 2 is the champion" in output
+    assert promoted == (", fine-tuned on this video" in output)
+    assert tuned > shipped if promoted else "version 1 as before" in output
+    controls = {
+        "static": evaluate_static("folder", root).metrics["AO"],
+        "swapped": measured(str(folder / "package"), templates="swapped"),
+    }
+    assert all(tuned > control + SHIPPED_MARGIN for control in controls.values()), (tuned, controls)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_a_network_from_scratch_beats_its_start_stillness_and_blank_or_foreign_templates(
+    demo: tuple[Path, str], tmp_path: Path
+) -> None:
+    work, _ = demo
+    data, runs, root = work / "dataset", tmp_path / "runs", str(work / "held-out")
+    done = sstrack("train", data, "--recipe", "tiny_cpu", "--workers", 2, "--out", runs, "--json", work=work)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = [path for path in runs.iterdir() if path.is_dir()]
+    rows = read_metrics(str(folder))
     assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
     assert rows[0]["known_templates"] == 1 and rows[-1]["known_templates"] < 0.2
     # Among look-alikes the right template has to win by far: 0.16 to 0.3 on average, and 0.00 before training. A single
     # row holds a few dozen samples, and swings by 0.1.
     leads = [row["template_lead"] for row in rows if row["step"] > 100 and "template_lead" in row]
     assert len(leads) > 3 and sum(leads) / len(leads) > 0.1
-
-
-@pytest.mark.timeout(600)
-def test_the_trained_tracker_beats_its_start_stillness_and_blank_or_foreign_templates(
-    demo: tuple[Path, str], tmp_path: Path
-) -> None:
-    work, _ = demo
-    folder, root = run_folder(work), str(work / "held-out")
 
     def measured(package: str, **tracking: str) -> EvaluationReport:
         return evaluate(str(folder / package), "folder", root, str(tmp_path), How(workers=2, tracking=tracking or {}))
@@ -101,9 +125,9 @@ def test_a_second_run_finds_everything_done(demo: tuple[Path, str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in [*work.glob("runs/*/*.json*"), *work.rglob("results/**/*.txt")]}
     again = sstrack("demo", "--work", work, work=work)
     assert again.returncode == 0, again.stderr
-    assert "found done" in again.stdout and "of 320 steps" not in again.stdout
+    assert "found done" in again.stdout and "of 100 steps" not in again.stdout
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    ao = re.compile(r"AO trained\s+│ ([\d.]+)")
+    ao = re.compile(r"AO fine-tuned\s+│ ([\d.]+)")
     first, second = ao.search(output), ao.search(again.stdout)
     assert first is not None and second is not None and first[1] == second[1]
 
@@ -112,7 +136,8 @@ def test_a_second_run_finds_everything_done(demo: tuple[Path, str]) -> None:
 def test_the_champion_is_registered_and_tracks_from_the_registry(demo: tuple[Path, str], tmp_path: Path) -> None:
     work, _ = demo
     models = json.loads(sstrack("models", "list", "--json", work=work).stdout)
-    assert [(row["version"], row["aliases"]) for row in models["models"]] == [("1", ["champion"])]
+    assert {row["version"] for row in models["models"]} == {"1", "2"}
+    assert sum("champion" in row["aliases"] for row in models["models"]) == 1
     frames = work / "held-out" / "scene_000"
     box = (frames / "groundtruth.txt").read_text().splitlines()[0]
     tracked = sstrack(
@@ -126,16 +151,18 @@ def test_the_champion_is_registered_and_tracks_from_the_registry(demo: tuple[Pat
 @pytest.mark.timeout(900)
 def test_the_demo_runs_on_ones_own_videos(real_videos: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
-    done = sstrack("demo", "--videos", real_videos, "--work", work, "--set", "optim.steps=20", work=work)
-    # Twenty steps teach nothing, so the gate refuses: every stage ran and the end says why.
-    assert done.returncode == 3, done.stdout + done.stderr
+    done = sstrack("demo", "--videos", real_videos, "--work", work, "--set", "optim.steps=2", work=work)
+    # Two steps teach nothing: every stage ran, and the model that ships stays what it is, with a reason.
+    assert done.returncode == 0, done.stdout + done.stderr
     assert (
         "│ training" in done.stdout
-        and "20 steps, loss" in done.stdout
-        and "champion                │ none" in done.stdout
+        and "2 steps, loss" in done.stdout
+        and "version 1 as before: the fine-tuned model is not surely better" in done.stdout
     )
     assert "Traceback" not in done.stdout + done.stderr
-    assert package_recipe(run_folder(work) / "package").optim.steps == 20
+    assert package_recipe(run_folder(work) / "package").optim.steps == 2
+    # The picture shows two of these clips, each with the boxes of both models.
+    assert [len(list(clip.glob("*.txt"))) for clip in (work / "shown").iterdir()] == [2, 2]
 
 
 @pytest.mark.timeout(300)

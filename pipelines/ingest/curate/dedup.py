@@ -45,7 +45,7 @@ def without_repeats(
         rows = present.select(["clip_id", "source_id", "phash"]).to_pylist()
         ranked = {row["clip_id"]: hashes_of(row["phash"]) for row in rows if row["source_id"] not in replaced}
         fixed = len(ranked)
-        fresh = [entry for clip_id, entry in clips.items() if clip_id not in gone and entry[1].boxes is None]
+        fresh = [entry for clip_id, entry in clips.items() if clip_id not in gone and not entry[1].labelled]
         for _, clip, _ in sorted(fresh, key=lambda entry: _rank(*entry)):
             ranked[clip.clip_id] = _hashes(clip)
         gone |= repeats(ranked, fixed, rule)

@@ -24,6 +24,7 @@ from pipelines.ingest.curate.overlap import load_benchmarks
 from pipelines.ingest.publish.tables import reject_rows
 from pipelines.ingest.reject import Reject
 from pipelines.settings import absolute, settings
+from sstrack.clips.clip import PSEUDO
 from sstrack.clips.hashing import hashes_of
 from sstrack.clips.matching import MatchRule
 from sstrack.clips.quality import SCORES, Limits, verdicts
@@ -174,10 +175,15 @@ def _spoken_against(rows: Mapping[str, Row], limits: Limits, *, keep_all: bool) 
         scores = {name: row[name] for name in SCORES if name in row}
         against = verdicts(scores, row["frames"], limits)
         row["verdicts"] = list(against)
-        if against and not keep_all and not row["labelled"]:
+        if against and not keep_all and not _is_labelled(row):
             known = ", ".join(f"{name} {value:.3g}" for name, value in scores.items() if not np.isnan(value))
             why[clip_id] = _Why(against[0], f"{row['frames']} frames, {known}")
     return why
+
+
+def _is_labelled(row: Row) -> bool:
+    """Whether a clip has boxes that people made."""
+    return bool(row["labelled"]) and row["seed_source"] != PSEUDO
 
 
 def _benchmarked(rows: Mapping[str, Row], exclude: Sequence[str]) -> dict[str, _Why]:
@@ -193,7 +199,7 @@ def _benchmarked(rows: Mapping[str, Row], exclude: Sequence[str]) -> dict[str, _
 def _repeated(rows: Mapping[str, Row], sources: pa.Table, rule: MatchRule) -> dict[str, _Why]:
     sizes = {row["source_id"]: row["width"] * row["height"] for row in sources.to_pylist()}
     best = sorted(
-        (row for row in rows.values() if not row["labelled"]),
+        (row for row in rows.values() if not _is_labelled(row)),
         key=lambda row: (-sizes[row["source_id"]], -np.nan_to_num(row["sharpness"]), row["clip_id"]),
     )
     found = repeats({row["clip_id"]: hashes_of(row["phash"]) for row in best}, 0, rule)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipelines.crew.stages import stage
 from pipelines.footage.timeline import uncovered
 from pipelines.ingest.clip.judge import judge
+from pipelines.ingest.clip.pseudo import pseudo_track
 from pipelines.ingest.clip.seeding import look_at
 from pipelines.ingest.config import IngestConfig, ShotLevels
 from pipelines.ingest.pack import Pack, Place, SourceRecord, find_or_make, pack_key
@@ -24,7 +25,7 @@ from pipelines.ingest.video.probe import Probe
 from pipelines.ingest.video.source import Source
 from pipelines.ingest.video.timeline import Timeline, timeline_of
 from pipelines.ingest.video.tiny import TinyFrames
-from sstrack.clips.clip import Clip, clip_key
+from sstrack.clips.clip import Box, Clip, clip_key
 from sstrack.clips.shots import find_cuts, find_fades, shot_spans, split_span
 
 _BIT = 0.1
@@ -174,7 +175,13 @@ def _cut(
                 problem = Unusable("quality", judged.reason, f"{end - first} frames, {judged.detail}")
                 rejects.append(source.reject(problem, *span_s))
                 continue
-            seeds = look_at(frames, taken, size, fps, config.seed_seconds, config.seed_score)
+            seeds = look_at(frames, taken, size, fps, config.seed_seconds, config.seed_score, config.seed_finder)
+            boxes: tuple[Box | None, ...] | None = None
+            if config.pseudo_tracks:
+                # The whole source's seconds, as what is left of it has to be judged by this stage's deadline.
+                with stage("follow", source.seconds):
+                    followed = pseudo_track(frames, taken, seeds, fps, config.pseudo_agree)
+                seeds, boxes = followed or (seeds, None)
             clip = Clip(
                 clip_id=clip_key(source.source_id, first, end, config.digest),
                 source_id=source.source_id,
@@ -189,6 +196,9 @@ def _cut(
                 config=config.digest,
                 verdicts=judged.against,
                 phash=judged.phash,
+                boxes=boxes,
+                # Frames without a box are not known to lack the target.
+                visible=None if boxes is None else (True,) * (end - first),
             )
             clips.append((clip, taken))
     return clips, rejects

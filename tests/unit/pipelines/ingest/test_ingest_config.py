@@ -33,7 +33,17 @@ def test_the_settings_in_a_manifest_keep_their_names_and_order() -> None:
             "duplicate_mirror",
             "min_side",
         ),
-        *("seed_seconds", "seed_score", "backend", "max_pixels", "max_seconds", "max_mib"),
+        *(
+            "seed_seconds",
+            "seed_score",
+            "seed_finder",
+            "pseudo_tracks",
+            "pseudo_agree",
+            "backend",
+            "max_pixels",
+            "max_seconds",
+            "max_mib",
+        ),
     ]
 
 
@@ -41,7 +51,13 @@ def test_the_settings_in_a_manifest_keep_their_names_and_order() -> None:
     "change",
     [
         *({name: 3} for name in ("deadline_factor", "attempts", "crashes", "retry_seconds", "segment_seconds")),
-        *({"shard_mib": 1}, {"dedup": False}, {"duplicate_bits": 10}, {"duplicate_mirror": False}),
+        *(
+            {"pseudo_agree": 0.7},
+            {"shard_mib": 1},
+            {"dedup": False},
+            {"duplicate_bits": 10},
+            {"duplicate_mirror": False},
+        ),
     ],
     ids=str,
 )
@@ -51,7 +67,15 @@ def test_what_changes_no_clip_is_in_no_key(change: dict[str, float]) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"fps": 5}, {"quality": 90}, {"cut_level": 11}, {"blur_level": 0.2}, {"seed_score": 0.3}, {"backend": "ffmpeg"}],
+    [
+        {"fps": 5},
+        {"quality": 90},
+        {"cut_level": 11},
+        {"blur_level": 0.2},
+        {"seed_finder": "both"},
+        {"pseudo_tracks": True},
+        {"backend": "ffmpeg"},
+    ],
     ids=str,
 )
 def test_what_changes_a_clip_is_in_the_key(change: dict[str, float]) -> None:

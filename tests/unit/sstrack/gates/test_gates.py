@@ -48,7 +48,7 @@ def test_a_model_above_every_floor_passes_when_there_is_no_champion():
 
 @pytest.mark.parametrize(
     ("model", "untrained", "static", "name", "word"),
-    [(9, 2, 3, "floor", "floor"), (40, 40, 20, "untrained", "untrained"), (40, 20, 39.5, "static", "never moves")],
+    [(9, 2, 3, "floor", "floor"), (40, 40, 20, "untrained", "its start"), (40, 20, 39.5, "static", "never moves")],
 )
 def test_each_floor_refuses_on_its_own_and_says_so_first(
     model: float, untrained: float, static: float, name: str, word: str

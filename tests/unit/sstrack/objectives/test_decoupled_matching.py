@@ -23,6 +23,7 @@ def draws(seed: int = 3) -> Generator:
 def test_the_published_objective_has_none_of_them() -> None:
     config = published()
     assert (config.random_seeds, config.view_distractors, config.memory_agrees, config.forward_factor) == (0, 0, 0, 0)
+    assert config.track_agrees == 0
     assert config.then == "" and config.carry_query
 
 
@@ -58,6 +59,15 @@ def test_a_template_that_does_not_find_back_gives_way_to_the_first(needed: float
     )
     batch = squares(b=4)
     clips = copy_paste(batch, 0.0, 48, built.objective, draws())
+    memory, metrics = track_forward(Everywhere(), clips, built.net, built.objective, draws(), 0.0)
+    assert metrics["agreed"] == float(kept)
+    assert bool((memory.templates[:, 0] != memory.templates[:, 1]).any()) == kept
+
+
+@pytest.mark.parametrize(("labelled", "kept"), [(True, False), (False, True)])
+def test_a_template_from_another_place_than_the_known_track_gives_way_to_the_first(labelled: bool, kept: bool) -> None:
+    built = recipe("tiny_cpu", {**SMALL, "objective.track_agrees": 0.99, "objective.view_changes": ""})
+    clips = copy_paste(squares(b=4, labelled=labelled), 0.0, 48, built.objective, draws())
     memory, metrics = track_forward(Everywhere(), clips, built.net, built.objective, draws(), 0.0)
     assert metrics["agreed"] == float(kept)
     assert bool((memory.templates[:, 0] != memory.templates[:, 1]).any()) == kept
