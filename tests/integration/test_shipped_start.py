@@ -26,7 +26,7 @@ REPORT: dict[str, Any] = {
 
 def test_the_model_that_ships_becomes_champion_where_nobody_is_and_only_there(mlflow_uri: str, tmp_path: Path) -> None:
     for _ in range(2):
-        hold_shipped(mlflow_uri, "sstrack", REPORT, "tests")
+        hold_shipped(mlflow_uri, "sstrack", [REPORT], "tests")
     (version,) = versions(mlflow_uri, "sstrack")
     assert state_of(mlflow_uri, "sstrack").champion == version.version == "1"
     assert version.package_digest == package_digest(package_folder())
