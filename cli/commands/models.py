@@ -119,7 +119,8 @@ def _learnt(found: Mapping[str, Any]) -> list[str]:
         for each in found["versions"]
     ] or ["no version is known to have learnt from it"]
     lines += [
-        f"publish {each['uri']} without it: {each['clips']} clips in manifest {each['manifest']}"
+        f"publish {each['uri']} without it: {each['clips']} clips in manifest {each['manifest']}; "
+        f"`sstrack dataset withdraw {each['uri']} --source {found['source']} --reason WHY`"
         for each in found["datasets"]
     ]
     return lines + [f"version {version} cannot be told: {why}" for version, why in found["unknown"].items()]
