@@ -103,7 +103,9 @@ def lineage(
     with reporting(as_json) as report:
         if source is not None:
             found = versions_of_source(here.mlflow_uri, here.model_name, source_id(source))
-            report(found, lambda console: console.print(escape("\n".join(_learnt(found))), highlight=False))
+            report(
+                found, lambda console: console.print(escape("\n".join(_learnt(found))), highlight=False, soft_wrap=True)
+            )
             return
         name = f"models:/{here.model_name}/{model}" if str(model).isdigit() else str(model)
         line = lineage_of(here.mlflow_uri, find(here.mlflow_uri, name))
