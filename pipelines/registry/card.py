@@ -84,11 +84,11 @@ def data_facts(uri: str, manifest: str, weight: float) -> DataFacts:
 
 
 def data_line(data: Sequence[DataFacts]) -> str:
-    """`0.1 h of video, 96 clips`, for lists."""
+    """`12 min in 96 clips`, for lists."""
     if any(each.clips is None for each in data) or not data:
         return "unknown"
-    hours = sum(each.seconds_kept for each in data) / 3600
-    return f"{hours:.2f} h in {sum(each.clips or 0 for each in data)} clips"
+    seconds = sum(each.seconds_kept for each in data)
+    return f"{_long(seconds)} in {sum(each.clips or 0 for each in data)} clips"
 
 
 Link = Callable[[str], str]
@@ -140,9 +140,16 @@ def _data(data: DataFacts) -> str:
         return f"{where}: cannot be read from where this was written"
     dropped = ", ".join(f"{reason} {count}" for reason, count in sorted((data.rejects or {}).items())) or "nothing"
     return (
-        f"{where}: {data.sources} videos of {data.seconds_in / 3600:.2f} h became {data.clips} clips of "
-        f"{data.seconds_kept / 3600:.2f} h; dropped: {dropped}"
+        f"{where}: {data.sources} videos of {_long(data.seconds_in)} became {data.clips} clips of "
+        f"{_long(data.seconds_kept)}; dropped: {dropped}"
     )
+
+
+def _long(seconds: float) -> str:
+    """`1.5 h`, `12 min`, `52 s`."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
 
 
 def _training(facts: CardFacts) -> str:
@@ -180,7 +187,8 @@ def _results(facts: CardFacts) -> str:
             for each in facts.verdict.comparisons
         ]
         lines.append("")
-    lines += [f"The gate, challenger {facts.verdict.trial}:", ""]
+    word = "let it pass" if facts.verdict.passed else "refused it"
+    lines += [f"The gate {word}, challenger {facts.verdict.trial} of its champion:", ""]
     return "\n".join([*lines, *(f"- {reason}" for reason in facts.verdict.reasons)])
 
 

@@ -24,6 +24,8 @@ from tests.s3 import S3Server
 USER, SECRET = "trainer", "a-trainers-password"
 NAMES = [f"scene_{number}" for number in range(12)]
 
+pytestmark = pytest.mark.timeout(1800)  # three servers start, which takes long on a busy machine
+
 
 @pytest.fixture(scope="module")
 def server(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
