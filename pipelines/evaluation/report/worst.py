@@ -11,7 +11,9 @@ from pipelines.evaluation.report.section import Section, Shown
 Picture = NDArray[np.uint8]
 
 SHOWN = 3
-_HEAD, _FOOT = 26, 20
+_TILE = (176, 132)
+"""Four beside each other are as wide as MLflow shows a description at least; what is wider it cuts."""
+_HEAD, _FOOT = 26, 18
 _INK, _PAPER = (36, 30, 28), (255, 255, 255)
 
 
@@ -36,9 +38,10 @@ def _row(shown: Shown, metric: str) -> Picture:
 
 
 def _captioned(tile: Picture, text: str) -> Picture:
-    foot = np.full((_FOOT, tile.shape[1], 3), _PAPER, np.uint8)
-    _write(foot, text, _FOOT - 6, 0.42)
-    return np.concatenate([tile, foot])
+    small = cv2.resize(tile, _TILE, interpolation=cv2.INTER_AREA)
+    foot = np.full((_FOOT, small.shape[1], 3), _PAPER, np.uint8)
+    _write(foot, text, _FOOT - 6, 0.36)
+    return np.concatenate([small, foot])
 
 
 def _write(on: Picture, text: str, y: int, size: float) -> None:
