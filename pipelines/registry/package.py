@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mlflow.pyfunc
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput
 from mlflow.models.model import MLMODEL_FILE_NAME, Model
 
 import pipelines
@@ -59,6 +60,7 @@ def log_package(
         client.finalize_logged_model(model.model_id, "FAILED")
         raise
     client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])  # the run's page links to it
     log.info("stored the model package as %s", model.model_id)
     return model.model_id
 

@@ -135,6 +135,8 @@ def test_what_a_person_finds_in_mlflow(decided: str, made: Path, work: Path):
     model = client.get_logged_model(version.tags[MODEL_ID])
     bound = {metric.key: (metric.value, metric.dataset_name) for metric in model.metrics or []}
     assert bound["folder-1/got10k-like/AO"] == (50.0, "folder@1")
+    assert run.outputs is not None
+    assert [each.model_id for each in run.outputs.model_outputs] == [model.model_id]
     assert run.inputs is not None
     [given] = run.inputs.dataset_inputs
     assert given.dataset.digest == Scored("folder@1", "r", {}, {f"scene_{n}": 0.0 for n in range(12)}).digest

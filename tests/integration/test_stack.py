@@ -1,8 +1,11 @@
 """`sstrack up`, and Prefect's own command line against it: a real server, worker, MLflow, deployments."""
 
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,6 +23,7 @@ from flows.schedules import read_schedules, switch_schedules
 from flows.stack_note import STACK
 from pipelines.errors import SSTrackError
 from pipelines.processes import alive, descendants, marked, stop_processes
+from tests.conftest import REPO
 from tests.stack import Api, Up, end_up, eventually, free_port, prefect, start_up
 
 PATIENCE_S = 300
@@ -89,7 +93,7 @@ def test_flows_ask_the_stacks_mlflow_server_and_leave_its_store_alone(stack):
     assert (work / "journal" / "sstrack" / "00000001.json").is_file()
     alone = {**os.environ, "SSTRACK_WORK": str(work)}
     found = subprocess.run(
-        [SSTRACK, "models", "show", "models:/sstrack@champion", "--json"],
+        [str(Path(sys.executable).with_name("sstrack")), "models", "show", "models:/sstrack@champion", "--json"],
         cwd=REPO, env=alone, capture_output=True, text=True,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
