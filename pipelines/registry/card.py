@@ -188,7 +188,7 @@ def _results(facts: CardFacts) -> str:
         ]
         lines.append("")
     word = "let it pass" if facts.verdict.passed else "refused it"
-    lines += [f"The gate {word}, challenger {facts.verdict.trial} of its champion:", ""]
+    lines += [f"The gate {word} (challenger {facts.verdict.trial}):", ""]
     return "\n".join([*lines, *(f"- {reason}" for reason in facts.verdict.reasons)])
 
 
