@@ -119,7 +119,8 @@ def _known(dataset: str, word: str, tables: Tables) -> str:
         if not by_name and not storage.exists(name):
             raise UsageError(f"{word!r} is no sha256, no file, and no name that {dataset} knows a source by")
         source_id = by_name.pop() if by_name else storage.sha256_file(name)
-    if source_id not in {*tables.sources["source_id"].to_pylist(), *tables.clips["source_id"].to_pylist()}:
+    held = {*tables.sources["source_id"].to_pylist(), *tables.clips["source_id"].to_pylist()}
+    if source_id not in held | withdrawn.withdrawn(tables.rejects):
         raise SSTrackError(f"{dataset} knows no source {source_id}: nothing to withdraw")
     return source_id
 
