@@ -103,7 +103,8 @@ def test_what_a_person_finds_in_mlflow(decided: str, made: Path, work: Path):
     version = client.get_model_version("sstrack", "1")
     card = version.description or ""
     for part in (
-        "# sstrack, version 1", "## Trained on", "videos of", "clips of", "Recipe `tiny_cpu`, objective `decoupled`, 3 of",
+        "# sstrack, version 1", "## Trained on", "videos of", "clips of",
+        "Recipe `tiny_cpu`, objective `decoupled`, 3 of",
         "loss 4.00 to 2.00",
         "folder@1, rule got10k-like, 12 sequences: AO 50.00, SR50 40.00", "untrained start 10.0", "static box 20.0",
         "Worst sequences: scene_0 45.0", "The gate let it pass (challenger 1)",
