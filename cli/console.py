@@ -43,8 +43,23 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             stop_processes(descendants(os.getpid()))
             print("sstrack: stopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from error
+        except Exception as error:
+            said = _refused(error)
+            if said is None:
+                raise
+            print(f"sstrack: {said}", file=sys.stderr)
+            raise typer.Exit(1) from error
 
     return run
+
+
+def _refused(error: Exception) -> str | None:
+    """The sentence on an MLflow server that refuses or does not answer."""
+    if not type(error).__module__.startswith("mlflow"):
+        return None
+    from pipelines.registry.refusals import in_words
+
+    return in_words(error)
 
 
 def exit_code(error: SSTrackError) -> int:

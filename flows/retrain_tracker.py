@@ -97,9 +97,8 @@ def retrain_tracker(
     if champion and (held := [one["results"] for one in champion.values()]) != found[named]:
         found["champion"] = held  # the model that ships may be both
     page = write_page(found)
-    if page is not None:
-        keep_page(page, trained["run_id"])
-    decision = decide(trained, reports, untrained, static, champion, rival, gate or GateConfig(), roots)
+    pictures = keep_page(page, trained["run_id"]) if page is not None else []
+    decision = decide(trained, reports, untrained, static, champion, rival, gate or GateConfig(), roots, pictures)
     artifacts.promotion_decision(decision)
     if decision["new"]:
         events.champion_promoted(decision["model_name"], decision["version"], decision["outcome"])
@@ -140,11 +139,13 @@ def find_champion(package: str, shipped: list[dict[str, Any]] | None) -> str | N
 
 
 @task(name="keep the report with the run", retries=0)
-def keep_page(page: str, run_id: str) -> None:
-    """The page as an artifact of the training's MLflow run, where its viewer shows it."""
+def keep_page(page: str, run_id: str) -> list[str]:
+    """The page as an artifact of the training's MLflow run, where its viewer shows it, and the pictures that the model
+    card shows. Returns their paths there, the page's first."""
+    from pipelines.evaluation.report.write import card_pictures
     from pipelines.registry.runs import log_page
 
-    log_page(settings().mlflow_uri, run_id, Path(page))
+    return log_page(settings().mlflow_uri, run_id, Path(page), card_pictures(Path(page)))
 
 
 @task(name="register, gate, alias", retries=0)
@@ -157,10 +158,13 @@ def decide(
     rival: str | None,
     gate: GateConfig,
     roots: dict[str, str],
+    kept: list[str],
 ) -> dict[str, Any]:
     """Register the package, judge it, move the alias or not; the decision as a dictionary. What is compared comes by
     benchmark."""
+    from pipelines.evaluation.report.published import published_on
     from pipelines.evaluation.targets import open_target
+    from pipelines.registry.card import Kept
     from pipelines.registry.decide import Evaluated, register_and_decide
     from pipelines.registry.smoke import Clip
 
@@ -177,6 +181,7 @@ def decide(
                 untrained[name]["per_sequence"],
                 static[name]["per_sequence"],
                 champion[name]["per_sequence"] if champion else None,
+                {each.name: value for each in published_on(name) if (value := each.metrics.get(_headline(report)))},
             )
             for name, report in reports.items()
         ],
@@ -184,5 +189,11 @@ def decide(
         gate=gate,
         actor=this_actor(),
         clip=Clip(first.frames, (x, y, w, h)),
+        kept=Kept(kept[0], tuple(kept[1:])) if kept else None,
     )
     return asdict(decision)
+
+
+def _headline(report: dict[str, Any]) -> str:
+    """The metric that ranks."""
+    return next(iter(report["metrics"]))

@@ -33,7 +33,7 @@ class Stack:
     prefect_url: str
     mlflow_url: str
     store: str
-    """MLflow's store, as what the stack starts is told it."""
+    """What the MLflow server keeps its records in; where none was started, the server that was there."""
     work: Path
     logs: Path
     processes: dict[str, subprocess.Popen[bytes]]
@@ -53,6 +53,9 @@ def local_stack(
 ) -> Iterator[Stack]:
     """Start everything, deploy `prefect.yaml`, wait until each answers; stop everything at the end of the block.
 
+    Flows record through the MLflow server, not in its store behind its back. Where `SSTRACK_MLFLOW_URI` names a server
+    already, none is started and flows use that one.
+
     Args:
         work: folder for databases, logs, and the defaults of all flows.
         prefect_port: loopback port of the Prefect server.
@@ -69,22 +72,27 @@ def local_stack(
         )
     if not PREFECT_FILE.is_file():
         raise SSTrackError(f"no {PREFECT_FILE}: `sstrack up` deploys from a checkout, install with `make install`")
-    for port, option in ((prefect_port, "--prefect-port"), (mlflow_port, "--mlflow-port")):
-        _require_free(port, option)
+    store = _store(work)
+    remote = store.startswith(("http://", "https://"))
+    _require_free(prefect_port, "--prefect-port")
+    if not remote:
+        _require_free(mlflow_port, "--mlflow-port")
     logs = work / "logs"
     with ExitStack() as closing:
         closing.enter_context(work_lock(work, "up"))
         logs.mkdir(parents=True, exist_ok=True)
         # What an `up` that was killed has left: it would go on working beside the new one.
         stop_processes(marked(STACK, str(work)), patience=5.0)
-        prefect_url, mlflow_url = f"http://127.0.0.1:{prefect_port}", f"http://127.0.0.1:{mlflow_port}"
-        environment = _environment(work, f"{prefect_url}/api")
-        stack = Stack(prefect_url, mlflow_url, environment["SSTRACK_MLFLOW_URI"], work, logs, {})
+        prefect_url = f"http://127.0.0.1:{prefect_port}"
+        mlflow_url = store if remote else f"http://127.0.0.1:{mlflow_port}"
+        environment = _environment(work, f"{prefect_url}/api", mlflow_url, _journal(store))
+        stack = Stack(prefect_url, mlflow_url, store, work, logs, {})
         closing.callback(_stop, stack, say)
         _start(stack, "prefect-server", _server(prefect_port), environment)
-        say("starting the Prefect server and MLflow")
-        _make_store(environment)
-        _start(stack, "mlflow", _mlflow(environment["SSTRACK_MLFLOW_URI"], work, mlflow_port), environment)
+        say("starting the Prefect server" if remote else "starting the Prefect server and MLflow")
+        if not remote:
+            _make_store(store)
+            _start(stack, "mlflow", _mlflow(store, work, mlflow_port), environment)
         _wait(stack, "prefect-server", lambda: _answers(f"{prefect_url}/api/health"))
         _settle(stack, "its `sstrack up` ended before it did; run it again, it goes on", say)
         say("deploying prefect.yaml")
@@ -93,7 +101,8 @@ def local_stack(
         _start(stack, "worker", (sys.executable, "-m", "prefect", *worker), environment)
         say("starting the worker")
         _wait(stack, "worker", lambda: _worker_online(prefect_url))
-        _wait(stack, "mlflow", lambda: _answers(f"{mlflow_url}/health"))
+        if not remote:
+            _wait(stack, "mlflow", lambda: _answers(f"{mlflow_url}/health"))
         note_stack(work, prefect_url, mlflow_url)
         closing.callback(forget_stack, work)
         yield stack
@@ -112,13 +121,26 @@ def run_until_stopped(stack: Stack) -> None:
     raise SSTrackError(f"the {ended} ended on its own: see {stack.logs / ended}.log")
 
 
-def _environment(work: Path, api_url: str) -> dict[str, str]:
+def _store(work: Path) -> str:
     here = settings()
+    return here.mlflow_uri if work == here.work else own_store(work)
+
+
+def _journal(store: str) -> str:
+    """Where commands that are typed beside the stack keep decisions; empty for the default of who asks a server."""
+    from pipelines.registry.sqlite_store import SQLITE
+
+    beside = str(Path(store.removeprefix(SQLITE)).parent / "journal") if store.startswith(SQLITE) else ""
+    return settings().journal or beside
+
+
+def _environment(work: Path, api_url: str, mlflow_url: str, journal: str) -> dict[str, str]:
     return {
         **os.environ,
         STACK: str(work),
         "SSTRACK_WORK": str(work),
-        "SSTRACK_MLFLOW_URI": here.mlflow_uri if work == here.work else own_store(work),
+        "SSTRACK_MLFLOW_URI": mlflow_url,
+        "SSTRACK_JOURNAL": journal,
         "PREFECT_HOME": str(work / "prefect"),
         "PREFECT_API_URL": api_url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -132,13 +154,14 @@ def _environment(work: Path, api_url: str) -> dict[str, str]:
     }
 
 
-def _make_store(environment: dict[str, str]) -> None:
-    """A SQLite store, before MLflow makes it piece by piece, while the Prefect server comes up."""
-    from pipelines.registry.sqlite_store import SQLITE, make_sqlite_store
+def _make_store(store: str) -> None:
+    """A SQLite store, before MLflow makes it piece by piece, while the Prefect server comes up. With our experiment in
+    it, whose files then lie beside it and are found without the server too."""
+    from pipelines.registry.runs import experiment_id, registry_client
+    from pipelines.registry.sqlite_store import SQLITE
 
-    uri = environment["SSTRACK_MLFLOW_URI"]
-    if uri.startswith(SQLITE):
-        make_sqlite_store(Path(uri.removeprefix(SQLITE)))
+    if store.startswith(SQLITE):
+        experiment_id(registry_client(store), store)
 
 
 def _server(port: int) -> tuple[str, ...]:

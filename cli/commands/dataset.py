@@ -1,7 +1,8 @@
 """Commands on a dataset: look at it, check it, take clips out of it, and keep it small."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -97,6 +98,40 @@ def compact(
         done = run(absolute(dataset), shard_mib)
         line = f"{done['shards_before']} shards, now {done['shards_after']}; manifest {done['manifest']}"
         report(done, lambda console: console.print(line if done["published"] else f"nothing to merge; {line}"))
+
+
+@dataset_app.command("withdraw")
+@guarded
+def withdraw(
+    dataset: Dataset,
+    source: Annotated[str, typer.Option(help="The video: its sha256, its file, or a name it was ingested under.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the dataset.")],
+    as_json: Json = False,
+) -> None:
+    """Publish the dataset without one video, and name every registered version that learnt from it."""
+    from pipelines.ingest.curate.withdraw import withdraw as run
+    from pipelines.registry.lineage import versions_of_source
+    from pipelines.settings import settings
+
+    here = settings()
+    with reporting(as_json) as report:
+        done = run(dataset, source, reason)
+        learnt = versions_of_source(here.mlflow_uri, here.model_name, done.source)
+        found = {**done.as_dict(), "retire": learnt["versions"], "unknown": learnt["unknown"]}
+        report(found, lambda console: console.print("\n".join(_told(found)), markup=False, soft_wrap=True))
+
+
+def _told(found: Mapping[str, Any]) -> list[str]:
+    if found["published"]:
+        what = f"{found['clips']} clips withdrawn, {found['shards']} shards written anew; manifest {found['manifest']}"
+    else:
+        what = f"withdrawn before, nothing to do; manifest {found['manifest']}"
+    retire = [
+        f"retire version {each['version']}, which learnt from it"
+        + (f" ({', '.join(each['aliases'])})" if each["aliases"] else "")
+        for each in found["retire"]
+    ] or ["no registered version is known to have learnt from it"]
+    return [what, *retire, *(f"version {version} cannot be told: {why}" for version, why in found["unknown"].items())]
 
 
 @dataset_app.command("prune")

@@ -103,7 +103,9 @@ def lineage(
     with reporting(as_json) as report:
         if source is not None:
             found = versions_of_source(here.mlflow_uri, here.model_name, source_id(source))
-            report(found, lambda console: console.print(escape("\n".join(_learnt(found))), highlight=False))
+            report(
+                found, lambda console: console.print(escape("\n".join(_learnt(found))), highlight=False, soft_wrap=True)
+            )
             return
         name = f"models:/{here.model_name}/{model}" if str(model).isdigit() else str(model)
         line = lineage_of(here.mlflow_uri, find(here.mlflow_uri, name))
@@ -119,7 +121,8 @@ def _learnt(found: Mapping[str, Any]) -> list[str]:
         for each in found["versions"]
     ] or ["no version is known to have learnt from it"]
     lines += [
-        f"publish {each['uri']} without it: {each['clips']} clips in manifest {each['manifest']}"
+        f"publish {each['uri']} without it: {each['clips']} clips in manifest {each['manifest']}; "
+        f"`sstrack dataset withdraw {each['uri']} --source {found['source']} --reason WHY`"
         for each in found["datasets"]
     ]
     return lines + [f"version {version} cannot be told: {why}" for version, why in found["unknown"].items()]

@@ -1,16 +1,13 @@
 """Merge small shards: the same clips in the same order, in fewer and fuller tars, as a child manifest."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.dataset.commit import publish_child, read_tables, with_shards
 from pipelines.dataset.manifest import Shard, load_manifest
-from pipelines.dataset.tars import Sample, TarReader, write_shard
+from pipelines.dataset.merge import merge_shards
 from pipelines.dataset.writing import scratch_of, writing
-from pipelines.errors import SSTrackError
 
 _SMALL = 0.5
 """Shards below this share of the wanted size are merged."""
@@ -33,7 +30,7 @@ def compact(dataset: str, shard_mib: float = 192.0) -> dict[str, Any]:
         groups = plan(list(dict.fromkeys(shard_of.values())), shards, Counter(shard_of.values()), shard_mib * 2**20)
         if groups:
             for group in groups:
-                merged = _merge(dataset, group, shard_of, digests, scratch_of(dataset))
+                merged = merge_shards(dataset, group, shard_of, digests, scratch_of(dataset))
                 shards[merged.sha256] = merged
             manifest = publish_child(
                 dataset,
@@ -71,27 +68,3 @@ def plan(order: Sequence[str], shards: Mapping[str, Shard], used: Mapping[str, i
             groups.append([name])
             size = live
     return [group for group in groups if len(group) > 1 or used[group[0]] < shards[group[0]].clips]
-
-
-def _merge(
-    dataset: str, group: Sequence[str], shard_of: dict[str, str], digests: Mapping[str, str], scratch: Path
-) -> Shard:
-    """One shard out of those in `group`; `shard_of` then names it for their clips."""
-    members = set(group)
-    clips = sorted(clip_id for clip_id, shard in shard_of.items() if shard in members)
-    with ExitStack() as stack:
-        tars = {name: stack.enter_context(TarReader(dataset, name, scratch)) for name in group}
-
-        def samples() -> Iterator[tuple[str, Sample]]:
-            for clip_id in clips:
-                yield clip_id, tars[shard_of[clip_id]].sample(clip_id)
-
-        merged, found = write_shard(dataset, samples(), scratch)
-    for clip_id in clips:
-        if found[clip_id] != digests[clip_id]:
-            raise SSTrackError(
-                f"{dataset}: clip {clip_id} in shard {shard_of[clip_id][:12]} is damaged, its bytes do not match the "
-                "clips table; restore the shard from a copy. Nothing was published."
-            )
-        shard_of[clip_id] = merged.sha256
-    return merged

@@ -8,6 +8,7 @@ from pipelines.dataset.commit import Tables
 from pipelines.dataset.manifest import Manifest, head, load_manifest
 from pipelines.ingest.publish.publish import tables_of
 from pipelines.ingest.state.quarantine import quarantined
+from pipelines.ingest.state.withdrawn import withdrawn
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,13 @@ class Held:
 
 
 def held_in(dataset: str, config_digest: str, *, retry_quarantined: bool) -> Held:
-    """Read what `dataset` holds now; sources that were set aside are not done where they are to be tried again."""
+    """Read what `dataset` holds now; sources that were set aside are not done where they are to be tried again, and
+    withdrawn ones always are."""
     parent = load_manifest(dataset) if head(dataset) else None
     tables = tables_of(dataset, parent)
     columns = (tables.sources[name].to_pylist() for name in ("source_id", "config"))
     done = {key for key, digest in zip(*columns, strict=True) if digest == config_digest}
     if retry_quarantined:
         done -= quarantined(tables.rejects)
+    done |= withdrawn(tables.rejects)  # under whatever settings
     return Held(parent, tables, frozenset(done))

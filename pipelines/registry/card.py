@@ -1,8 +1,9 @@
 """The model card of a version, as Markdown, made from data: trained on what, how, how good it is, how to use it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from pipelines.errors import SSTrackError
 from pipelines.registry.model_scores import Scored
@@ -29,6 +30,14 @@ class DataFacts:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Files of an evaluation's report that lie among the run's artifacts already, as paths there."""
+
+    page: str | None = None
+    pictures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class CardFacts:
     """All that a card says."""
 
@@ -46,7 +55,12 @@ class CardFacts:
     scored: Sequence[Scored]
     others: Mapping[str, Mapping[str, float]]
     """By benchmark: mean AO of untrained start, static box, champion."""
+    published: Mapping[str, Mapping[str, float]]
+    """By benchmark: what others have published, by tracker, in the metric that ranks."""
     verdict: Verdict
+    experiment: str
+    """Id of the run's experiment in MLflow."""
+    kept: Kept
 
 
 def data_facts(uri: str, manifest: str, weight: float) -> DataFacts:
@@ -70,20 +84,39 @@ def data_facts(uri: str, manifest: str, weight: float) -> DataFacts:
 
 
 def data_line(data: Sequence[DataFacts]) -> str:
-    """`0.1 h of video, 96 clips`, for lists."""
+    """`12 min in 96 clips`, for lists."""
     if any(each.clips is None for each in data) or not data:
         return "unknown"
-    hours = sum(each.seconds_kept for each in data) / 3600
-    return f"{hours:.2f} h in {sum(each.clips or 0 for each in data)} clips"
+    seconds = sum(each.seconds_kept for each in data)
+    return f"{_long(seconds)} in {sum(each.clips or 0 for each in data)} clips"
 
 
-def card(facts: CardFacts) -> str:
-    """Markdown of at most 5,000 characters."""
+Link = Callable[[str], str]
+"""From the path of an artifact to what a link to it says."""
+
+
+def card(facts: CardFacts, pictures: Sequence[str] = (), *, in_mlflow: bool = False) -> str:
+    """Markdown of at most 5,000 characters.
+
+    Args:
+        facts: what it says.
+        pictures: paths among the run's artifacts, each named for what it shows.
+        in_mlflow: links are for MLflow's pages; else for a file that lies among the artifacts.
+    """
+
+    def to_picture(path: str) -> str:
+        return f"get-artifact?path={quote(path, safe='')}&run_uuid={facts.run_id}" if in_mlflow else quote(path)
+
+    def to_page(path: str) -> str:
+        page = f"#/experiments/{facts.experiment}/runs/{facts.run_id}/artifacts/{quote(path)}"
+        return page if in_mlflow else quote(path)
+
     parts = [
         _head(facts),
         "## Trained on\n\n" + ("\n".join(_data(each) for each in facts.data) or "unknown"),
         _training(facts),
         _results(facts),
+        _pictures(facts.kept.page, pictures, to_picture, to_page),
         _use(facts),
         _limits(),
     ]
@@ -107,9 +140,16 @@ def _data(data: DataFacts) -> str:
         return f"{where}: cannot be read from where this was written"
     dropped = ", ".join(f"{reason} {count}" for reason, count in sorted((data.rejects or {}).items())) or "nothing"
     return (
-        f"{where}: {data.sources} videos of {data.seconds_in / 3600:.2f} h became {data.clips} clips of "
-        f"{data.seconds_kept / 3600:.2f} h; dropped: {dropped}"
+        f"{where}: {data.sources} videos of {_long(data.seconds_in)} became {data.clips} clips of "
+        f"{_long(data.seconds_kept)}; dropped: {dropped}"
     )
+
+
+def _long(seconds: float) -> str:
+    """`1.5 h`, `12 min`, `52 s`."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
 
 
 def _training(facts: CardFacts) -> str:
@@ -118,7 +158,8 @@ def _training(facts: CardFacts) -> str:
     steps = f"{facts.steps} of {recipe.optim.steps} steps" if facts.steps else f"{recipe.optim.steps} steps"
     loss = f", loss {facts.loss[0]:.2f} to {facts.loss[1]:.2f}" if facts.loss else ""
     return (
-        f"## How\n\nRecipe `{recipe.name}`, {steps}{loss}; seed {recipe.seed}; initial weights: {weights}. "
+        f"## How\n\nRecipe `{recipe.name}`, objective `{recipe.objective.name}`, {steps}{loss}; seed {recipe.seed}; "
+        f"initial weights: {weights}. "
         f"Search region {recipe.net.search_size} pixels, template {recipe.net.template_size}. The run's parameters "
         "hold the whole recipe."
     )
@@ -129,11 +170,13 @@ def _results(facts: CardFacts) -> str:
     for each in facts.scored:
         numbers = ", ".join(f"{name} {value:.2f}" for name, value in each.metrics.items())
         others = ", ".join(f"{name} {value:.1f}" for name, value in facts.others.get(each.benchmark, {}).items())
+        known = ", ".join(f"{name} {value:g}" for name, value in facts.published.get(each.benchmark, {}).items())
         worst = sorted(each.per_sequence.items(), key=lambda row: row[1])[:_WORST]
         lines += [
             f"**{each.benchmark}, rule {each.rule}, {len(each.per_sequence)} sequences: {numbers}**"
             + (f" ({others})" if others else ""),
             "",
+            *([f"Published by others, on the whole set by their own rule: {known}.", ""] if known else []),
             f"Worst sequences: {', '.join(f'{name} {value:.1f}' for name, value in worst)}.",
             "",
         ]
@@ -144,8 +187,25 @@ def _results(facts: CardFacts) -> str:
             for each in facts.verdict.comparisons
         ]
         lines.append("")
-    lines += [f"The gate, challenger {facts.verdict.trial}:", ""]
+    word = "let it pass" if facts.verdict.passed else "refused it"
+    lines += [f"The gate {word} (challenger {facts.verdict.trial}):", ""]
     return "\n".join([*lines, *(f"- {reason}" for reason in facts.verdict.reasons)])
+
+
+def _pictures(page: str | None, pictures: Sequence[str], to_picture: Link, to_page: Link) -> str:
+    """Each under a line that says what it is; then where the whole report is."""
+    lines = [f"{_shows(path)}\n\n![{_shows(path)}]({to_picture(path)})" for path in pictures]
+    if page is not None:
+        lines.append(f"[The whole report]({to_page(page)}): curves, every sequence, the most changed ones.")
+    return "\n\n".join(["## Pictures", *lines]) if lines else ""
+
+
+def _shows(path: str) -> str:
+    stem = path.rpartition("/")[2].rpartition(".")[0]
+    place, _, kind = stem.rpartition("-")
+    if kind == "success":
+        return f"Success on {place}"
+    return f"Worst sequences on {place}, the truth in white" if kind == "worst" else "Loss over the training's steps"
 
 
 def _use(facts: CardFacts) -> str:
@@ -174,7 +234,7 @@ def run_note(facts: CardFacts) -> str:
     word = "passed" if facts.verdict.passed else "was refused by"
     return (
         f"Training `{facts.run_key}`; became version {facts.version} of `{facts.name}`, which {word} the gate. "
-        f"{numbers}. `card.md`, `evaluation/` and `decisions/` are among the artifacts."
+        f"{numbers}. `card.md`, `evaluation/`, `decisions/` and `reports/` are among the artifacts."
     )
 
 

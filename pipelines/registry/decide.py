@@ -3,12 +3,12 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mlflow import MlflowClient
 
-from pipelines.registry.card import CardFacts, DataFacts, data_facts, data_line, others_of
+from pipelines.registry.card import CardFacts, DataFacts, Kept, data_facts, data_line, others_of
 from pipelines.registry.model_scores import Scored
 from pipelines.registry.names import DATASETS, REASON, SCORE, VERDICT, VIDEO
 from pipelines.registry.pages import describe_version
@@ -67,6 +67,8 @@ class Evaluated:
     """AO by sequence of the box that never moves."""
     champion: Mapping[str, float] | None
     """AO by sequence of the champion to beat, None when there is none."""
+    published: Mapping[str, float] = field(default_factory=dict[str, float])
+    """What others have published there, by tracker, in the metric that ranks; for the card."""
 
     @property
     def scored(self) -> Scored:
@@ -85,6 +87,7 @@ def register_and_decide(
     gate: GateConfig,
     actor: str,
     clip: Clip | None = None,
+    kept: Kept | None = None,
 ) -> Decision:
     """Register the training's package (once), run the gate, move or keep the alias.
 
@@ -97,6 +100,7 @@ def register_and_decide(
         gate: what has to be reached.
         actor: who asks, for the journal.
         clip: what the package has to track after it was loaded back from the registry.
+        kept: the evaluation's report among the run's artifacts, for the card.
     """
     scored = [each.scored for each in evaluated]
     data = [data_facts(**each) for each in training.get("datasets", ())]
@@ -154,7 +158,7 @@ def register_and_decide(
         version.run_key,
         verdict.as_dict(),
     )
-    facts = _facts(client, version, training, data, evaluated, verdict)
+    facts = _facts(client, version, training, data, evaluated, verdict, kept or Kept())
     describe_version(client, facts, {"outcome": outcome, "actor": actor, "against": expected, **verdict.as_dict()})
     return decision
 
@@ -166,8 +170,10 @@ def _facts(
     data: Sequence[DataFacts],
     evaluated: Sequence[Evaluated],
     verdict: Verdict,
+    kept: Kept,
 ) -> CardFacts:
-    tags = client.get_run(training["run_id"]).data.tags
+    run = client.get_run(training["run_id"])
+    tags = run.data.tags
     ends = (training.get("loss_start"), training.get("loss_end"))
     return CardFacts(
         version.name,
@@ -182,7 +188,10 @@ def _facts(
         tags.get("mlflow.source.git.commit"),
         [each.scored for each in evaluated],
         {each.report["benchmark"]: others_of(each.untrained, each.static, each.champion) for each in evaluated},
+        {each.report["benchmark"]: each.published for each in evaluated},
         verdict,
+        run.info.experiment_id,
+        kept,
     )
 
 

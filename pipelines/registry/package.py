@@ -1,6 +1,7 @@
 """Wrap a model package as an MLflow pyfunc that runs without this repository: our weights, our config, our code."""
 
 import importlib.metadata
+import json
 import logging
 import shutil
 import tempfile
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import mlflow.pyfunc
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput
 from mlflow.models.model import MLMODEL_FILE_NAME, Model
 
 import pipelines
@@ -28,6 +30,9 @@ REQUIREMENTS = (
     "torchvision",
 )
 """What the served tracker imports, pinned to the versions at hand. Listed, so that MLflow need not import and guess."""
+
+EXAMPLE = [{"source": "clip.mp4", "box": [120.0, 80.0, 64.0, 48.0]}]
+"""A request: the file to track in and the target's box on its first frame."""
 
 MODEL_FILE = Path(__file__).with_name("serving_model.py")
 
@@ -55,6 +60,7 @@ def log_package(
         client.finalize_logged_model(model.model_id, "FAILED")
         raise
     client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])  # the run's page links to it
     log.info("stored the model package as %s", model.model_id)
     return model.model_id
 
@@ -70,16 +76,24 @@ def save_pyfunc(package: Path, folder: Path, model: Model | None = None) -> None
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
             mlflow_model=model,
         )
-        _forget_this_machine(folder)
+        _describe(folder)
 
 
-def _forget_this_machine(folder: Path) -> None:
-    """MLflow notes where the files came from; a reader of the package needs only where they are in it."""
+def _describe(folder: Path) -> None:
+    """Add the example, which MLflow itself would try to run. It notes where files came from; a reader of the package
+    needs only where they are in it."""
     described = Model.load(str(folder))
     flavor = described.flavors["python_function"]
     flavor["model_code_path"] = Path(flavor["model_code_path"]).name
     for artifact in flavor["artifacts"].values():
         artifact["uri"] = artifact["path"]
+    for name, content in (("input_example.json", EXAMPLE), ("serving_input_example.json", {"inputs": EXAMPLE})):
+        (folder / name).write_text(json.dumps(content))
+    described.saved_input_example_info = {
+        "artifact_path": "input_example.json",
+        "serving_input_path": "serving_input_example.json",
+        "type": "json_object",
+    }
     described.save(str(folder / MLMODEL_FILE_NAME))
 
 

@@ -3,14 +3,18 @@
 import csv
 import io
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
 
 from pipelines.registry.card import CardFacts, card, run_note
+from pipelines.registry.curve import draw_loss
 from pipelines.registry.model_scores import Scored
 
 NOTE = "mlflow.note.content"
+LOSS_PICTURE = "loss.png"
 _MODEL = (
     "A visual object tracker that learns from unlabeled video. Alias `champion`: the version in use; `previous`: where "
     "a rollback leads. Aliases follow the journal of decisions (`sstrack models history`); change them with `sstrack "
@@ -25,11 +29,17 @@ def describe_model(client: MlflowClient, name: str) -> None:
 
 
 def describe_version(client: MlflowClient, facts: CardFacts, decision: dict[str, Any]) -> None:
-    """The card on the version's page and, with results and decision, among the files of the run."""
-    text = card(facts)
-    client.update_model_version(facts.name, facts.version, text)
+    """The card on the version's page and, with pictures, results and decision, among the files of the run."""
+    loss = draw_loss(client, facts.run_id)
+    if loss is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            picture = Path(scratch) / LOSS_PICTURE
+            picture.write_bytes(loss)
+            client.log_artifact(facts.run_id, str(picture))
+    pictures = (*facts.kept.pictures, *([LOSS_PICTURE] if loss is not None else []))
+    client.update_model_version(facts.name, facts.version, card(facts, pictures, in_mlflow=True))
     client.set_tag(facts.run_id, NOTE, run_note(facts))
-    client.log_text(facts.run_id, text, "card.md")
+    client.log_text(facts.run_id, card(facts, pictures), "card.md")
     client.log_text(facts.run_id, json.dumps(decision, indent=1), f"decisions/version_{facts.version}.json")
     for each in facts.scored:
         client.log_text(facts.run_id, _table(each), f"evaluation/{each.place.replace('/', '.')}.csv")

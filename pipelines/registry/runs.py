@@ -29,6 +29,7 @@ EXPERIMENT_TAGS = {
     "by benchmark and rule. `sstrack models list` shows the same.",
 }
 RUN_KEY = "sstrack.run_key"
+_REPORTS = "reports"
 _SOURCE = "sstrack train"
 _METRICS_PER_CALL = 1000
 _PARAMS_PER_CALL = 100
@@ -190,9 +191,15 @@ class TrainingRun:
         self._client.set_terminated(self.run_id, status)
 
 
-def log_page(uri: str, run_id: str, page: Path) -> None:
-    """Keep an HTML page among a run's artifacts, under `reports`; the same page again replaces it."""
-    registry_client(uri).log_artifact(run_id, str(page), "reports")
+def log_page(uri: str, run_id: str, page: Path, pictures: Sequence[Path] = ()) -> list[str]:
+    """Keep an HTML page and pictures that go with it among a run's artifacts; given again, they are replaced.
+
+    Returns their paths there, the page's first.
+    """
+    client = registry_client(uri)
+    for path in (page, *pictures):
+        client.log_artifact(run_id, str(path), _REPORTS)
+    return [f"{_REPORTS}/{path.name}" for path in (page, *pictures)]
 
 
 def _input(use: DatasetUse) -> DatasetInput:

@@ -14,6 +14,8 @@ from sstrack.gates.verdict import Check, Verdict, in_order
 UNTRAINED = "its start"
 STATIC = "the box that never moves"
 CHAMPION = "the champion"
+RARE = 0.1
+"""Share of targets: what strikes fewer is rare, and few sequences may hold none of it."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,13 @@ def _win(comparison: Comparison, level: float, trial: int, config: GateConfig) -
         f"{where} (90 % interval {comparison.low:+.1f} to {comparison.high:+.1f}): equal trackers differ as much with "
         f"a chance of {comparison.p:.2g}, at most {level:.2g} wanted of challenger {trial}"
     )
+    unseen = (1 - RARE) ** comparison.sequences
+    if comparison.against == CHAMPION and unseen > config.false_promotions:
+        blind = (
+            f"a loss that strikes one target in {1 / RARE:.0f} is in none of {comparison.sequences} sequences with a "
+            f"chance of {unseen:.2g}"
+        )
+        checks.append(Check("rare_losses", None, blind))
     smallest = 0.5**comparison.sequences
     if smallest > level:
         sure += f"; on so few sequences nothing gets below {smallest:.2g}, so measure on more"

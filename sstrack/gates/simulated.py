@@ -26,11 +26,15 @@ def lost_targets(rng: np.random.Generator, trials: int, count: int) -> Floats:
     return ao[0] - ao[1] + rng.normal(0.0, 3.0, (trials, count))
 
 
-def skewed(rng: np.random.Generator, trials: int, count: int) -> Floats:
-    """One tracker loses 40 points on a tenth of the targets and gains them back evenly on all others: equal on average,
-    but not alike, which no test can see as long as no such target is among the sequences."""
-    lost = rng.random((trials, count)) < 0.1
-    return np.where(lost, -40.0, 40.0 / 9.0) + rng.normal(0.0, 5.0, (trials, count))
+def rare_losses(share: float) -> Draw:
+    """One tracker loses 40 points on a `share` of the targets and gains them back evenly on the others: equal on the
+    whole but not alike, which no test can see as long as no such target is among the sequences."""
+
+    def draw(rng: np.random.Generator, trials: int, count: int) -> Floats:
+        lost = rng.random((trials, count)) < share
+        return np.where(lost, -40.0, 40.0 * share / (1 - share)) + rng.normal(0.0, 5.0, (trials, count))
+
+    return draw
 
 
 EQUAL: dict[str, Draw] = {

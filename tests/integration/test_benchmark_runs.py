@@ -208,7 +208,9 @@ def test_a_report_stands_alone_and_escapes_names(package: str, tmp_path: Path, s
     (nasty / "uav_bird1_2.txt").write_text("620,300,12,40\n" * 10)
     given = Given("uav123", root)
     written = write_report([done.results, str(nasty)], tmp_path / "report", given)
-    assert {path.suffix for path in written.files} == {".svg", ".png", ".csv"}
+    assert {path.suffix for path in written.files} == {".svg", ".png", ".csv", ".jpg"}
+    (worst,) = [path for path in written.files if path.name.endswith("-worst.jpg")]
+    assert worst.read_bytes().startswith(b"\xff\xd8")
     page = written.page.read_text()
     assert "<script>" not in page and "&lt;script&gt;alert($x_1$)&lt;" in page
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page), "nothing lies beside the page or on a server"

@@ -10,15 +10,18 @@ from pathlib import Path
 import mlflow
 import pytest
 import yaml
+from mlflow.models.model import Model
 from typer.testing import CliRunner, Result
 
 from cli.main import app
 from pipelines.evaluation.run import evaluate
+from pipelines.registry.card import Kept
 from pipelines.registry.decide import Evaluated, register_and_decide
 from pipelines.registry.journal import Entry
 from pipelines.registry.model_scores import MODEL_ID, Scored
+from pipelines.registry.package import EXAMPLE
 from pipelines.registry.promotion import journal_of
-from pipelines.registry.runs import EXPERIMENT, TrainingRun, experiment_id, registry_client
+from pipelines.registry.runs import EXPERIMENT, TrainingRun, experiment_id, log_page, registry_client
 from pipelines.registry.smoke import Clip, smoke
 from pipelines.registry.tracker_names import former_champions
 from pipelines.registry.versions import champion, find
@@ -51,6 +54,12 @@ def make_champion(work: Path, mlflow_uri: str, scratch: Path) -> None:
     root = write_sequences(work / "root", {"one": 4, "two": 4})
     package = write_package(work / "package")
     run = TrainingRun.find_or_create(registry_client(mlflow_uri), mlflow_uri, "key-1")
+    for step, loss in enumerate((4.0, 3.0, 2.0), 1):
+        run.log_metrics({"loss": loss}, step)
+    run.flush()
+    page, plot = scratch / "report.html", scratch / "folder-got10k-like-success.png"
+    page.write_text("<!doctype html>")
+    plot.write_bytes(b"")
     names = [f"scene_{number}" for number in range(12)]
     report = {
         "benchmark": "folder@1",
@@ -73,14 +82,20 @@ def make_champion(work: Path, mlflow_uri: str, scratch: Path) -> None:
         mlflow_uri,
         "sstrack",
         training=training,
-        evaluated=[Evaluated(report, dict.fromkeys(names, 10.0), dict.fromkeys(names, 20.0), None)],
+        evaluated=[Evaluated(report, dict.fromkeys(names, 10.0), dict.fromkeys(names, 20.0), None, {"Others": 67.1})],
         rival=None,
         gate=GateConfig(),
         actor="tests",
         clip=Clip(sorted((root / "one").glob("*.png")), (10.0, 20.0, 24.0, 24.0)),
+        kept=Kept(*kept(mlflow_uri, run.run_id, page, plot)),
     )
     assert decision.new, decision.reasons
     assert any("in a fresh process it tracks 4 frames" in reason for reason in decision.reasons)
+
+
+def kept(uri: str, run_id: str, page: Path, picture: Path) -> tuple[str, tuple[str, ...]]:
+    first, *others = log_page(uri, run_id, page, [picture])
+    return first, tuple(others)
 
 
 def test_what_a_person_finds_in_mlflow(decided: str, made: Path, work: Path):
@@ -88,10 +103,12 @@ def test_what_a_person_finds_in_mlflow(decided: str, made: Path, work: Path):
     version = client.get_model_version("sstrack", "1")
     card = version.description or ""
     for part in (
-        "# sstrack, version 1", "## Trained on", "videos of", "clips of", "Recipe `tiny_cpu`, 3 of",
+        "# sstrack, version 1", "## Trained on", "videos of", "clips of",
+        "Recipe `tiny_cpu`, objective `decoupled`, 3 of",
         "loss 4.00 to 2.00",
         "folder@1, rule got10k-like, 12 sequences: AO 50.00, SR50 40.00", "untrained start 10.0", "static box 20.0",
-        "Worst sequences: scene_0 45.0", "| the box that never moves | +30.5 |", "passed: ", "models:/sstrack/1",
+        "Worst sequences: scene_0 45.0", "The gate let it pass (challenger 1)",
+        "by their own rule: Others 67.1", "| the box that never moves | +30.5 |", "passed: ", "models:/sstrack/1",
         "not licences",
     ):  # fmt: skip
         assert part in card, card
@@ -102,7 +119,15 @@ def test_what_a_person_finds_in_mlflow(decided: str, made: Path, work: Path):
     run = client.get_run(version.run_id or "")
     assert run.data.tags["mlflow.source.name"] == "sstrack train" and run.data.tags["mlflow.user"]
     assert "version 1" in run.data.tags["mlflow.note.content"]
-    assert {info.path for info in client.list_artifacts(run.info.run_id)} == {"card.md", "decisions", "evaluation"}
+    found = {info.path for info in client.list_artifacts(run.info.run_id)}
+    assert found == {"card.md", "decisions", "evaluation", "loss.png", "reports"}
+    for path in ("reports%2Ffolder-got10k-like-success.png", "loss.png"):
+        assert f"](get-artifact?path={path}&run_uuid={run.info.run_id})" in card
+    place = f"#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}/artifacts"
+    assert f"[The whole report]({place}/reports/report.html)" in card
+    beside = next((work / "mlflow-artifacts").rglob("card.md"))
+    assert "](reports/folder-got10k-like-success.png)" in beside.read_text() and "](loss.png)" in beside.read_text()
+    assert (beside.parent / "loss.png").read_bytes().startswith(b"\x89PNG")
     [table] = client.list_artifacts(run.info.run_id, "evaluation")
     assert table.path == "evaluation/folder-1.got10k-like.csv"
     assert version.tags["sstrack.score"] == "AO 50.00 on folder@1, rule got10k-like, 12 sequences"
@@ -111,6 +136,8 @@ def test_what_a_person_finds_in_mlflow(decided: str, made: Path, work: Path):
     model = client.get_logged_model(version.tags[MODEL_ID])
     bound = {metric.key: (metric.value, metric.dataset_name) for metric in model.metrics or []}
     assert bound["folder-1/got10k-like/AO"] == (50.0, "folder@1")
+    assert run.outputs is not None
+    assert [each.model_id for each in run.outputs.model_outputs] == [model.model_id]
     assert run.inputs is not None
     [given] = run.inputs.dataset_inputs
     assert given.dataset.digest == Scored("folder@1", "r", {}, {f"scene_{n}": 0.0 for n in range(12)}).digest
@@ -121,6 +148,7 @@ def test_what_a_person_finds_in_mlflow(decided: str, made: Path, work: Path):
     assert str(made.parent) not in described.read_text() and str(Path(sys.prefix)) not in described.read_text()
     flavor = yaml.safe_load(described.read_text())["flavors"]["python_function"]
     assert flavor["model_code_path"] == "serving_model.py"
+    assert Model.load(str(described.parent)).load_input_example(str(described.parent)) == EXAMPLE
     shown = sstrack("models", "list")
     for part in ("AO 50.00 on folder@1", "clips", "key-1", "champion"):
         assert part in shown.stdout.replace("\n", " "), shown.stdout
@@ -137,6 +165,14 @@ def test_from_a_version_to_its_videos_and_from_a_video_to_its_versions(decided: 
     assert "version 1 learnt from it (champion)" in learnt.stdout
     assert f"publish {made / 'dataset'} without it" in learnt.stdout
     assert "no version is known" in sstrack("models", "lineage", "--source", "0" * 64).stdout
+    assert f"`sstrack dataset withdraw {made / 'dataset'} --source {video} --reason WHY`" in learnt.stdout
+    reason = ("--source", video, "--reason", "its owner asks", "--json")
+    gone = json.loads(sstrack("dataset", "withdraw", str(made / "dataset"), *reason).stdout)
+    assert gone["published"] and [each["version"] for each in gone["retire"]] == ["1"]
+    again = sstrack("dataset", "withdraw", str(made / "dataset"), *reason[:-1])
+    assert again.exit_code == 0 and "withdrawn before" in again.stdout
+    assert "retire version 1, which learnt from it (champion)" in again.stdout
+    assert "version 1 learnt from it" in sstrack("models", "lineage", "--source", video).stdout  # the past stays
     (made / "dataset").rename(tmp_path / "gone")
     cannot = sstrack("models", "lineage", "--source", video)
     (tmp_path / "gone").rename(made / "dataset")

@@ -1,8 +1,11 @@
 """`sstrack up`, and Prefect's own command line against it: a real server, worker, MLflow, deployments."""
 
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,6 +23,7 @@ from flows.schedules import read_schedules, switch_schedules
 from flows.stack_note import STACK
 from pipelines.errors import SSTrackError
 from pipelines.processes import alive, descendants, marked, stop_processes
+from tests.conftest import REPO
 from tests.stack import Api, Up, end_up, eventually, free_port, prefect, start_up
 
 PATIENCE_S = 300
@@ -57,6 +61,48 @@ def test_a_one_part_name_runs_the_deployment_and_our_lines_reach_the_api(stack):
     assert [(line["level"], line["message"]) for line in lines] == [
         (20, f"nothing new: no video in the inbox {work / 'inbox'}")
     ]
+
+
+def test_flows_ask_the_stacks_mlflow_server_and_leave_its_store_alone(stack):
+    """What the worker's processes are told, and that a version made through the server is found without it."""
+    process, _, work, mlflow_port = stack
+    told = [environment_of(below.pid) for below in descendants(process.pid)]
+    worker = next(each for each in told if each.get("SSTRACK_MLFLOW_URI"))
+    assert {each.get("SSTRACK_MLFLOW_URI") for each in told} <= {worker["SSTRACK_MLFLOW_URI"], None}
+    assert worker["SSTRACK_MLFLOW_URI"] == f"http://127.0.0.1:{mlflow_port}"
+    assert worker["SSTRACK_JOURNAL"] == str(work / "journal")
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom tests.factories import write_package\n"
+        "from pipelines.settings import settings\nfrom pipelines.registry.promotion import promote\n"
+        "from pipelines.registry.runs import TrainingRun, registry_client\n"
+        "from pipelines.registry.versions import register\n"
+        "uri = settings().mlflow_uri\nrun = TrainingRun.find_or_create(registry_client(uri), uri, 'key')\n"
+        "made = register(uri, 'sstrack', package=write_package(Path(sys.argv[1])), run_id=run.run_id, run_key='key',\n"
+        "    manifest='m', scored=[], tags={})\n"
+        "promote(uri, 'sstrack', made.version, expected=None, actor='tests', reason='r', override=True)\n"
+        "assert 'sqlite' not in uri and not any('mlflow.db' in str(path.resolve()) for path in\n"
+        "    Path('/proc/self/fd').iterdir())\n"
+        "print(run.url(uri))\n"
+    )
+    asked = {**os.environ, **{name: worker[name] for name in worker if name.startswith("SSTRACK_")}}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(work / "package")], cwd=REPO, env=asked, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().startswith(f"http://127.0.0.1:{mlflow_port}/#/experiments/")
+    assert (work / "journal" / "sstrack" / "00000001.json").is_file()
+    alone = {**os.environ, "SSTRACK_WORK": str(work)}
+    found = subprocess.run(
+        [str(Path(sys.executable).with_name("sstrack")), "models", "show", "models:/sstrack@champion", "--json"],
+        cwd=REPO, env=alone, capture_output=True, text=True,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["version"] == "1" and json.loads(found.stdout)["warning"] is None
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    pairs = (word.partition("=") for word in Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0"))
+    return {name: value for name, _, value in pairs}
 
 
 def test_unknown_names_are_still_not_found(stack):

@@ -1,4 +1,4 @@
-"""Write a report on trackers: `report.html`, one SVG and PNG a figure, `summary.csv` and `sequences.csv`."""
+"""Write a report on trackers: `report.html`, one SVG and PNG a figure, a JPEG of the worst sequences, two CSV files."""
 
 import csv
 import io
@@ -14,6 +14,7 @@ from pipelines.errors import UsageError
 from pipelines.evaluation.report.figures import SERIES, Drawing
 from pipelines.evaluation.report.section import Row, Section, section_of
 from pipelines.evaluation.report.trackers import Given, Measured, load_trackers
+from pipelines.evaluation.report.worst import draw_worst
 from pipelines.registry.tracker_names import champion_name
 
 PAGE = "report.html"
@@ -59,6 +60,10 @@ def write_report(
     for section in sections:
         for drawing in section.drawings:
             written += _figure_files(out, section, drawing)
+        worst = draw_worst(section)
+        if worst is not None:
+            written.append(out / f"{_stem(section)}-worst.jpg")
+            storage.write_atomic(str(written[-1]), worst)
     for name, text in (("summary.csv", _summary(sections)), ("sequences.csv", _sequences(sections))):
         storage.write_atomic(str(out / name), text.encode())
         written.append(out / name)
@@ -98,10 +103,19 @@ def _page(sections: Sequence[Section], labels: Sequence[str], rival: str | None)
 
 
 def _figure_files(out: Path, section: Section, drawing: Drawing) -> list[Path]:
-    stem = f"{section.benchmark}-{section.rule}-{drawing.name}"
+    stem = f"{_stem(section)}-{drawing.name}"
     for form, data in (("svg", drawing.svg), ("png", drawing.png)):
         storage.write_atomic(str(out / f"{stem}.{form}"), data)
     return [out / f"{stem}.svg", out / f"{stem}.png"]
+
+
+def _stem(section: Section) -> str:
+    return f"{section.benchmark}-{section.rule}"
+
+
+def card_pictures(page: Path) -> list[Path]:
+    """Of the files beside a report those that a model card shows: success plots and worst sequences."""
+    return [*sorted(page.parent.glob("*-success.png")), *sorted(page.parent.glob("*-worst.jpg"))]
 
 
 def _summary(sections: Sequence[Section]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sstrack.gates import Check, GateConfig, Measured, Verdict, compare, judge, level_of_trial
 from sstrack.gates.compare import sign_flip_p
 from sstrack.gates.config import fields_of_gate
-from sstrack.gates.simulated import EQUAL, noise
+from sstrack.gates.simulated import EQUAL, noise, rare_losses
 
 NAMES = tuple("abcdefghijkl")
 
@@ -233,3 +233,21 @@ def test_a_real_gain_is_seen():
     assert power(5, 28, 5) > 0.95
     assert power(10, 100, 5) > 0.95
     assert power(10, 28, 8, trial=10) > 0.65
+
+
+def test_on_few_sequences_a_win_says_that_rare_losses_went_unseen():
+    won = judge({"b": measured(60, 50)})
+    (blind,) = [check for check in won.checks if check.name == "rare_losses"]
+    assert won.passed and blind.passed is None and "none of 12 sequences with a chance of 0.28" in blind.sentence
+    many = [str(number) for number in range(29)]
+    high, low = dict.fromkeys(many, 60.0), dict.fromkeys(many, 10.0)
+    assert "rare_losses" not in {check.name for check in judge({"b": Measured(high, low, low, low)}).checks}
+
+
+def test_how_often_trackers_that_lose_rarely_and_much_pass_is_what_the_docs_say():
+    """No test of the differences can see a target that is not there; only more sequences help."""
+    share = {
+        count: float(promoted(rare_losses(0.1)(np.random.default_rng(5), 1000, count)).mean())
+        for count in (12, 28, 100)
+    }
+    assert 0.15 < share[12] < 0.25 and 0.05 < share[28] < 0.1 and share[100] < 0.05
