@@ -16,7 +16,6 @@ from typing import Any
 import psycopg2
 import pytest
 import yaml
-from tests.mlflow_server import ADMIN, PASSWORD, mlflow_server, postgres
 
 from pipelines import storage
 from pipelines.processes import stop_processes, tree
@@ -24,6 +23,7 @@ from pipelines.registry.promotion import journal_of
 from pipelines.registry.versions import versions
 from tests.conftest import REPO
 from tests.factories import write_sequences
+from tests.mlflow_server import ADMIN, PASSWORD, mlflow_server, postgres
 from tests.ray_head import ray_head
 from tests.s3 import KEY, SECRET, S3Server
 from tests.stack import Api, eventually, free_port, prefect
