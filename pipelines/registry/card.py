@@ -211,8 +211,9 @@ def _shows(path: str) -> str:
 def _use(facts: CardFacts) -> str:
     model = f"models:/{facts.name}/{facts.version}"
     return (
-        "## How to load it\n\n```\n"
+        "## How to load and serve it\n\n```\n"
         f"sstrack track VIDEO --box x,y,w,h --model {model}\n"
+        f"sstrack serve {model}\n"
         f"mlflow models serve -m {model} --env-manager local\n"
         f'mlflow.pyfunc.load_model("{model}").predict([{{"source": "clip.mp4", "box": [120, 80, 64, 48]}}])\n'
         "```\n\n`load_model` runs code of the package, so use it with registries that you trust; `sstrack track` reads "
