@@ -38,8 +38,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     stop_processes(marked(STACK, str(running.work)), patience=5.0)  # what a test's failure left
 
 
-@pytest.mark.parametrize("name", ["ingest-videos", "ingest-videos/ingest-videos"])
-@pytest.mark.parametrize("configured", [True, False])
+@pytest.mark.parametrize(("name", "configured"), [("ingest-videos", True), ("ingest-videos/ingest-videos", False)])
 def test_without_a_server_a_run_fails_in_one_sentence(name: str, configured: bool):
     done = prefect("deployment", "run", name, api=f"http://127.0.0.1:{free_port()}/api" if configured else None)
     if not configured and done.returncode == 0:
