@@ -38,7 +38,7 @@ def _row(shown: Shown, metric: str) -> Picture:
 
 
 def _captioned(tile: Picture, text: str) -> Picture:
-    small = cv2.resize(tile, _TILE, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(tile, _TILE, interpolation=cv2.INTER_AREA), np.uint8)
     foot = np.full((_FOOT, small.shape[1], 3), _PAPER, np.uint8)
     _write(foot, text, _FOOT - 6, 0.36)
     return np.concatenate([small, foot])

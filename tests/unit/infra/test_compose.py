@@ -49,7 +49,7 @@ def test_settings_are_ours_and_alike_everywhere(compose: Compose) -> None:
     fields = {name.removeprefix("SSTRACK_").lower() for name in shared if name.startswith("SSTRACK_")}
     assert fields <= set(Settings.model_fields)
     values = {"SSTRACK_WORKERS": "2", "SSTRACK_NOTIFY_URL": ""}
-    Settings(**{name: (shared | values)[f"SSTRACK_{name.upper()}"] for name in fields})
+    Settings.model_validate({name: (shared | values)[f"SSTRACK_{name.upper()}"] for name in fields})
     for name, service in ours.items():
         assert shared.items() <= service.environment.items(), name
 

@@ -17,7 +17,7 @@ from cli.main import app
 from pipelines.settings import Settings
 from sstrack import recipes
 from tests.conftest import REPO
-from tests.kuberay import Image, Pod, RayClusterSpec, checked
+from tests.kuberay import Image, Pod, PodTemplate, RayClusterSpec, checked
 
 FOUND = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
 FOLDER = REPO / "infra/kubernetes"
@@ -151,14 +151,19 @@ def test_the_image_copies_what_exists_and_runs_as_the_pods_do() -> None:
     assert {image.split(":")[0] for image in images} == {each.name for each in load_images()}
 
 
+def labels_of(template: PodTemplate) -> dict[str, str]:
+    assert template.metadata is not None
+    return template.metadata.labels
+
+
 def test_drained_nodes_wait_for_what_loses_its_work() -> None:
     chosen = checked(load("disruption-budget.yaml")).spec.selector.match_expressions
     labels = [
         checked(load("worker.yaml")).spec.template.metadata.labels,
-        *(cluster.head_group_spec.template.metadata.labels for cluster in clusters()),
+        *(labels_of(cluster.head_group_spec.template) for cluster in clusters()),
     ]
     for each in labels:
         assert all(each[expression.key] in expression.values for expression in chosen)
     for cluster in clusters():
-        workers = cluster.worker_group_specs[0].template.metadata.labels
+        workers = labels_of(cluster.worker_group_specs[0].template)
         assert not all(workers[expression.key] in expression.values for expression in chosen)
