@@ -18,7 +18,9 @@ from sstrack.recipes import recipe
 from tests.moving_squares import squares
 
 FOLDER = Path(__file__).parent / "unit/sstrack/objectives/golden"
-STEPS = 6
+STEPS = 3
+"""From the fourth on a rounding, in which processors differ, moves a cell that the decoupled objective takes its box
+from, and with it the loss by up to two hundredths."""
 
 Loss = Callable[[TrackerNet, int], Tensor]
 

@@ -62,10 +62,12 @@ def home(real_videos: Path, shared: Path, s3_server: S3Server, tmp_path: Path) -
 def test_the_pages_commands_work(home: Path, shared: Path) -> None:
     found = [words for page in PAGES for words in commands(page)]
     assert len(found) >= 20
-    roots = {"/data/OTB100": "otb", "/data/LaSOT": "davis"}
+    sequences = shared / "data" / "sequences"
+    stands_for = {"/data/OTB100": sequences / "otb", "/data/LaSOT": sequences / "davis"}
+    stands_for["clip.mp4"] = home / "more" / "big_buck_bunny.wmv"  # one that was ingested
     asked = []
     for words in found:
-        named = [str(shared / "data" / "sequences" / roots[word]) if word in roots else word for word in words]
+        named = [str(stands_for.get(word, word)) for word in words]
         asked.append([*named, "--workers", "0"] if named[0] == "ingest" else named)  # the last one counts
     environment = {**os.environ, "HOME": str(home), "SSTRACK_WORK": str(home / "work"), "PYTHONPATH": str(REPO)}
     done = subprocess.run(

@@ -7,7 +7,7 @@ import pytest
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.limits import RunLimits
 
-DEFAULT = "d185e8b12d413ead475cd8e0e91b0989383fa0b7da8b5afbae7bdf566756d4e8"
+DEFAULT = "ca7fe6f48860c0243570652a640f2797b536c1707e738307bceb735cac430a50"
 """Digest of the default settings at stage version 8. It may move with `STAGE_VERSION` alone."""
 
 
