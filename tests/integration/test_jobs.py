@@ -62,6 +62,7 @@ def until(condition: Callable[[], Any], seconds: float = 500.0) -> Any:
 
 
 @pytest.mark.timeout(1500)  # two trainings as jobs, where all of the machine may be busy
+@pytest.mark.soak
 def test_a_stopped_job_frees_the_cluster_and_the_next_one_goes_on_for_two_callers(
     head: RayHead,
     server: JobServer,
