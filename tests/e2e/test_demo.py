@@ -21,7 +21,7 @@ SHIPPED_MARGIN = 5.0
 
 
 STEPS = 8
-"""Of fine-tuning, fewer than the demo has by itself: enough to go all the way, on a machine that does other things too."""
+"""Of fine-tuning, fewer than the demo has by itself: enough to go all the way."""
 
 
 def sstrack(*words: object, work: Path, timeout: float = 900) -> subprocess.CompletedProcess[str]:
