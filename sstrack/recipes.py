@@ -188,15 +188,15 @@ def small_phases() -> Recipe:
 
 @register
 def fine_tune() -> Recipe:
-    """The model that ships, taught on by your own clips: a hundred small steps, two minutes of two CPU cores. It can
+    """The model that ships, taught on by your own clips: forty small steps, two minutes of two CPU cores. It can
     track already, so targets are tracked to from the first step on, and the average is a short one."""
     base, shipped = small(), package_recipe(package_folder())
     return dataclasses.replace(
         base,
         name="fine_tune",
         net=dataclasses.replace(shipped.net, weights=PRETRAINED, weights_sha256=""),
-        objective=dataclasses.replace(base.objective, tracked_from=0.0, template_use_every=50),
-        optim=dataclasses.replace(base.optim, steps=100, lr=1e-4, warmup=10, ema_decay=0.95),
+        objective=dataclasses.replace(base.objective, tracked_from=0.0, template_use_every=20),
+        optim=dataclasses.replace(base.optim, steps=40, lr=1e-4, warmup=5, ema_decay=0.9),
         tracking=shipped.tracking,
-        checkpoint_every=50,
+        checkpoint_every=20,
     )
