@@ -25,11 +25,11 @@ import psutil
 
 from pipelines.ingest.clip.judge import Judgement
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.job import cpu_seconds
+from pipelines.ingest.errand import cpu_seconds
 from pipelines.ingest.progress import IngestProgress
 from pipelines.ingest.run import ingest as ingest_all
 from pipelines.ingest.state.workspace import Workspace
-from pipelines.ingest.video import cut as clip_job
+from pipelines.ingest.video import cut
 from pipelines.ingest.video.cut import pack_source
 from pipelines.ingest.video.decoding.ffmpeg_backend import binary
 from pipelines.ingest.video.probe import probe, probed
@@ -80,14 +80,14 @@ def ingest(path: Path) -> None:
 
 def without_seeds(path: Path) -> None:
     """Ingest less the seed boxes."""
-    with patch.object(clip_job, "look_at", lambda *_: ()):
+    with patch.object(cut, "look_at", lambda *_: ()):
         ingest(path)
 
 
 def frames_and_shots(path: Path) -> None:
     """Ingest less seed boxes, verdicts and hashes."""
     kept = Judgement({"luma": 0.0}, (), None, "")
-    with patch.object(clip_job, "judge", lambda *_: kept):
+    with patch.object(cut, "judge", lambda *_: kept):
         without_seeds(path)
 
 

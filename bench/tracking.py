@@ -44,7 +44,7 @@ from sstrack.configs.recipe import Recipe
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.recipes import recipe
 from sstrack.tracking import tracker as tracker_module
-from sstrack.tracking.batched import BatchedTracker, SequenceJob
+from sstrack.tracking.batched import BatchedTracker, SequenceTask
 from sstrack.tracking.memory import TemplateMemory
 from sstrack.tracking.state import TrackerState
 from sstrack.tracking.tracker import Tracker
@@ -170,10 +170,10 @@ def end_to_end(tracker: Tracker, video: Path | None, slots: int, frames: int) ->
     """Frames per second over `slots` sequences, decoding included; None where nothing can be decoded."""
     if video is None:
         return None
-    jobs = [SequenceJob(f"{number}", BOX, partial(decode, video, frames)) for number in range(slots)]
+    tasks = [SequenceTask(f"{number}", BOX, partial(decode, video, frames)) for number in range(slots)]
     now = time.perf_counter if tracker.device.type == "cuda" else NOW
     began = now()
-    done = list(BatchedTracker(tracker, slots).run(jobs))
+    done = list(BatchedTracker(tracker, slots).run(tasks))
     seconds = now() - began
     for one in done:
         if one.error is not None:

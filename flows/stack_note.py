@@ -5,6 +5,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
+
 from pipelines import storage
 
 STACK = "SSTRACK_STACK"
@@ -43,7 +45,6 @@ def noted_stack(work: Path) -> StackNote | None:
     """The stack that was noted in a work folder and whose `up` is alive; None where there is none."""
     try:
         note = StackNote(**json.loads((work / _NAME).read_text()))
-        os.kill(note.pid, 0)
     except (OSError, ValueError, TypeError):
         return None
-    return note
+    return note if psutil.pid_exists(note.pid) else None

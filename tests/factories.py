@@ -66,7 +66,7 @@ def write_sequences(root: Path, frames: dict[str, int], side: int = 96) -> Path:
 
 
 def pack_video(path: Path, config: "IngestConfig", folder: Path) -> "Pack":
-    """The pack of one video file, made beside the dataset `folder` as ingest's jobs do."""
+    """The pack of one video file, made beside the dataset `folder` as ingest's errands do."""
     from pipelines.ingest.pack import read_pack
     from pipelines.ingest.state.workspace import Workspace
     from pipelines.ingest.video.cut import pack_source
@@ -76,7 +76,7 @@ def pack_video(path: Path, config: "IngestConfig", folder: Path) -> "Pack":
 
 
 def local_source(path: Path) -> "Source":
-    """A video file as ingest's jobs take it."""
+    """A video file as ingest's errands take it."""
     from pipelines import storage
     from pipelines.ingest.find.sources import label
     from pipelines.ingest.video.source import Source

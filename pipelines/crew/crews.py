@@ -1,4 +1,4 @@
-"""Who does the jobs: this process itself, watched worker processes on this machine, or such workers on Ray."""
+"""Who does the errands: this process itself, watched worker processes on this machine, or such workers on Ray."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +12,7 @@ from pipelines.crew.worker import Deadline, Died, Done, Outcome, Raised, Stopped
 
 @dataclass(frozen=True)
 class Told:
-    """Job `number` is in `stage`, with `amount` to do in it (see stages.Tell)."""
+    """Errand `number` is in `stage`, with `amount` to do in it (see stages.Tell)."""
 
     number: int
     stage: str
@@ -21,19 +21,19 @@ class Told:
 
 @dataclass(frozen=True)
 class Ended:
-    """Job `number` ended."""
+    """Errand `number` ended."""
 
     number: int
     outcome: Outcome
 
 
 class Crew(Protocol):
-    """Does up to `size` jobs at once."""
+    """Does up to `size` errands at once."""
 
     size: int
 
-    def start(self, number: int, job: Any) -> None:
-        """Begin a job; at most `size` may be under way."""
+    def start(self, number: int, errand: Any) -> None:
+        """Begin an errand; at most `size` may be under way."""
         ...
 
     def news(self, patience: float) -> list[Told | Ended]:
@@ -42,8 +42,8 @@ class Crew(Protocol):
 
 
 class Here:
-    """Does one job at a time in this process, without limits on it. What a job raises is raised, unless it is `again`,
-    after which the job can be tried again."""
+    """Does one errand at a time in this process, without limits on it. What it raises is raised, unless that is
+    `again`, after which the errand can be tried again."""
 
     size = 1
 
@@ -51,9 +51,9 @@ class Here:
         self._work, self._again = work, again
         self._news: list[Told | Ended] = []
 
-    def start(self, number: int, job: Any) -> None:
+    def start(self, number: int, errand: Any) -> None:
         try:
-            value = self._work(job, lambda stage, amount, subject="": self._news.append(Told(number, stage, amount)))
+            value = self._work(errand, lambda stage, amount, subject="": self._news.append(Told(number, stage, amount)))
         except self._again as error:
             self._news.append(Ended(number, Raised(error, str(error))))
         else:
@@ -76,8 +76,8 @@ class LocalCrew:
         self._news: SimpleQueue[Told | Ended | BaseException] = SimpleQueue()
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="crew")
 
-    def start(self, number: int, job: Any) -> None:
-        self._threads.submit(self._run, self._idle.get(), number, job).add_done_callback(self._check)
+    def start(self, number: int, errand: Any) -> None:
+        self._threads.submit(self._run, self._idle.get(), number, errand).add_done_callback(self._check)
 
     def news(self, patience: float) -> list[Told | Ended]:
         news = []
@@ -100,8 +100,8 @@ class LocalCrew:
         for worker in self._workers:
             worker.close()
 
-    def _run(self, worker: Worker, number: int, job: Any) -> None:
-        outcome = worker.run(job, lambda stage, amount, subject="": self._news.put(Told(number, stage, amount)))
+    def _run(self, worker: Worker, number: int, errand: Any) -> None:
+        outcome = worker.run(errand, lambda stage, amount, subject="": self._news.put(Told(number, stage, amount)))
         self._idle.put(worker)
         self._news.put(Ended(number, outcome))
 
@@ -122,9 +122,9 @@ class RayCrew:
         self._idle = [self._make() for _ in range(size)]
         self._running: dict[Any, tuple[int, Any]] = {}
 
-    def start(self, number: int, job: Any) -> None:
+    def start(self, number: int, errand: Any) -> None:
         actor = self._idle.pop()
-        self._running[actor.run.remote(job, _silent)] = (number, actor)
+        self._running[actor.run.remote(errand, _silent)] = (number, actor)
 
     def news(self, patience: float) -> list[Told | Ended]:
         from pipelines import cluster
@@ -147,7 +147,7 @@ class RayCrew:
 
 
 def _silent(stage: str, amount: float, subject: str = "") -> None:
-    """Stages of jobs on other machines are not told while they run."""
+    """Stages of errands on other machines are not told while they run."""
 
 
 @contextmanager
@@ -158,7 +158,7 @@ def crew(
 
     Args:
         deadline: seconds that a stage may take; `memory_mib`: what one worker may hold with all below it.
-        again: what a job raises to be tried again. All other exceptions end the block where this process works.
+        again: what an errand raises to be tried again. All other exceptions end the block where this process works.
 
     Raises SSTrackError where the cluster cannot be reached.
     """

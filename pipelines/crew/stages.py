@@ -1,4 +1,4 @@
-"""Which stage the running job is in, how much there is to do in it, and what CPU time each stage took."""
+"""Which stage the running errand is in, how much there is to do in it, and what CPU time each stage took."""
 
 import resource
 import time
@@ -8,12 +8,12 @@ from contextvars import ContextVar
 from typing import Protocol
 
 Clock = Callable[[], float]
-"""CPU seconds spent so far by all that works for a job."""
+"""CPU seconds spent so far by all that works for an errand."""
 
 
 class Tell(Protocol):
     """Told when a stage begins: its name, how much there is to do in it (in the unit that the crew's deadline takes for
-    that stage), and a name for what the job works on once that is known."""
+    that stage), and a name for what the errand works on once that is known."""
 
     def __call__(self, stage: str, amount: float, subject: str = "") -> None: ...
 
@@ -25,7 +25,7 @@ def process_seconds() -> float:
 
 
 class Stages:
-    """The stages of one job. `cpu` maps a stage to CPU seconds; a stage inside another is not counted in both."""
+    """The stages of one errand. `cpu` maps a stage to CPU seconds; a stage inside another is not counted in both."""
 
     def __init__(self, tell: Tell | None = None, clock: Clock = process_seconds) -> None:
         self.cpu: dict[str, float] = {}
@@ -63,7 +63,7 @@ def recorded(tell: Tell | None = None, clock: Clock = process_seconds) -> Iterat
 
 @contextmanager
 def stage(name: str, amount: float = 0.0, subject: str = "") -> Iterator[None]:
-    """The block is stage `name` of the current job, with `amount` to do, on `subject`. Outside a job it means
+    """The block is stage `name` of the current errand, with `amount` to do, on `subject`. Outside an errand it means
     nothing."""
     stages = _current.get()
     if stages is None:

@@ -1,4 +1,4 @@
-"""One child process that does jobs one after another, watched from outside: deadline, memory, death.
+"""One child process that does errands one after another, watched from outside: deadline, memory, death.
 
 What kills it, or has to be killed, is told as an outcome; everything below it, decoders included, ends with it.
 """
@@ -20,12 +20,12 @@ from pipelines.errors import SSTrackError
 from pipelines.processes import Tree, end_with_parent
 
 Work = Callable[[Any, Tell], Any]
-"""(job, tell) -> result. Runs in the child; itself, the job and the result can be pickled."""
+"""(errand, tell) -> result. Runs in the child; itself, the errand and the result can be pickled."""
 Deadline = Callable[[str, float], float]
 """(stage, amount as told) -> seconds that the stage may take from its begin on."""
 
 _BEGUN = "begun"
-"""What a child says when it has a job in hand; an end before that is no job's fault."""
+"""What a child says when it has an errand in hand; an end before that is no errand's fault."""
 _STARTS = 3
 _LOOK_S = 0.25
 _STOP_S = 5.0
@@ -33,14 +33,14 @@ _STOP_S = 5.0
 
 @dataclass(frozen=True)
 class Done:
-    """The job ended with `value`."""
+    """The errand ended with `value`."""
 
     value: Any
 
 
 @dataclass(frozen=True)
 class Raised:
-    """The job raised `error`; `trace` says where."""
+    """The errand raised `error`; `trace` says where."""
 
     error: BaseException
     trace: str
@@ -48,23 +48,23 @@ class Raised:
 
 @dataclass(frozen=True)
 class Died:
-    """The worker ended or had to be killed in the middle of the job; `reason` is crashed, memory or deadline."""
+    """The worker ended or had to be killed in the middle of the errand; `reason` is crashed, memory or deadline."""
 
     reason: str
     detail: str
     subject: str = ""
-    """What the job works on, as far as it told."""
+    """What the errand works on, as far as it told."""
 
 
 Outcome = Done | Raised | Died
 
 
 class Stopped(Exception):
-    """The worker was told to stop while a job ran."""
+    """The worker was told to stop while an errand ran."""
 
 
 class Worker:
-    """Starts its child with the first job, and a new one after a death. `run` in one thread, `stop` from any."""
+    """Starts its child with the first errand, and a new one after a death. `run` in one thread, `stop` from any."""
 
     def __init__(self, work: Work, deadline: Deadline, memory_mib: float) -> None:
         self._work, self._deadline, self._memory = work, deadline, memory_mib * 2**20
@@ -72,8 +72,8 @@ class Worker:
         self._stopping = threading.Event()
         self._subject = ""
 
-    def run(self, job: Any, tell: Tell) -> Outcome:
-        """Do one job; what it tells is passed on.
+    def run(self, errand: Any, tell: Tell) -> Outcome:
+        """Do one errand; what it tells is passed on.
 
         Raises Stopped where `stop` was called meanwhile, and SSTrackError where no child lives long enough to begin.
         """
@@ -82,7 +82,7 @@ class Worker:
                 self._child = _Child(self._work)
             child = self._child
             try:
-                outcome = self._watch(child, job, tell)
+                outcome = self._watch(child, errand, tell)
             except BaseException:
                 self._child = None
                 child.kill()
@@ -94,12 +94,12 @@ class Worker:
             if child.busy:
                 return replace(outcome, subject=self._subject)
         raise SSTrackError(
-            f"a worker did not come up {_STARTS} times ({outcome.detail}), so no job is to blame: see what it wrote "
+            f"a worker did not come up {_STARTS} times ({outcome.detail}), so no input is to blame: see what it wrote "
             "above, and whether memory and processes are to be had; the same command goes on"
         )
 
     def stop(self) -> None:
-        """Let a running job end in Stopped; kill an idle child."""
+        """Let a running errand end in Stopped; kill an idle child."""
         self._stopping.set()
 
     def close(self) -> None:
@@ -108,9 +108,9 @@ class Worker:
             self._child.kill()
             self._child = None
 
-    def _watch(self, child: "_Child", job: Any, tell: Tell) -> Outcome:
+    def _watch(self, child: "_Child", errand: Any, tell: Tell) -> Outcome:
         self._subject, child.busy = "", False
-        if not child.send(job):
+        if not child.send(errand):
             return Died("crashed", child.ending())
         stage, amount, begun, looked = "start", 0.0, time.monotonic(), 0.0
         while not self._stopping.is_set():
@@ -149,9 +149,9 @@ class _Child:
         self._tree = Tree(pid)
         self.busy = False
 
-    def send(self, job: Any) -> bool:
+    def send(self, errand: Any) -> bool:
         try:
-            self._pipe.send(job)
+            self._pipe.send(errand)
         except (BrokenPipeError, ConnectionResetError):
             return False
         return True
@@ -197,12 +197,12 @@ def _serve(work: Work, pipe: Connection, alive: Connection) -> None:
 
     while True:
         try:
-            job = pipe.recv()
+            errand = pipe.recv()
         except EOFError:
             return
         send(_BEGUN)
         try:
-            result = Done(work(job, lambda stage, amount, subject="": send((stage, amount, subject))))
+            result = Done(work(errand, lambda stage, amount, subject="": send((stage, amount, subject))))
         except Exception as error:  # noqa: BLE001 - handed to the parent, which decides
             result = Raised(_portable(error), "".join(traceback.format_exception(error)[-3:])[-2000:])
         send(result)

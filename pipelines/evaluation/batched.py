@@ -14,7 +14,7 @@ from sstrack.benchmarks.protocols.base import BoxRun
 from sstrack.benchmarks.sequence import Sequence
 
 if TYPE_CHECKING:
-    from sstrack.tracking.batched import SequenceJob
+    from sstrack.tracking.batched import SequenceTask
     from sstrack.tracking.tracker import Tracker
 
 
@@ -28,43 +28,43 @@ def track_batched(
     """
     from sstrack.tracking.batched import BatchedTracker
 
-    named = {f"{job.name}/{number}": (job, number) for job, number in runs}
-    left = Counter(job.name for job, _ in runs)
+    named = {f"{task.name}/{number}": (task, number) for task, number in runs}
+    left = Counter(task.name for task, _ in runs)
     failed: set[str] = set()
     without: dict[str, str] = {}
 
-    def waiting() -> "Iterator[SequenceJob]":
-        for name, (job, _) in named.items():
-            if job.name in failed or job.name in without:
+    def waiting() -> "Iterator[SequenceTask]":
+        for name, (task, _) in named.items():
+            if task.name in failed or task.name in without:
                 continue
             try:
-                yield _sequence_job(name, job)
+                yield _sequence_task(name, task)
             except FrameError as error:  # of the sequence that gives the template
-                without[job.name] = str(error)
+                without[task.name] = str(error)
 
     for done in BatchedTracker(tracker, slots).run(waiting()):
-        job, number = named[done.name]
+        task, number = named[done.name]
         try:
             if done.error is not None:
                 raise done.error
-            check_unchanged(job)
+            check_unchanged(task)
         except (FrameError, ValueError) as error:
-            if job.name not in failed:
-                failed.add(job.name)
-                yield Advance(0, job.name, str(error))
+            if task.name not in failed:
+                failed.add(task.name)
+                yield Advance(0, task.name, str(error))
             continue
-        store.write(job.sequence, number, BoxRun(done.boxes, done.seconds))
-        left[job.name] -= 1
-        yield Advance(len(done.boxes), "" if left[job.name] else job.name)
+        store.write(task.sequence, number, BoxRun(done.boxes, done.seconds))
+        left[task.name] -= 1
+        yield Advance(len(done.boxes), "" if left[task.name] else task.name)
     for name, reason in without.items():
         yield Advance(0, name, reason)
 
 
-def _sequence_job(name: str, job: SequenceRuns) -> "SequenceJob":
-    from sstrack.tracking.batched import SequenceJob
+def _sequence_task(name: str, task: SequenceRuns) -> "SequenceTask":
+    from sstrack.tracking.batched import SequenceTask
 
-    other = None if job.other is None else (read_frame(job.other.frames[0]), job.other.first_box)
-    return SequenceJob(name, job.sequence.first_box, partial(_frames, job.sequence), other)
+    other = None if task.other is None else (read_frame(task.other.frames[0]), task.other.first_box)
+    return SequenceTask(name, task.sequence.first_box, partial(_frames, task.sequence), other)
 
 
 def _frames(sequence: Sequence) -> Iterator[NDArray[np.uint8]]:

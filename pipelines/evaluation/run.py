@@ -195,13 +195,13 @@ def evaluate(
     tracking_config(recipe.tracking_as_trained, how.tracking)
     tracker = Model(package, dict(how.tracking), tracker_digest(package, how.tracking))
     own = contents(entry, target.root, sequences)
-    jobs = _jobs(sequences, own, how)
-    parts = _parts(jobs, own)
+    tasks = _tasks(sequences, own, how)
+    parts = _parts(tasks, own)
     unreadable = {name: "a frame cannot be read" for name, part in parts.items() if part.tracked == UNREADABLE}
     store = ResultStore.of(out, tracker.digest, entry, parts, how.realtime)
     store.open(entry, target.root, parts)
     note_tracker(storage.join(out, tracker.digest), model, how.tracking)
-    missing = [job for job in jobs if job.name not in unreadable and missing_runs(job, store)]
+    missing = [task for task in tasks if task.name not in unreadable and missing_runs(task, store)]
     if said := target.availability:
         log.info("%s", said)
     failures = dict(unreadable)
@@ -209,7 +209,7 @@ def evaluate(
         log.info("tracking %d of %d sequences of %s with %s", len(missing), len(sequences), entry.name, model)
         heavy = sum(map(len, missing)) * giga_macs(recipe) >= WORK_WORTH_A_CLUSTER
         fixed = (tracker, store, how.realtime, where)
-        failures |= _track(fixed, missing, how.workers if heavy else 0, _Count(jobs, missing, progress))
+        failures |= _track(fixed, missing, how.workers if heavy else 0, _Count(tasks, missing, progress))
     if failures:
         raise SSTrackError(_failed(entry, failures, store))
     if target.rule is None:
@@ -221,7 +221,7 @@ def evaluate(
         scores = _headline_first(report)
         headline, value = next(iter(scores.metrics.items()))
         log.info("%s on %s: %s %.3g (%s)", model, entry.name, headline, value, "measured" if missing else "found")
-    seconds = sum(float(store.seconds(job.name, number).sum()) for job in jobs for number in list(job.runs)[:1])
+    seconds = sum(float(store.seconds(task.name, number).sum()) for task in tasks for number in list(task.runs)[:1])
     frames = sum(len(s) for s in sequences)
     return EvaluationReport(
         model=model,
@@ -272,7 +272,7 @@ def _headline_first(done: ScoreReport) -> Scores:
     )
 
 
-def _jobs(sequences: list[Sequence], own: Mapping[str, Content], how: How) -> list[SequenceRuns]:
+def _tasks(sequences: list[Sequence], own: Mapping[str, Content], how: How) -> list[SequenceRuns]:
     swapped = how.tracking.get("templates") == "swapped"
     following = dict(zip((s.name for s in sequences), [*sequences[1:], sequences[0]], strict=True))
     return [
@@ -281,13 +281,13 @@ def _jobs(sequences: list[Sequence], own: Mapping[str, Content], how: How) -> li
     ]
 
 
-def _parts(jobs: list[SequenceRuns], own: Mapping[str, Content]) -> dict[str, Content]:
+def _parts(tasks: list[SequenceRuns], own: Mapping[str, Content]) -> dict[str, Content]:
     """What each sequence's result depends on."""
     return {
-        job.name: own[job.name]
-        if job.other is None
-        else dataclasses.replace(own[job.name], tracked=both(own[job.name].tracked, own[job.other.name].tracked))
-        for job in jobs
+        task.name: own[task.name]
+        if task.other is None
+        else dataclasses.replace(own[task.name], tracked=both(own[task.name].tracked, own[task.other.name].tracked))
+        for task in tasks
     }
 
 
@@ -298,10 +298,10 @@ Fixed = tuple[Model, ResultStore, float | None, Place]
 class _Count:
     """Frames and sequences done, for whoever watches."""
 
-    def __init__(self, jobs: list[SequenceRuns], missing: list[SequenceRuns], progress: OnProgress | None) -> None:
-        self._frames = sum(map(len, jobs)) - sum(map(len, missing))
-        self._total = sum(map(len, jobs))
-        self._ended, self._all = {job.name for job in jobs} - {job.name for job in missing}, len(jobs)
+    def __init__(self, tasks: list[SequenceRuns], missing: list[SequenceRuns], progress: OnProgress | None) -> None:
+        self._frames = sum(map(len, tasks)) - sum(map(len, missing))
+        self._total = sum(map(len, tasks))
+        self._ended, self._all = {task.name for task in tasks} - {task.name for task in missing}, len(tasks)
         self._progress = progress
 
     def frame(self) -> None:
@@ -316,10 +316,10 @@ class _Count:
             self._progress(self._frames, self._total, f"{len(self._ended)} of {self._all} sequences")
 
 
-def _track(fixed: Fixed, jobs: list[SequenceRuns], workers: int, count: _Count) -> dict[str, str]:
-    """Run the jobs in this process or as Ray tasks; returns sequences that could not be tracked, with the reason."""
+def _track(fixed: Fixed, tasks: list[SequenceRuns], workers: int, count: _Count) -> dict[str, str]:
+    """Run the tasks in this process or as Ray tasks; returns sequences that could not be tracked, with the reason."""
     failures: dict[str, str] = {}
-    for advance in _advances(fixed, jobs, workers, count):
+    for advance in _advances(fixed, tasks, workers, count):
         count.take(advance)
         if advance.failure:
             failures[advance.ended] = advance.failure
@@ -327,16 +327,16 @@ def _track(fixed: Fixed, jobs: list[SequenceRuns], workers: int, count: _Count) 
     return failures
 
 
-def _advances(fixed: Fixed, jobs: list[SequenceRuns], workers: int, count: _Count) -> Iterator[Advance]:
+def _advances(fixed: Fixed, tasks: list[SequenceRuns], workers: int, count: _Count) -> Iterator[Advance]:
     device = fixed[-1].device
     gpus = _gpus() if device == "cuda" else 0
     if gpus < 2 if device != "cpu" else workers == 0:
-        yield from track_piece(jobs, *fixed, tick=count.frame)
+        yield from track_piece(tasks, *fixed, tick=count.frame)
         return
     from pipelines.cluster import local_cluster, run_streams
 
     processes = gpus or workers
-    pieces = balanced_pieces(jobs, processes * PIECES)
+    pieces = balanced_pieces(tasks, processes * PIECES)
     with local_cluster(processes):
         arguments = [(piece, *fixed) for piece in pieces]
         for _, advance in run_streams(track_piece, arguments, at_once=2 * processes, gpus=1 if gpus else 0):

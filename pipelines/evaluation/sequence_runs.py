@@ -60,10 +60,10 @@ class FrameError(SSTrackError):
     """A sequence cannot be tracked because of what one of its frames holds; others can."""
 
 
-def check_unchanged(job: SequenceRuns) -> None:
-    """FrameError if frames were written since the job was made: what was tracked belongs to no known content."""
+def check_unchanged(task: SequenceRuns) -> None:
+    """FrameError if frames were written since the task was made: what was tracked belongs to no known content."""
     try:
-        same = stamp(job.sequence.frames) == job.stamp
+        same = stamp(task.sequence.frames) == task.stamp
     except OSError:
         same = False
     if not same:

@@ -54,16 +54,16 @@ class Model:
     """Of both, see `tracker_digest`."""
 
 
-def missing_runs(job: SequenceRuns, store: ResultStore) -> list[int]:
-    """Runs of `job` that are not in the store; none once `EQUAL_RUNS` equal ones are there."""
-    if job.again:
-        return list(job.runs)
-    missing = [number for number, frames in job.runs.items() if not store.has(job.name, frames, number)]
-    return [] if missing and missing[0] > EQUAL_RUNS and _settled(job, store) else missing
+def missing_runs(task: SequenceRuns, store: ResultStore) -> list[int]:
+    """Runs of `task` that are not in the store; none once `EQUAL_RUNS` equal ones are there."""
+    if task.again:
+        return list(task.runs)
+    missing = [number for number, frames in task.runs.items() if not store.has(task.name, frames, number)]
+    return [] if missing and missing[0] > EQUAL_RUNS and _settled(task, store) else missing
 
 
 def track_piece(
-    jobs: list[SequenceRuns],
+    tasks: list[SequenceRuns],
     model: Model,
     store: ResultStore,
     realtime: float | None,
@@ -80,43 +80,43 @@ def track_piece(
     """
     use_threads(place.threads)
     tracker = _tracker(str(model.package), json.dumps(dict(model.tracking)), model.digest, place.device)
-    todo = [(job, missing_runs(job, store)) for job in jobs]
+    todo = [(task, missing_runs(task, store)) for task in tasks]
     failed: set[str] = set()
     if place.batch > 1 and store.protocol == "one_pass" and realtime is None:
-        first = [(job, number) for job, numbers in todo for number in numbers if number <= EQUAL_RUNS]
+        first = [(task, number) for task, numbers in todo for number in numbers if number <= EQUAL_RUNS]
         for advance in track_batched(tracker, first, store, place.batch):
             failed |= {advance.ended} if advance.failure else set()
             yield advance
-        todo = [(job, [number for number in numbers if number > EQUAL_RUNS]) for job, numbers in todo]
-        todo = [(job, numbers) for job, numbers in todo if numbers and job.name not in failed]
-    for job, numbers in todo:
-        runner: Runner = _Swapped(tracker, job.other) if job.other else tracker
+        todo = [(task, [number for number in numbers if number > EQUAL_RUNS]) for task, numbers in todo]
+        todo = [(task, numbers) for task, numbers in todo if numbers and task.name not in failed]
+    for task, numbers in todo:
+        runner: Runner = _Swapped(tracker, task.other) if task.other else tracker
         if realtime is not None:
             runner = RealTime(runner, realtime)
-        yield from _track_one(runner, job, numbers, store, tick)
+        yield from _track_one(runner, task, numbers, store, tick)
 
 
 def _track_one(
-    runner: Runner, job: SequenceRuns, numbers: list[int], store: ResultStore, tick: Callable[[], None] | None
+    runner: Runner, task: SequenceRuns, numbers: list[int], store: ResultStore, tick: Callable[[], None] | None
 ) -> Iterator[Advance]:
     frames = 0
     for at, number in enumerate(numbers):
-        if number > EQUAL_RUNS and _settled(job, store):
-            frames = sum(job.runs[left] for left in numbers[at:])
+        if number > EQUAL_RUNS and _settled(task, store):
+            frames = sum(task.runs[left] for left in numbers[at:])
             break
         load = _Counting(tick)
         try:
-            run = _run(runner, job.sequence, number, store.protocol, load)
-            check_unchanged(job)
+            run = _run(runner, task.sequence, number, store.protocol, load)
+            check_unchanged(task)
         except (FrameError, ValueError) as error:
-            yield Advance(0, job.name, str(error))
+            yield Advance(0, task.name, str(error))
             return
-        store.write(job.sequence, number, run)
-        frames = job.runs[number] - load.counted
+        store.write(task.sequence, number, run)
+        frames = task.runs[number] - load.counted
         if number != numbers[-1]:
             yield Advance(frames)
             frames = 0
-    yield Advance(frames, job.name)
+    yield Advance(frames, task.name)
 
 
 class _Counting:
@@ -154,12 +154,12 @@ def _run(runner: Runner, sequence: Sequence, number: int, protocol: str, load: L
     return run_one_pass(runner, sequence, load)
 
 
-def _settled(job: SequenceRuns, store: ResultStore) -> bool:
+def _settled(task: SequenceRuns, store: ResultStore) -> bool:
     """Whether the first repetitions are equal. Anchors are different runs, not repetitions."""
-    if job.sequence.truth.anchors is not None:
+    if task.sequence.truth.anchors is not None:
         return False
-    first = store.raw(job.name, 1)
-    return all(store.raw(job.name, number) == first for number in range(2, EQUAL_RUNS + 1))
+    first = store.raw(task.name, 1)
+    return all(store.raw(task.name, number) == first for number in range(2, EQUAL_RUNS + 1))
 
 
 class _Swapped:

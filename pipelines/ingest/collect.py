@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pipelines.crew.crews import crew
-from pipelines.crew.schedules import GIVEN_UP, Finished, Retries, Running, run_jobs
+from pipelines.crew.schedules import GIVEN_UP, Finished, Retries, Running, run_errands
 from pipelines.errors import SSTrackError
+from pipelines.ingest.errand import Result, Setup, run_errand
 from pipelines.ingest.find.sources import Found, printable
-from pipelines.ingest.job import Result, Setup, run_job
 from pipelines.ingest.pack import Pack, SourceRecord, read_pack
 from pipelines.ingest.progress import IngestProgress, Meter
 from pipelines.ingest.reject import QUARANTINE, Reject, Transient
@@ -59,14 +59,14 @@ def collect(
             pulse(meter.now(running))
 
     retries = Retries(Transient, config.attempts, config.retry_seconds, config.crashes)
-    with crew(workers, cluster, partial(run_job, setup), config.deadline, config.memory_mib, Transient) as hands:
-        for finished in run_jobs(new, hands, retries, watch, crashes):
+    with crew(workers, cluster, partial(run_errand, setup), config.deadline, config.memory_mib, Transient) as hands:
+        for finished in run_errands(new, hands, retries, watch, crashes):
             seconds, clips = _take(finished, gathered, names, config.digest)
-            meter.ended(finished.job.weight, seconds, _cpu(finished))
+            meter.ended(finished.errand.weight, seconds, _cpu(finished))
             _require_few_failures(gathered, len(new), config.max_failed_share)
             if progress is not None:
-                running = [job for job in latest if job.job is not finished.job]
-                progress(meter.now(running, finished.job.label, clips))
+                running = [errand for errand in latest if errand.errand is not finished.errand]
+                progress(meter.now(running, finished.errand.label, clips))
     return gathered
 
 
@@ -80,7 +80,7 @@ def _cpu(finished: Finished) -> dict[str, float]:
 
 def _take(finished: Finished, gathered: Gathered, names: Names, config: str) -> tuple[float, int]:
     """File one source; returns its seconds and clips."""
-    found: Found = finished.job
+    found: Found = finished.errand
     if finished.reason:
         return _take_failure(finished, gathered, names, config)
     result: Result = finished.value
@@ -102,7 +102,7 @@ def _take(finished: Finished, gathered: Gathered, names: Names, config: str) -> 
 
 
 def _take_failure(finished: Finished, gathered: Gathered, names: Names, config: str) -> tuple[float, int]:
-    found: Found = finished.job
+    found: Found = finished.errand
     source_id, reason, detail = finished.subject, finished.reason, finished.detail
     if reason == GIVEN_UP:
         reason = "unreachable"

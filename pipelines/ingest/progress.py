@@ -72,7 +72,7 @@ def _duration(seconds: float) -> str:
 
 
 def _seconds(running: Running) -> float:
-    """Length of a running job's video, 0 where it is not told yet."""
+    """Length of a running errand's video, 0 where it is not told yet."""
     return max((amount for stage, amount in running.amounts.items() if stage not in BYTE_STAGES), default=0.0)
 
 
@@ -97,7 +97,7 @@ class Meter:
         now = time.monotonic()
         total = self._expected(running)
         rate = self._seconds / max(now - self._begun, 1e-9) if self._seconds > 0 else None
-        oldest = min(running, key=lambda job: job.begun, default=None)
+        oldest = min(running, key=lambda errand: errand.begun, default=None)
         return IngestProgress(
             done=self._done,
             total=self._total,
@@ -107,16 +107,16 @@ class Meter:
             eta_s=None if rate is None or total is None else max(0.0, total - self._seconds) / rate,
             source_uri=source_uri,
             clips=clips,
-            slowest=oldest.job.label if oldest else "",
+            slowest=oldest.errand.label if oldest else "",
             slowest_stage=oldest.stage if oldest else "",
             slowest_s=now - oldest.begun if oldest else 0.0,
             cpu=dict(self._cpu),
         )
 
     def _expected(self, running: Sequence[Running]) -> float | None:
-        known = [(at.job, seconds) for at in running if (seconds := _seconds(at)) > 0]
-        measured = self._done_weight + sum(job.weight for job, _ in known)
-        seconds = self._seconds + sum(seconds * job.share for job, seconds in known)
+        known = [(at.errand, seconds) for at in running if (seconds := _seconds(at)) > 0]
+        measured = self._done_weight + sum(errand.weight for errand, _ in known)
+        seconds = self._seconds + sum(seconds * errand.share for errand, seconds in known)
         if seconds <= 0 or measured <= 0:
             return None
         return seconds + seconds / measured * max(0.0, self._weight - measured)

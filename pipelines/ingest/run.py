@@ -2,7 +2,7 @@
 
 find      find.sources     what the sources name, in which version
           held, state      less what is done: those are not read again
-for each that is new, on a crew of workers (collect, job):
+for each that is new, on a crew of workers (collect, errand):
   fetch     fetch            a copy where it is stored elsewhere; what its bytes are
   probe     video.probe      what it claims to be
   decode    video.part       one pass: tiny frames, stored frames, their soundness
@@ -28,10 +28,10 @@ from pipelines.ingest.collect import Gathered, OnProgress, collect
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.curate.dedup import without_repeats
 from pipelines.ingest.curate.overlap import Benchmarks, load_benchmarks
+from pipelines.ingest.errand import Setup
 from pipelines.ingest.find.lists import BadRow
 from pipelines.ingest.find.sources import WITHHELD, Found, discover, printable
 from pipelines.ingest.held import Held, held_in
-from pipelines.ingest.job import Setup
 from pipelines.ingest.pack import Pack, pack_key
 from pipelines.ingest.publish.publish import publish
 from pipelines.ingest.reject import Reject

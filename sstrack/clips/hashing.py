@@ -8,12 +8,8 @@ mean (what moves there), which tells two recordings of one fixed camera from two
 import numpy as np
 from numpy.typing import NDArray
 
-from sstrack.clips.stills import RATE
-
 TOGETHER = 3
 """Tiny frames whose mean makes one hash: copies whose clips begin at other moments still look alike."""
-STEP = TOGETHER / RATE
-"""Seconds between the hashes of a clip."""
 LOOK = 32
 """Bytes of a look: the signs of 16x16 frequencies, the lowest 8x8 first."""
 BYTES = 2 * LOOK + 8

@@ -25,7 +25,7 @@ _END = object()
 
 
 @dataclass(frozen=True)
-class SequenceJob:
+class SequenceTask:
     """One target to be followed."""
 
     name: str
@@ -79,7 +79,7 @@ class Advanced:
 
 @dataclass
 class _Slot:
-    job: SequenceJob
+    task: SequenceTask
     feed: "_Feed"
     state: TrackerState | None = None
     rows: list[tuple[float, ...]] = field(default_factory=list[tuple[float, ...]])
@@ -94,17 +94,17 @@ class BatchedTracker:
             raise ValueError(f"slots={slots}, read_ahead={read_ahead}: both must be at least 1")
         self.tracker, self.slots, self.read_ahead = tracker, slots, read_ahead
 
-    def run(self, jobs: Iterable[SequenceJob]) -> Generator[TrackedSequence]:
-        """Track all jobs; each sequence is handed out as soon as it ends, so not in the order given.
+    def run(self, tasks: Iterable[SequenceTask]) -> Generator[TrackedSequence]:
+        """Track all tasks; each sequence is handed out as soon as it ends, so not in the order given.
 
         A sequence whose frames or first box are unusable ends with its `error` set; the others go on. Closing the
         iterator stops the reading threads.
         """
-        waiting = iter(jobs)
+        waiting = iter(tasks)
         active: list[_Slot] = []
         try:
             while True:
-                active += [self._open(job) for job in itertools.islice(waiting, self.slots - len(active))]
+                active += [self._open(task) for task in itertools.islice(waiting, self.slots - len(active))]
                 if not active:
                     return
                 ended = self._advance(active)
@@ -149,8 +149,8 @@ class BatchedTracker:
         x, y, w, h = box.tolist()
         return Advanced(state, Prediction((x, y, w, h), 1.0), time.perf_counter() - began)
 
-    def _open(self, job: SequenceJob) -> _Slot:
-        return _Slot(job, _Feed(job.frames, self.read_ahead, self.tracker.device))
+    def _open(self, task: SequenceTask) -> _Slot:
+        return _Slot(task, _Feed(task.frames, self.read_ahead, self.tracker.device))
 
     def _advance(self, active: list[_Slot]) -> list[tuple[_Slot, Exception | None]]:
         """One frame for every slot; returns those that ended, with what ended them."""
@@ -164,9 +164,9 @@ class BatchedTracker:
                 ended.append((slot, error))
                 continue
             if frame is None:
-                ended.append((slot, None if slot.rows else ValueError(f"{slot.job.name} has no frames")))
+                ended.append((slot, None if slot.rows else ValueError(f"{slot.task.name} has no frames")))
             else:
-                turns.append((slot, Turn(frame, slot.state, slot.job.box, slot.job.other)))
+                turns.append((slot, Turn(frame, slot.state, slot.task.box, slot.task.other)))
         stepping = sum(turn.state is not None for _, turn in turns)
         waited = (time.perf_counter() - began) / max(1, stepping)
         for (slot, turn), outcome in zip(turns, self.advance([turn for _, turn in turns]), strict=True):
@@ -234,4 +234,4 @@ class _Feed:
 
 def _outcome(slot: _Slot, error: Exception | None) -> TrackedSequence:
     table = np.array(slot.rows, dtype=np.float64).reshape(-1, 6)
-    return TrackedSequence(slot.job.name, table[:, :4], table[:, 4], table[:, 5], error)
+    return TrackedSequence(slot.task.name, table[:, :4], table[:, 4], table[:, 5], error)

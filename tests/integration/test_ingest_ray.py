@@ -1,4 +1,4 @@
-"""Ingest on Ray gives what it gives without, and a lost actor costs its own job alone."""
+"""Ingest on Ray gives what it gives without, and a lost actor costs its own errand alone."""
 
 import os
 import signal
@@ -28,11 +28,11 @@ def ray(s3_server: S3Server) -> Iterator[None]:
             yield
 
 
-def end_the_actor(job: str, tell: Tell) -> str:
-    if job == "bad":
+def end_the_actor(errand: str, tell: Tell) -> str:
+    if errand == "bad":
         os.kill(os.getppid(), signal.SIGKILL)
         signal.pause()
-    return job
+    return errand
 
 
 def test_the_same_clips_as_without_ray(real_videos: Path, tmp_path: Path) -> None:
@@ -62,8 +62,8 @@ def test_parts_of_a_long_video_in_a_bucket_are_decoded_apart_to_the_same_clips(
 def test_a_lost_actor_is_a_crash_of_its_job_and_the_next_job_has_a_new_one() -> None:
     with crew(1, "local", end_the_actor, lambda *_: 60.0, 2000, OSError) as hands:
         ended: list[Ended] = []
-        for number, job in enumerate(["one", "bad", "two"]):
-            hands.start(number, job)
+        for number, errand in enumerate(["one", "bad", "two"]):
+            hands.start(number, errand)
             while not (news := hands.news(1.0)):
                 pass
             ended += [item for item in news if isinstance(item, Ended)]

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.dataset.manifest import load_manifest, read_rejects, read_sources
 from pipelines.errors import SSTrackError
-from pipelines.ingest import job
+from pipelines.ingest import errand
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.run import ingest
 from tests.s3 import S3Server
@@ -38,13 +38,13 @@ def rows(table: pa.Table) -> list[dict]:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the sources whose bytes are read from now on."""
     names: list[str] = []
-    run = job._run
+    run = errand._run
 
     def note(setup, found, scratch, cpu):
         names.append(Path(found.uri).name)
         return run(setup, found, scratch, cpu)
 
-    monkeypatch.setattr(job, "_run", note)
+    monkeypatch.setattr(errand, "_run", note)
     return names
 
 

@@ -148,7 +148,7 @@ def test_sets_in_a_store_give_what_the_same_local_folders_give(
         assert ours.data_digest == theirs.data_digest and ours.shards == theirs.shards
         assert all(row["source_uri"].startswith("s3://") for row in read_sources(remote, ours).to_pylist())
         with monkeypatch.context() as without:
-            without.setattr("pipelines.ingest.job.fetch", None)  # what has not changed is not fetched again
+            without.setattr("pipelines.ingest.errand.fetch", None)  # what has not changed is not fetched again
             assert not ingest([f"{prefix}/{folder}/"], remote, SMALL, layout=layout).published
     assert not any(path.is_file() for path in work.rglob("*"))
 

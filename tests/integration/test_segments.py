@@ -13,8 +13,8 @@ import pytest
 
 from pipelines import storage
 from pipelines.crew.schedules import Split
+from pipelines.ingest import errand
 from pipelines.ingest import fetch as remote
-from pipelines.ingest import job
 from pipelines.ingest.config import IngestConfig
 from pipelines.ingest.find.sources import Found, local_file
 from pipelines.ingest.pack import Pack, read_pack
@@ -129,32 +129,32 @@ def test_a_source_is_demuxed_once_on_its_whole_way(
 
     monkeypatch.setattr(av, "open", note)  # decoders open it too, in processes of their own
     config = CONFIG.model_copy(update={"segment_seconds": segment_seconds})
-    setup = job.Setup(config, Workspace.of(str(tmp_path)), frozenset(), split=True)
-    result = job.run_job(setup, local_file(film), _silent)
+    setup = errand.Setup(config, Workspace.of(str(tmp_path)), frozenset(), split=True)
+    result = errand.run_errand(setup, local_file(film), _silent)
     if isinstance(result, Split):
         assert len(result.pieces) >= 3
         for part in result.pieces:
-            job.run_job(setup, pickle.loads(pickle.dumps(part)), _silent)
-        result = job.run_job(setup, pickle.loads(pickle.dumps(result.last)), _silent)
-    assert isinstance(result, job.Result) and read_pack(result.pack).clips
+            errand.run_errand(setup, pickle.loads(pickle.dumps(part)), _silent)
+        result = errand.run_errand(setup, pickle.loads(pickle.dumps(result.last)), _silent)
+    assert isinstance(result, errand.Result) and read_pack(result.pack).clips
     assert len(opened) == 1
-    job.run_job(setup, local_file(film), _silent)  # as after a kill: the pack is found
+    errand.run_errand(setup, local_file(film), _silent)  # as after a kill: the pack is found
     assert len(opened) == 1
 
 
 def test_a_segment_of_a_file_that_changed_meanwhile_is_not_decoded(film: Path, tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(film.read_bytes())
-    setup = job.Setup(CONFIG, Workspace.of(str(tmp_path / "dataset")), frozenset(), split=True)
-    split = job.run_job(setup, local_file(path), _silent)
+    setup = errand.Setup(CONFIG, Workspace.of(str(tmp_path / "dataset")), frozenset(), split=True)
+    split = errand.run_errand(setup, local_file(path), _silent)
     assert isinstance(split, Split)
     with path.open("ab") as file:
         file.write(b"more")
     with pytest.raises(Transient, match="it changed while it was ingested"):
-        job.run_job(setup, split.pieces[0], _silent)
+        errand.run_errand(setup, split.pieces[0], _silent)
     path.unlink()
     with pytest.raises(Transient, match="it is gone"):
-        job.run_job(setup, split.pieces[0], _silent)
+        errand.run_errand(setup, split.pieces[0], _silent)
 
 
 def test_a_video_in_a_bucket_is_fetched_once_and_cut_like_a_local_one(
@@ -169,16 +169,16 @@ def test_a_video_in_a_bucket_is_fetched_once_and_cut_like_a_local_one(
 
     monkeypatch.setattr(remote, "fetch", note)
     space = Workspace.of(str(tmp_path / "remote"))
-    setup = job.Setup(CONFIG, space, frozenset(), split=True)
-    split = job.run_job(setup, Found(uri, "1", film.stat().st_size), _silent)
+    setup = errand.Setup(CONFIG, space, frozenset(), split=True)
+    split = errand.run_errand(setup, Found(uri, "1", film.stat().st_size), _silent)
     assert isinstance(split, Split)
     assert len(split.pieces) >= 3
     for part in split.pieces:
-        job.run_job(setup, part, _silent)
+        errand.run_errand(setup, part, _silent)
     assert fetched == [uri]
-    space.clear_drafts()  # as another run may: the last job fetches it again
-    joined = job.run_job(setup, split.last, _silent)
-    assert isinstance(joined, job.Result)
+    space.clear_drafts()  # as another run may: the last errand fetches it again
+    joined = errand.run_errand(setup, split.last, _silent)
+    assert isinstance(joined, errand.Result)
     assert fetched == [uri, uri]
     assert list(space.scratch.iterdir()) == []
     ours, theirs = read_pack(joined.pack), pack_video(film, CONFIG, tmp_path / "local")
@@ -193,17 +193,17 @@ def test_another_machine_fetches_its_own_copy_and_removes_what_nobody_used_for_l
     fsspec.filesystem("s3").put_file(str(film), uri)
     here = Workspace.of(str(tmp_path / "remote"))
     there = replace(here, scratch=tmp_path / "there")
-    setups = [job.Setup(CONFIG, space, frozenset(), split=True) for space in (here, there)]
-    split = job.run_job(setups[0], Found(uri, "1", film.stat().st_size), _silent)
+    setups = [errand.Setup(CONFIG, space, frozenset(), split=True) for space in (here, there)]
+    split = errand.run_errand(setups[0], Found(uri, "1", film.stat().st_size), _silent)
     assert isinstance(split, Split)
     there.scratch.mkdir()
     for name in ("fetched.old", "fetched.new"):
         (there.scratch / name).touch()
     os.utime(there.scratch / "fetched.old", (0, 0))
     for part, setup in zip(split.pieces, cycle(setups)):
-        job.run_job(setup, part, _silent)
+        errand.run_errand(setup, part, _silent)
     kept = {path.name for path in there.scratch.iterdir() if path.suffix != ".lock"}
     assert kept == {"fetched.new", f"fetched.{split.last.source_id}"}
-    joined = job.run_job(setups[0], split.last, _silent)
-    assert isinstance(joined, job.Result) and not list(here.scratch.iterdir())
+    joined = errand.run_errand(setups[0], split.last, _silent)
+    assert isinstance(joined, errand.Result) and not list(here.scratch.iterdir())
     assert pictures(read_pack(joined.pack)) == pictures(pack_video(film, CONFIG, tmp_path / "local"))

@@ -38,13 +38,3 @@ def order_named(name: Literal["whole", "windowed"], n: int, data_digest: str, se
     if n < 1:
         raise ValueError(f"order_named.n = {n}: needs at least one clip")
     return {"whole": Whole, "windowed": Windowed}[name](n, data_digest, seed)
-
-
-def mixing(order: Order, epoch: int = 0) -> float:
-    """How far an epoch moves clips from their place in the table, over what a uniform shuffle does: 1.0 is as good.
-
-    The mean displacement of a uniform shuffle of n places is (n² - 1) / 3n.
-    """
-    n = order.n
-    moved = sum(abs(order.clip(epoch * n + position) - position) for position in range(n)) / n
-    return moved / ((n * n - 1) / (3 * n)) if n > 1 else 1.0

@@ -123,8 +123,8 @@ def probed(path: Path, limits: ProbeLimits) -> Probe | Unusable:
 
 
 def probe(path: Path, limits: ProbeLimits) -> Probe:
-    """Read a file's headers and count its packets, which reads the whole file: once for each source, whose jobs carry
-    the result. Raises Unusable for what is no video or breaks a limit."""
+    """Read a file's headers and count its packets, which reads the whole file: once for each source, whose errands
+    carry the result. Raises Unusable for what is no video or breaks a limit."""
     with storage.explained(path, "read"):
         size = path.stat().st_size
     if size == 0:

@@ -1,4 +1,4 @@
-"""A watched worker process: what it does when a job kills it, hangs it, eats memory, or raises."""
+"""A watched worker process: what it does when an errand kills it, hangs it, eats memory, or raises."""
 
 import ctypes
 import os
@@ -18,9 +18,9 @@ from pipelines.crew.worker import Died, Done, Raised, Stopped, Worker
 from pipelines.errors import SSTrackError
 
 
-def work(job: tuple[str, str], tell: Tell) -> object:
-    """What the child does; `job` is (what, an argument)."""
-    what, argument = job
+def work(errand: tuple[str, str], tell: Tell) -> object:
+    """What the child does; `errand` is (what, an argument)."""
+    what, argument = errand
     tell(what, 1.0, "source")
     if what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -91,7 +91,7 @@ def test_an_idle_worker_that_died_is_no_jobs_fault(worker: Worker) -> None:
 class Unloadable:
     """Work that ends the child that loads it."""
 
-    def __call__(self, job: object, tell: Tell) -> None: ...
+    def __call__(self, errand: object, tell: Tell) -> None: ...
 
     def __reduce__(self) -> tuple[Callable[[int], object], tuple[int]]:
         return os._exit, (7,)
@@ -135,7 +135,7 @@ def test_what_a_job_raises_comes_back_and_the_worker_lives_on(worker: Worker) ->
     assert worker.run(("pid", ""), silent) == pid
 
 
-def test_stop_ends_a_running_job(worker: Worker, tmp_path: Path) -> None:
+def test_stop_ends_a_running_errand(worker: Worker, tmp_path: Path) -> None:
     ended: list[BaseException] = []
 
     def run() -> None:

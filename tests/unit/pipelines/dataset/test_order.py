@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.dataset.draws import Permutation, seed_words
 from pipelines.dataset.mixture import BLOCK, Mixture
-from pipelines.dataset.orders import Order, mixing, order_named
+from pipelines.dataset.orders import Order, order_named
 from pipelines.dataset.orders.whole import Whole
 from pipelines.dataset.orders.windowed import Windowed
 
@@ -89,6 +89,16 @@ def test_eight_then_three_then_four_ranks_in_mid_epoch() -> None:
     parts = [plan(world, 8, first, last) for world, first, last in ((8, 0, 1), (3, 1, 2), (4, 2, 4))]
     joined = {key: clips for part in parts for key, clips in part.items()}
     assert joined == plan(1, 8, 0, 4) and len(joined) == 32
+
+
+def mixing(order: Order, epoch: int = 0) -> float:
+    """How far an epoch moves clips from their place in the table, over what a uniform shuffle does: 1.0 is as good.
+
+    The mean displacement of a uniform shuffle of n places is (n² - 1) / 3n.
+    """
+    n = order.n
+    moved = sum(abs(order.clip(epoch * n + position) - position) for position in range(n)) / n
+    return moved / ((n * n - 1) / (3 * n)) if n > 1 else 1.0
 
 
 def test_windows_mix_like_a_uniform_shuffle() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sstrack.configs.tracking import TrackingConfig
 from sstrack.models.tracker_net import TrackerNet
 from sstrack.recipes import recipe
-from sstrack.tracking.batched import BatchedTracker, SequenceJob, Turn
+from sstrack.tracking.batched import BatchedTracker, SequenceTask, Turn
 from sstrack.tracking.tracker import Tracker
 
 BOX = (30.0, 20.0, 24.0, 20.0)
@@ -29,16 +29,16 @@ def pictures(seed: int, n: int, width: int = 100) -> list[NDArray[np.uint8]]:
     return list(np.random.default_rng(seed).integers(0, 255, (n, 80, width, 3), dtype=np.uint8))
 
 
-def job(seed: int, n: int, width: int = 100) -> SequenceJob:
-    return SequenceJob(f"s{seed}", BOX, partial(iter, pictures(seed, n, width)))
+def task(seed: int, n: int, width: int = 100) -> SequenceTask:
+    return SequenceTask(f"s{seed}", BOX, partial(iter, pictures(seed, n, width)))
 
 
 @pytest.mark.parametrize("slots", [1, 3, 8])
 def test_batched_equals_one_by_one(tracker: Tracker, slots: int) -> None:
     lengths = {1: 6, 2: 1, 3: 4, 4: 5, 5: 2}  # short: an untrained network amplifies the last bits
-    jobs = [job(seed, n, width=100 if seed != 3 else 120) for seed, n in lengths.items()]
-    done = {ended.name: ended for ended in BatchedTracker(tracker, slots).run(jobs)}
-    assert set(done) == {one.name for one in jobs}
+    tasks = [task(seed, n, width=100 if seed != 3 else 120) for seed, n in lengths.items()]
+    done = {ended.name: ended for ended in BatchedTracker(tracker, slots).run(tasks)}
+    assert set(done) == {one.name for one in tasks}
     for seed, n in lengths.items():
         frames = pictures(seed, n, width=100 if seed != 3 else 120)
         state, expected = tracker.start(frames[0], BOX), [(*BOX, 1.0)]
@@ -67,14 +67,14 @@ def test_a_bad_sequence_ends_alone_and_says_why(tracker: Tracker) -> None:
         yield from pictures(2, 3)
         raise OSError("frame 3 is unreadable")
 
-    jobs = [
-        job(1, 6),
-        SequenceJob("breaks", BOX, breaks),
-        SequenceJob("outside", (500, 500, 9, 9), partial(iter, pictures(3, 4))),
-        SequenceJob("empty", BOX, partial(iter, [])),
-        SequenceJob("resized", BOX, partial(iter, [*pictures(4, 2), *pictures(5, 1, width=50)])),
+    tasks = [
+        task(1, 6),
+        SequenceTask("breaks", BOX, breaks),
+        SequenceTask("outside", (500, 500, 9, 9), partial(iter, pictures(3, 4))),
+        SequenceTask("empty", BOX, partial(iter, [])),
+        SequenceTask("resized", BOX, partial(iter, [*pictures(4, 2), *pictures(5, 1, width=50)])),
     ]
-    done = {ended.name: ended for ended in BatchedTracker(tracker, 4).run(jobs)}
+    done = {ended.name: ended for ended in BatchedTracker(tracker, 4).run(tasks)}
     assert done["s1"].error is None and len(done["s1"].boxes) == 6
     assert isinstance(done["breaks"].error, OSError) and len(done["breaks"].boxes) == 3
     assert "outside the 100x80 frame" in str(done["outside"].error) and len(done["outside"].boxes) == 0
@@ -104,7 +104,7 @@ def test_closing_early_leaves_no_reading_thread(tracker: Tracker) -> None:
             yield picture
 
     before = threading.active_count()
-    with closing(BatchedTracker(tracker, 2).run([SequenceJob("endless", BOX, endless), job(2, 3)])) as run:
+    with closing(BatchedTracker(tracker, 2).run([SequenceTask("endless", BOX, endless), task(2, 3)])) as run:
         assert next(run).name == "s2"
     assert threading.active_count() == before
 

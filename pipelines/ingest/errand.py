@@ -30,7 +30,7 @@ from pipelines.ingest.video.source import Source
 
 @dataclass(frozen=True)
 class Setup:
-    """What all jobs of a run share. `known` are sources that the dataset holds under these settings."""
+    """What all errands of a run share. `known` are sources that the dataset holds under these settings."""
 
     config: IngestConfig
     space: Workspace
@@ -52,7 +52,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class SegmentJob:
+class SegmentErrand:
     """A part of a long video, or with `segment` None the join of all its `segments`. `video` is what the one probe of
     the source found, in a part without the keyframes, which only the join needs."""
 
@@ -78,7 +78,7 @@ class SegmentJob:
         return 1 / len(self.segments) if self.segment else 0.0
 
 
-def run_job(setup: Setup, found: Found | SegmentJob, tell: Tell) -> Result | Split:
+def run_errand(setup: Setup, found: Found | SegmentErrand, tell: Tell) -> Result | Split:
     """Do one source or a part of one; a long video is split where several workers may share it.
 
     Raises Transient where it cannot be reached now, SSTrackError where the disk or the dataset's store refuses.
@@ -86,7 +86,7 @@ def run_job(setup: Setup, found: Found | SegmentJob, tell: Tell) -> Result | Spl
     with recorded(tell, cpu_seconds) as stages:
         scratch = setup.space.scratch / f"fetch.{os.getpid()}"
         try:
-            if isinstance(found, SegmentJob):
+            if isinstance(found, SegmentErrand):
                 return _run_segment(setup, found, scratch, stages.cpu)
             try:
                 return _run(setup, found, scratch, stages.cpu)
@@ -129,12 +129,12 @@ def _run(setup: Setup, found: Found, scratch: Path, cpu: dict[str, float]) -> Re
 
 def _split(found: Found, source_id: str, video: Probe, segments: tuple[Segment, ...]) -> Split:
     slim = replace(video, keyframes=array("q"))  # hours of video may have as many keyframes as frames
-    parts = tuple(SegmentJob(found, source_id, slim, segments, segment) for segment in segments)
-    return Split(parts, SegmentJob(found, source_id, video, segments, None))
+    parts = tuple(SegmentErrand(found, source_id, slim, segments, segment) for segment in segments)
+    return Split(parts, SegmentErrand(found, source_id, video, segments, None))
 
 
-def _run_segment(setup: Setup, job: SegmentJob, scratch: Path, cpu: dict[str, float]) -> Result:
-    found = job.found
+def _run_segment(setup: Setup, errand: SegmentErrand, scratch: Path, cpu: dict[str, float]) -> Result:
+    found = errand.found
     local = storage.is_local(found.uri)
 
     def fetch_again() -> Path:
@@ -143,22 +143,22 @@ def _run_segment(setup: Setup, job: SegmentJob, scratch: Path, cpu: dict[str, fl
             copy, source_id, _ = _fetch(setup, found, scratch)
         except Unusable as problem:
             raise Transient(problem.detail) from problem
-        if source_id != job.source_id:
+        if source_id != errand.source_id:
             raise Transient("it changed while it was ingested")
         return copy
 
-    kept = setup.space.scratch, job.source_id
-    with stage("fetch", found.bytes, job.source_id):  # or wait until another worker has
+    kept = setup.space.scratch, errand.source_id
+    with stage("fetch", found.bytes, errand.source_id):  # or wait until another worker has
         path = _unchanged(found) if local else shared_copy(*kept, fetch_again)
-    source = Source(job.source_id, found.label, path, found.bytes)
-    if job.segment is not None:
-        process_segment(source, job.video, setup.config, setup.space, job.segment)
-        return Result(job.source_id, found.bytes, cpu=cpu)
-    with stage("join", found.bytes, job.source_id):
-        pack = join_segments(source, job.video, setup.config, setup.space, job.segments)
+    source = Source(errand.source_id, found.label, path, found.bytes)
+    if errand.segment is not None:
+        process_segment(source, errand.video, setup.config, setup.space, errand.segment)
+        return Result(errand.source_id, found.bytes, cpu=cpu)
+    with stage("join", found.bytes, errand.source_id):
+        pack = join_segments(source, errand.video, setup.config, setup.space, errand.segments)
     if not local:
         drop(*kept)
-    return Result(job.source_id, found.bytes, pack, cpu=cpu)
+    return Result(errand.source_id, found.bytes, pack, cpu=cpu)
 
 
 def _unchanged(found: Found) -> Path:
