@@ -72,19 +72,19 @@ def promotion_decision(decision: Mapping[str, Any]) -> None:
         markdown=(
             f"# {decision['outcome']}\n\n{reasons}\n\n"
             f"Version {decision['version']} of `{decision['model_name']}`, run key `{decision['run_key']}`, "
-            f"champion now: version {decision['champion'] or 'none'}.\n"
+            f"champion now: version {decision['champion'] or 'none'}.\n{_to_version(decision['page'])}"
         ),
     )
 
 
-def champion_move(name: str, move: Mapping[str, Any], actor: str, reason: str) -> None:
-    """A person's promotion or rollback."""
+def champion_move(name: str, move: Mapping[str, Any], actor: str, reason: str, page: str | None) -> None:
+    """A person's promotion or rollback; `page` is the new champion's, where MLflow is a server."""
     create_markdown_artifact(
         key=PROMOTION_DECISION,
         description=move["outcome"],
         markdown=(
             f"# {move['outcome']}\n\n{reason}\n\nDecided by {actor}. Champion of `{name}` now: version "
-            f"{move['champion']}; a rollback leads to {_called(move['previous'])}.\n"
+            f"{move['champion']}; a rollback leads to {_called(move['previous'])}.\n{_to_version(page)}"
         ),
     )
 
@@ -97,6 +97,11 @@ def health(alarms: Sequence[str], lines: Sequence[str]) -> None:
         description=f"{len(alarms)} alarms" if alarms else "all is well",
         markdown=f"# Health\n\n{told}\n\n" + "\n".join(f"- {line}" for line in lines if not line.startswith("ALARM")),
     )
+
+
+def _to_version(page: str | None) -> str:
+    """A link to the version's card, which leads on to its training, its data and its report."""
+    return "" if page is None else f"\n[The version in MLflow]({page}): its card, training, data and report.\n"
 
 
 def _called(version: str | None) -> str:

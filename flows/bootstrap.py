@@ -14,7 +14,11 @@ from pipelines.settings import settings
 
 
 def bootstrap(
-    environment: Mapping[str, str], prefect_file: Path, log: Path | None = None, schedules: bool | None = None
+    environment: Mapping[str, str],
+    prefect_file: Path,
+    log: Path | None = None,
+    schedules: bool | None = None,
+    pool_template: Path | None = None,
 ) -> list[str]:
     """Set up the server that `PREFECT_API_URL` of `environment` names.
 
@@ -25,12 +29,17 @@ def bootstrap(
         prefect_file: our `prefect.yaml`.
         log: file that what they say is appended to; without it it is only told of a command that fails.
         schedules: switch all of them, and retraining on new data, on or off; None leaves each as it is, at first off.
+        pool_template: base job template of a pool whose runs are pods of Kubernetes; without it they are processes of
+            a worker of type `process`.
 
     Returns what is there now, a line each. Raises SSTrackError where a command of Prefect's fails.
     """
     api_url = environment["PREFECT_API_URL"]
     before = {(one.deployment, one.slug): one.active for one in read_schedules(api_url)}
-    _prefect(environment, log, prefect_file.parent, "work-pool", "create", POOL, "--type", "process", "--overwrite")
+    how = ("process",)
+    if pool_template is not None:
+        how = ("kubernetes", "--base-job-template", str(pool_template.absolute()))
+    _prefect(environment, log, prefect_file.parent, "work-pool", "create", POOL, "--overwrite", "--type", *how)
     deploy = ("--no-prompt", "deploy", "--all", "--prefect-file", str(prefect_file))
     _prefect(environment, log, prefect_file.parent, *deploy)
     now = switch_schedules(api_url, before if schedules is None else schedules)

@@ -30,6 +30,7 @@ def promote_tracker(
         override: also a version that no gate let pass.
     """
     from pipelines.registry.promotion import promote, state_of
+    from pipelines.registry.versions import version_page
 
     show_our_logs()
     here, actor = settings(), this_actor()
@@ -43,7 +44,8 @@ def promote_tracker(
         reason=reason,
         override=override,
     ).as_dict()
-    artifacts.champion_move(here.model_name, done, actor, reason)
+    page = version_page(here.mlflow_uri, here.model_name, done["champion"])
+    artifacts.champion_move(here.model_name, done, actor, reason, page)
     if done["moved"]:
         events.champion_promoted(here.model_name, done["champion"], done["outcome"])
     return done
@@ -59,6 +61,7 @@ def rollback_tracker(reason: Reason, to: Version | None = None, expected: Expect
         expected: the champion to roll back from.
     """
     from pipelines.registry.promotion import rollback, state_of
+    from pipelines.registry.versions import version_page
 
     show_our_logs()
     here, actor = settings(), this_actor()
@@ -66,7 +69,8 @@ def rollback_tracker(reason: Reason, to: Version | None = None, expected: Expect
     done = rollback(
         here.mlflow_uri, here.model_name, to, expected=expected or now.champion, actor=actor, reason=reason
     ).as_dict()
-    artifacts.champion_move(here.model_name, done, actor, reason)
+    page = version_page(here.mlflow_uri, here.model_name, done["champion"])
+    artifacts.champion_move(here.model_name, done, actor, reason, page)
     if done["moved"]:
         events.champion_promoted(here.model_name, done["champion"], done["outcome"])
     return done

@@ -13,7 +13,7 @@ from prefect.client.schemas import State
 from prefect.states import Completed
 
 from flows import artifacts, events
-from flows.actor import this_actor
+from flows.actor import run_tags, this_actor
 from flows.evaluate_tracker import check_judge, evaluate_tracker, measure_static, write_page
 from flows.hooks import end_record, stop_submitted_job
 from flows.logs import show_our_logs
@@ -190,6 +190,7 @@ def decide(
         actor=this_actor(),
         clip=Clip(first.frames, (x, y, w, h)),
         kept=Kept(kept[0], tuple(kept[1:])) if kept else None,
+        tags=run_tags(),
     )
     return asdict(decision)
 

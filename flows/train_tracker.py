@@ -3,9 +3,9 @@
 from typing import Any
 
 from prefect import flow, task
-from prefect.runtime import flow_run
 
 from flows import artifacts
+from flows.actor import run_tags
 from flows.hooks import end_record, remember_job, remember_record, stop_submitted_job
 from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, Cluster, Mixture, Overrides, RecipeName, TrainWorkers
@@ -90,14 +90,7 @@ def train_model(
         options=options,
         cluster=cluster,
         progress=in_task(),
-        tags=_this_run(),
+        tags=run_tags(),
         opened=opened,
         submits=remember_job,
     )
-
-
-def _this_run() -> dict[str, str]:
-    """The flow run that asks for the training, as tags of the MLflow run: its id, and its page where there is a UI."""
-    found = {"prefect.flow_run_id": flow_run.id, "prefect.flow_run_url": flow_run.ui_url}
-    # Without a server that has a UI, Prefect builds a URL of "None" all the same.
-    return {name: str(value) for name, value in found.items() if value and not str(value).startswith("None")}

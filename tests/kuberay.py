@@ -67,8 +67,8 @@ class Variable(Part):
 
 
 class Resources(Part):
-    requests: dict[str, Quantity]
-    limits: dict[str, Quantity]
+    requests: dict[str, Quantity | Count]
+    limits: dict[str, Quantity | Count]
 
 
 class Capabilities(Part):
@@ -123,6 +123,7 @@ class Container(Part):
     image: str
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     command: list[str] = []
+    args: list[str] = []
     env_from: list[EnvironmentFrom] = []
     env: list[Variable] = []
     ports: list[ContainerPort] = []
@@ -195,6 +196,24 @@ class Pod(Part):
 class PodTemplate(Part):
     metadata: Metadata | None = None
     spec: Pod
+
+
+class JobMetadata(Metadata):
+    generate_name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+-$")]
+
+
+class JobSpec(Part):
+    backoff_limit: Count
+    active_deadline_seconds: Count
+    ttl_seconds_after_finished: Count
+    template: PodTemplate
+
+
+class Job(Part):
+    api_version: Literal["batch/v1"]
+    kind: Literal["Job"]
+    metadata: JobMetadata
+    spec: JobSpec
 
 
 class HeadGroup(Part):
@@ -355,7 +374,7 @@ KINDS: dict[str, type[Part]] = {
     kind.__name__: kind
     for kind in (
         *(RayCluster, RayJob, ConfigMap, ServiceAccount, Kustomization),
-        *(Deployment, NetworkPolicy, PodDisruptionBudget),
+        *(Deployment, Job, NetworkPolicy, PodDisruptionBudget),
     )
 }
 

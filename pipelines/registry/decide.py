@@ -15,7 +15,7 @@ from pipelines.registry.pages import describe_version
 from pipelines.registry.promotion import Overtaken, promote, refuse, state_of
 from pipelines.registry.runs import registry_client
 from pipelines.registry.smoke import Clip, smoke
-from pipelines.registry.versions import Registered, champion, register
+from pipelines.registry.versions import Registered, champion, register, version_page
 from pipelines.training.packages import local_package
 from sstrack.gates import Check, GateConfig, Measured, Verdict, judge
 from sstrack.models.package_files import package_recipe
@@ -43,6 +43,8 @@ class Decision:
     run_key: str
     verdict: dict[str, Any]
     """The gate's, as data; empty where there was nothing to decide."""
+    page: str | None = None
+    """The version's page, where MLflow is a server."""
 
 
 def rival_of(uri: str, name: str, package: str) -> str | None:
@@ -88,6 +90,7 @@ def register_and_decide(
     actor: str,
     clip: Clip | None = None,
     kept: Kept | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Decision:
     """Register the training's package (once), run the gate, move or keep the alias.
 
@@ -101,6 +104,7 @@ def register_and_decide(
         actor: who asks, for the journal.
         clip: what the package has to track after it was loaded back from the registry.
         kept: the evaluation's report among the run's artifacts, for the card.
+        tags: further tags of the version: the flow run that asks, say.
     """
     scored = [each.scored for each in evaluated]
     data = [data_facts(**each) for each in training.get("datasets", ())]
@@ -117,6 +121,7 @@ def register_and_decide(
             VIDEO: data_line(data),
             DATASETS: json.dumps(list(training.get("datasets", ()))),
             **_short_tags(scored),
+            **(tags or {}),
         },
     )
     now = state_of(uri, name)
@@ -124,7 +129,8 @@ def register_and_decide(
         outcome = f"nothing new: version {version.version} is the champion already"
         log.info("%s", outcome)
         reasons = (version.tags[REASON],) if REASON in version.tags else ()
-        return Decision(outcome, True, False, reasons, name, version.version, now.champion, version.run_key, {})
+        page = version_page(uri, name, version.version)
+        return Decision(outcome, True, False, reasons, name, version.version, now.champion, version.run_key, {}, page)
     expected = rival.rpartition("/")[2] if rival else None
     verdict = _verdict(training, evaluated, gate, now.trial(version.version))
     if version.version in now.withdrawn:
@@ -157,6 +163,7 @@ def register_and_decide(
         state_of(uri, name).champion,
         version.run_key,
         verdict.as_dict(),
+        version_page(uri, name, version.version),
     )
     facts = _facts(client, version, training, data, evaluated, verdict, kept or Kept())
     describe_version(client, facts, {"outcome": outcome, "actor": actor, "against": expected, **verdict.as_dict()})

@@ -34,11 +34,15 @@ def find_training(
 
 def resolve_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
     """The recipe with its overrides, its initial weights on this machine; UsageError names what is wrong."""
+    return settle_weights(known_recipe(name, overrides), settings().work / "weights")
+
+
+def known_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
+    """The recipe with its overrides; UsageError names what is wrong."""
     try:
-        named = recipe_named(name, overrides)
+        return recipe_named(name, overrides)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return settle_weights(named, settings().work / "weights")
 
 
 def open_datasets(uris: Sequence[str], manifest: str | None = None, weights: Sequence[float] = ()) -> list[Dataset]:

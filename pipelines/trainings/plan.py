@@ -14,7 +14,7 @@ from pipelines.training.metrics import read_metrics
 from pipelines.training.options import ends
 from pipelines.training.result import find_result
 from pipelines.training.spec import TrainingSpec
-from pipelines.trainings.find import find_training
+from pipelines.trainings.find import find_training, known_recipe
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ def plan_retrain(
     holder = champion(uri, name)
     version = holder.version if holder else None
     if head(dataset) is None:
+        known_recipe(recipe, overrides)  # a wrong word is refused before there are clips, too
         nothing = "nothing to do: no dataset was published yet"
         why = (f"there is no manifest in {dataset}: `sstrack ingest VIDEOS --out {dataset}` makes one",)
         return Plan(nothing, False, "", why, dataset, None, 0, 0.0, "", 0, 0, version, 0, None)

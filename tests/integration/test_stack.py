@@ -124,6 +124,7 @@ def test_schedules_are_off_until_they_are_switched_on_and_then_create_runs(stack
     names = {"ingest-videos", "retrain-tracker", "health"}
     deployments = {one["id"]: one["name"] for one in api("deployments/filter", {})}
     assert names < set(deployments.values())
+    assert {"cpu", "gpu"} <= {one["name"] for one in api("work_pools/local/queues/filter", {})}
     assert not api("flow_runs/filter", SCHEDULED)
     switch_schedules(api.url, {("ingest-videos", "hourly"): True})
     assert {one.deployment: one.active for one in read_schedules(api.url)} == {

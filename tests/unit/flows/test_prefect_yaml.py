@@ -31,7 +31,8 @@ def test_all_flows_are_deployed():
 def test_a_deployment_has_known_keys_and_a_flow_of_its_name(deployment: dict[str, Any]):
     assert set(deployment) <= ALLOWED
     assert deployment["pull"] == []
-    assert deployment["work_pool"] == {"name": "local"}
+    heavy = deployment["name"] in ("train-tracker", "retrain-tracker", "evaluate-tracker")
+    assert deployment["work_pool"] == {"name": "local", "work_queue_name": "gpu" if heavy else "cpu"}
     module, _, attribute = deployment["entrypoint"].rpartition(".")
     flow = getattr(importlib.import_module(module), attribute)
     assert flow.name == deployment["name"]

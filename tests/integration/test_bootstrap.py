@@ -1,0 +1,42 @@
+"""`sstrack bootstrap` on a Prefect server of somebody else's."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import PREFECT_API_URL
+from typer.testing import CliRunner
+
+from cli.main import app
+from tests.conftest import REPO
+
+TEMPLATE = REPO / "infra/kubernetes/pool.json"
+
+
+@pytest.fixture
+def client(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
+    monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+def test_flow_runs_can_be_pods_and_a_second_call_changes_nothing(client: SyncPrefectClient) -> None:
+    told = [CliRunner().invoke(app, ["bootstrap", "--pool-template", str(TEMPLATE)]) for _ in range(2)]
+    assert [one.exit_code for one in told] == [0, 0], told[0].output
+    assert told[0].output == told[1].output
+    pool = client.read_work_pool("local")
+    assert (pool.type, pool.base_job_template) == ("kubernetes", json.loads(TEMPLATE.read_text()))
+    queues = {one.name: one.work_queue_name for one in client.read_deployments()}
+    assert {name for name, queue in queues.items() if queue == "gpu"} == {
+        "train-tracker",
+        "retrain-tracker",
+        "evaluate-tracker",
+    }
+    assert queues["ingest-videos"] == "cpu"
+
+
+def test_a_template_that_is_not_there_is_one_sentence(client: SyncPrefectClient) -> None:
+    told = CliRunner().invoke(app, ["bootstrap", "--pool-template", "pool.yml"])
+    assert told.exit_code == 2
+    assert "no file pool.yml: name a base job template" in told.output
