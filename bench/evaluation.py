@@ -2,11 +2,15 @@
 
     python bench/evaluation.py                                  9 benchmarks of 1,000 sequences of 4 frames, 2 workers
     python bench/evaluation.py --benchmarks 2 --sequences 100   a small one
+    python bench/evaluation.py --kills 10                       kill -9 in one of 1,000 sequences, rerun, compare
 
 First pieces of `--seconds` that only wait go through Ray as an evaluation's do: their time over the time that so many
 workers need at least is what scheduling costs. Then a network that costs next to nothing, untrained, tracks benchmarks
 whose frames are links to a few pictures: `tracked` is the time that its frames took, `else` all other time of the
 workers, in milliseconds a sequence; `again` finds everything done. Memory is the driver's largest.
+
+With `--kills` drivers and workers of one evaluation die in turn, spread over its sequences; a dead driver is started
+again. What it ends with has to be, byte for byte, what an undisturbed one gives.
 """
 
 import argparse
@@ -16,10 +20,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -89,6 +96,57 @@ def tracked(report: EvaluationReport, names: list[str]) -> float:
     return sum(float(store.seconds(name).sum()) for name in names)
 
 
+def evaluate_on_ray(model: str, root: str, out: str, workers: int) -> None:
+    """In a process of its own, which may be killed."""
+    import pipelines.evaluation.run as run
+
+    run.WORK_WORTH_A_CLUSTER = 0.0
+    with local_cluster(workers):
+        evaluate(model, "folder", root, out, How(workers=workers))
+
+
+def answers(out: Path) -> dict[str, bytes]:
+    """What was kept, without times, which no two runs share."""
+    kept = [path for path in out.rglob("*") if path.is_file() and ".times" not in path.name]
+    return {str(path.relative_to(out)): path.read_bytes() for path in kept if not path.name.startswith(".")}
+
+
+def done(out: Path) -> int:
+    """Sequences whose result is there."""
+    return len(list(out.rglob("scene-*.times.txt")))
+
+
+def begin(*given: str | int) -> BaseProcess:
+    child = get_context("spawn").Process(target=evaluate_on_ray, args=given)
+    child.start()
+    return child
+
+
+def kill_and_compare(model: str, root: str, work: Path, args: argparse.Namespace) -> None:
+    """Kill so often, spread over the sequences, and say whether the end is the same."""
+    whole, out = work / "whole", work / "out"
+    child = begin(model, root, str(whole), args.workers)
+    child.join()
+    child = begin(model, root, str(out), args.workers)
+    for number in range(args.kills):
+        until = args.sequences * (number + 1) // (args.kills + 1)
+        while done(out) < until and child.is_alive():
+            time.sleep(0.01)
+        below = psutil.Process(child.pid).children(recursive=True)
+        workers = [each for each in below if each.name().startswith("ray::track_piece")]
+        victim = "worker" if number % 2 and workers else "driver"
+        (workers[0] if victim == "worker" else child).kill()
+        print(f"kill {number + 1}: a {victim}, after {done(out)} of {args.sequences} sequences", flush=True)
+        if victim == "driver":
+            child.join()
+            psutil.wait_procs(below, timeout=60)  # Ray ends by itself when its driver is gone
+            child = begin(model, root, str(out), args.workers)
+    child.join()
+    same = answers(out) == answers(whole)
+    print(f"{len(answers(out))} files, {'byte for byte those' if same else 'NOT those'} of an undisturbed evaluation")
+    sys.exit(0 if same and child.exitcode == 0 else 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--benchmarks", type=int, default=9)
@@ -97,14 +155,18 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--pieces", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--kills", type=int, default=0)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         os.environ["SSTRACK_WORK"] = str(work)
         pictures = write_pictures(work, args.frames)
-        roots = [write_benchmark(work / f"set-{n}", pictures, args.sequences) for n in range(args.benchmarks)]
+        sets = 1 if args.kills else args.benchmarks
+        roots = [write_benchmark(work / f"set-{n}", pictures, args.sequences) for n in range(sets)]
         names = [f"scene-{number:04d}" for number in range(args.sequences)]
         model = package(work / "package")
+        if args.kills:
+            kill_and_compare(model, roots[0], work, args)
         with local_cluster(args.workers):
             cost = scheduling(args.pieces, args.seconds, args.workers)
             print(

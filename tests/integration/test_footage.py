@@ -157,6 +157,27 @@ def test_interlace_that_begins_later_is_made_whole_and_told_of(backend: str, bas
     assert whole < combed - 0.2
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_stream_without_times_is_shown_at_its_own_rate(codec: str, backend: str, base: Path, tmp_path: Path) -> None:
+    film = tmp_path / ("raw.264" if codec == "libx264" else "raw.hevc")
+    quiet = ("-x265-params", "log-level=error") if codec == "libx265" else ()
+    ffmpeg("-i", base, "-c:v", codec, "-preset", "ultrafast", *quiet, film)
+    pack = packed(film, backend, tmp_path)
+    assert (pack.source.seconds, stored(pack), pack.rejects) == (SECONDS, SECONDS * 10, ())
+
+
+@pytest.mark.parametrize("rates", [(24, 12), (12, 24)])
+def test_a_rate_that_changes_loses_no_frame(rates: tuple[int, int], backend: str, base: Path, tmp_path: Path) -> None:
+    parts = [tmp_path / f"{rate}.ts" for rate in rates]
+    for rate, part in zip(rates, parts, strict=True):
+        ffmpeg("-i", base, "-r", rate, "-preset", "ultrafast", part)
+    film = tmp_path / "film.ts"
+    film.write_bytes(b"".join(part.read_bytes() for part in parts))
+    pack = packed(film, backend, tmp_path)
+    assert pack.source.frames_decoded == pack.source.frames_expected >= SECONDS * sum(rates)
+    assert stored(pack) >= 2 * SECONDS * 10 - 1 and pack.rejects == ()
+
+
 @pytest.mark.parametrize("name", ["Freh7_B.ts", "freh5.264"])
 def test_fields_in_packets_of_their_own_make_one_frame(name: str, backend: str, shared: Path, tmp_path: Path) -> None:
     pack = packed(shared / "data/videos-hard" / name, backend, tmp_path)

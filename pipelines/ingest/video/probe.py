@@ -286,6 +286,8 @@ def _scan(container: av.container.InputContainer, stream: av.video.VideoStream, 
 def _rate(stream: av.video.VideoStream, scan: _Scan, time_base: Fraction) -> Fraction:
     """Frames per second while something happens: as stated, or where frames are apart otherwise, as they are."""
     stated = stream.average_rate or stream.guessed_rate or Fraction(25)
+    if (scan.packets.times == NO_TIME).all() and stream.codec_context.framerate:
+        stated = stream.codec_context.framerate  # a raw stream's own; its demuxer says 25 of any
     nominal = max(1, round(1 / (stated * time_base)))
     near = scan.shown if scan.fields_apart else first_part(scan.packets, time_base)
     step = usual_step(near, nominal)

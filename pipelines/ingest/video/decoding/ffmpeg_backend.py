@@ -42,10 +42,9 @@ def ffmpeg_command(task: DecodeTask, file: int, records: int, frames: int) -> li
     tiny = tiny.filter("metadata", mode="add", key="k", value=1)
     tiny = tiny.filter("metadata", mode="print", file=f"pipe:{records}")
     stored = _apply(stream[1], task.stored)
-    outputs = ffmpeg.merge_outputs(
-        ffmpeg.output(tiny, "pipe:1", format="rawvideo", fps_mode="passthrough"),
-        ffmpeg.output(stored, f"pipe:{frames}", format="rawvideo", fps_mode="passthrough"),
-    )
+    # in the stream's own ticks: in those of its first frame rate, faster frames would fall on one and be refused
+    raw = {"format": "rawvideo", "fps_mode": "passthrough", "enc_time_base": str(task.time_base)}
+    outputs = ffmpeg.merge_outputs(ffmpeg.output(tiny, "pipe:1", **raw), ffmpeg.output(stored, f"pipe:{frames}", **raw))
     words = outputs.global_args("-nostdin", "-nostats", "-hide_banner", "-filter_complex_threads", "1")
     words = words.global_args("-v", "repeat+level+warning")
     command: list[str] = words.compile(cmd=binary())
