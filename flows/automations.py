@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from flows.events import CHAMPION_PROMOTED, DATASET_PUBLISHED, HEALTH_ALARM
 
 SILENT_S = 180.0
-"""After so many seconds without a heartbeat a run counts as crashed; `sstrack up` has them come every 60."""
+"""After so many seconds without a heartbeat a run counts as crashed; our deployments have them come every 60."""
 CALM_S = 1800.0
 """A retrain starts when this many seconds have passed since the last of several ingests published something."""
 RETRAIN = "retrain-tracker/retrain-tracker"

@@ -6,8 +6,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
+
 from flows.automations import set_up_automations
-from flows.schedules import read_schedules, switch_schedules
+from flows.schedules import keep_schedules, read_schedules, switch_schedules
 from flows.stack_note import POOL
 from pipelines.errors import SSTrackError
 from pipelines.settings import settings
@@ -42,12 +44,19 @@ def bootstrap(
     _prefect(environment, log, prefect_file.parent, "work-pool", "create", POOL, "--overwrite", "--type", *how)
     deploy = ("--no-prompt", "deploy", "--all", "--prefect-file", str(prefect_file))
     _prefect(environment, log, prefect_file.parent, *deploy)
+    keep_schedules(api_url, _named(prefect_file))
     now = switch_schedules(api_url, before if schedules is None else schedules)
     automations = set_up_automations(api_url, settings().notify_url, by_event=schedules)
     return [
         *(f"schedule {one.slug} of {one.deployment}: {'on' if one.active else 'off'}" for one in now),
         *(f"automation {name}" for name in automations),
     ]
+
+
+def _named(prefect_file: Path) -> set[tuple[str, str]]:
+    """Deployment and slug of each schedule in the file."""
+    deployments = yaml.safe_load(prefect_file.read_text())["deployments"]
+    return {(each["name"], one["slug"]) for each in deployments for one in each.get("schedules", ())}
 
 
 def _prefect(environment: Mapping[str, str], log: Path | None, folder: Path, *words: str) -> None:

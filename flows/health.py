@@ -53,14 +53,13 @@ def look(dataset: str, limits: HealthLimits) -> dict[str, Any]:
 
 @task(name="stuck runs", retries=0)
 def stuck_runs(hours: float) -> list[tuple[str, float]]:
-    """Runs that are under way for longer than `hours`, with their hours; this one is none of them."""
+    """Runs that are under way for longer than `hours`, or should be and never began, with their hours; this one is none
+    of them."""
     now = datetime.now(UTC)
     wanted = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
-    before = {"start_time": {"before_": (now - timedelta(hours=hours)).isoformat()}}
+    before = {"expected_start_time": {"before_": (now - timedelta(hours=hours)).isoformat()}}
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate({**wanted, **before}), limit=200)
-    return [
-        (run.name, (now - run.start_time).total_seconds() / 3600)
-        for run in runs
-        if run.start_time is not None and str(run.id) != this_run.id
-    ]
+    since = [(run, run.start_time or run.expected_start_time) for run in runs if str(run.id) != this_run.id]
+    under_way = [(run.name, (now - at).total_seconds() / 3600) for run, at in since if at is not None]
+    return [(name, passed) for name, passed in under_way if passed >= hours]

@@ -1,5 +1,6 @@
 """Schedules of our deployments: off until somebody switches them on, and as they were after a new deploy."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -36,6 +37,15 @@ def switch_schedules(api_url: str, on: bool | dict[tuple[str, str], bool]) -> li
             if wanted != one.active:
                 client.update_deployment_schedule(one.deployment_id, one.schedule_id, active=wanted)
         return _read(client)
+
+
+def keep_schedules(api_url: str, named: Container[tuple[str, str]]) -> None:
+    """Remove every schedule that is not among those named by deployment and slug: a deploy leaves what was taken out of
+    its file."""
+    with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
+        for one in _read(client):
+            if (one.deployment, one.slug) not in named:
+                client.delete_deployment_schedule(one.deployment_id, one.schedule_id)
 
 
 def _read(client: SyncPrefectClient) -> list[Schedule]:

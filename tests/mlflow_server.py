@@ -4,6 +4,7 @@ import base64
 import importlib.util
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -98,6 +99,7 @@ def mlflow_server(store: dict[str, str], s3: S3Server, folder: Path) -> Iterator
         "MLFLOW_AUTH_ADMIN_USERNAME": ADMIN,
         "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
+        "MLFLOW_SERVER_ALLOWED_HOSTS": f"{described['MLFLOW_SERVER_ALLOWED_HOSTS']},127.0.0.1:{port}",
     }
     assert set(described) <= set(given), "compose.yaml sets what this does not"
     words = _command()
@@ -107,8 +109,8 @@ def mlflow_server(store: dict[str, str], s3: S3Server, folder: Path) -> Iterator
     environment = {
         **os.environ,
         **given,
+        **_variables(),
         "MLFLOW_AUTH_CONFIG_PATH": str(_INFRA / "basic_auth.ini"),
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "server.log").open("wb") as log:
@@ -122,6 +124,13 @@ def mlflow_server(store: dict[str, str], s3: S3Server, folder: Path) -> Iterator
     finally:
         stop_processes(tree(process.pid), patience=5.0)
         process.wait()
+
+
+def _variables() -> dict[str, str]:
+    """Of the image's ENV."""
+    text = (_INFRA / "Dockerfile").read_text().replace("\\\n", "")
+    (line,) = re.findall(r"^ENV (.*)$", text, re.M)
+    return dict(word.split("=", 1) for word in line.split())
 
 
 def _command() -> list[str]:

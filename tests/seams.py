@@ -6,6 +6,7 @@
 READ_CLIP = "pipelines.frames.read_clip"
 EXPORTED_CLIPS = "pipelines.dataset.export.read_clips"
 LOADER_SETTINGS = "pipelines.dataset.modes.settings"
+RAY_PROCESSORS = "pipelines.training.ray_train.processors"
 JOB_SILENCE = "pipelines.jobs._SILENCE_SECONDS"
 LARGEST_RESULT = "sstrack.benchmarks.tree.MAX_FILE"
 CROP_BY_TAPS = "sstrack.crops._crop_by_taps"

@@ -20,6 +20,16 @@ PREFECT = str(Path(sys.executable).with_name("prefect"))
 SSTRACK = str(Path(sys.executable).with_name("sstrack"))
 
 
+QUIET = {
+    "PREFECT_PLUGINS_ENABLED": "0",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+}
+"""What `up` has to give to all that it starts, so it does not get it from the tests' environment."""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -64,7 +74,10 @@ def start_up(work: Path, *options: str) -> Up:
     """`sstrack up` as a person starts it, once it says that it is up."""
     ports = free_port(), free_port()
     command = [SSTRACK, "up", "--work", str(work), "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
-    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    bare = {name: value for name, value in os.environ.items() if name not in QUIET}
+    process = subprocess.Popen(
+        [*command, *options], env=bare, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert process.stdout is not None
     seen = []
     for line in process.stdout:

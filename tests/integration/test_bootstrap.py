@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL
 from typer.testing import CliRunner
 
 from cli.main import app
+from flows.schedules import read_schedules
 from tests.conftest import REPO
 
 TEMPLATE = REPO / "infra/kubernetes/pool.json"
@@ -40,3 +43,18 @@ def test_a_template_that_is_not_there_is_one_sentence(client: SyncPrefectClient)
     told = CliRunner().invoke(app, ["bootstrap", "--pool-template", "pool.yml"])
     assert told.exit_code == 2
     assert "no file pool.yml: name a base job template" in told.output
+
+
+def test_a_schedule_that_is_gone_from_the_file_is_gone_from_the_server(
+    client: SyncPrefectClient, tmp_path: Path
+) -> None:
+    assert CliRunner().invoke(app, ["bootstrap"]).exit_code == 0
+    assert {one.deployment for one in read_schedules(PREFECT_API_URL.value())} >= {"ingest-videos", "health"}
+    config = yaml.safe_load((REPO / "prefect.yaml").read_text())
+    for each in config["deployments"]:
+        if each["name"] != "health":
+            each.pop("schedules", None)
+    (tmp_path / "prefect.yaml").write_text(yaml.safe_dump(config))
+    told = CliRunner().invoke(app, ["bootstrap", "--prefect-file", str(tmp_path / "prefect.yaml")])
+    assert told.exit_code == 0, told.output
+    assert [one.deployment for one in read_schedules(PREFECT_API_URL.value())] == ["health"]

@@ -19,7 +19,7 @@ from prefect.client.schemas import State
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.exceptions import ParameterTypeError
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Crashed
+from prefect.states import Crashed, Pending
 
 from tests.factories import TINY, write_package, write_sequences
 from tests.layouts import LAYOUTS
@@ -116,8 +116,10 @@ def test_several_benchmarks_are_one_task_each(work: Path, tmp_path: Path, shared
     assert any(str(page) in str(each.data) for each in artifacts("eval-report"))
     assert "lasot, rule official" in page.read_text() and "folder, rule got10k-like" in page.read_text()
     (folder / "one" / "0002.png").write_bytes(b"no picture")
-    failed = run(evaluate_tracker, model=str(package), benchmarks=roots, workers=0)
+    fresh = tmp_path / "fresh"
+    failed = run(evaluate_tracker, model=str(package), benchmarks=roots, workers=0, results=str(fresh))
     assert failed.is_failed() and "0002.png" in (failed.message or "")
+    assert list(fresh.glob("*/lasot@*/**/*.txt")), "the other benchmark was not measured"
 
 
 def test_the_whole_way_and_again_does_nothing_twice(
@@ -211,13 +213,28 @@ def test_the_record_of_a_run_that_was_killed_says_so_and_a_rerun_takes_it_up(
     with get_client(sync_client=True) as prefect:
         runs = prefect.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=["train-tracker"])))
     (killed,) = [one for one in runs if one.parameters.get("dataset") == drawn_dataset]
-    end_record(None, killed, Crashed())
+    for hook in train_tracker.on_crashed_hooks:  # by keyword, as a worker calls them
+        hook(flow=train_tracker, flow_run=killed, state=Crashed())
     assert statuses() == ["KILLED"]
     done = run(train_tracker, **given)
     assert done.is_completed(), done.message
     assert statuses() == ["FINISHED"]
     end_record(None, killed, Crashed())  # too late to change anything
     assert statuses() == ["FINISHED"]
+
+
+def test_a_run_that_never_began_is_an_alarm_and_is_settled(work: Path, mlflow_uri: str):
+    from flows.health import health, stuck_runs
+    from flows.stale_runs import settle_stale_runs
+
+    with get_client(sync_client=True) as client:
+        waiting = client.create_flow_run(health, state=Pending())
+        found = dict(stuck_runs.fn(0.0))
+        later = dict(stuck_runs.fn(1.0))
+        settle_stale_runs(PREFECT_API_URL.value(), mlflow_uri, "a test")
+        state = client.read_flow_run(waiting.id).state
+    assert waiting.name in found and waiting.name not in later
+    assert state is not None and state.is_crashed()
 
 
 def test_progress_of_a_training_belongs_to_its_task_whatever_thread_it_comes_in():

@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,3 +73,17 @@ def test_a_lost_actor_is_a_crash_of_its_job_and_the_next_job_has_a_new_one() -> 
     assert [item.outcome for item in ended] == [
         Done("one"), Died("crashed", "its Ray node or actor was lost: ActorDiedError"), Done("two"),
     ]  # fmt: skip
+
+
+def test_a_private_cluster_heeds_no_stale_address_and_leaves_no_token(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="ray-") as temp:  # paths of its sockets have to be short
+        (Path(temp) / "ray").mkdir()
+        (Path(temp) / "ray/ray_current_cluster").write_text("127.0.0.1:9")
+        kept = {name: value for name, value in os.environ.items() if name not in ("RAY_AUTH_MODE", "RAY_ADDRESS")}
+        script = "import pipelines.cluster as c, ray\nwith c.local_cluster(1): print(ray.cluster_resources()['CPU'])"
+        done = subprocess.run(
+            [sys.executable, "-c", script], env={**kept, "HOME": str(tmp_path), "RAY_TMPDIR": temp},
+            cwd=REPO, capture_output=True, text=True,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout.strip()) == (0, "1.0"), done.stderr
+    assert not (tmp_path / ".ray").exists()

@@ -23,6 +23,8 @@ from flows.hooks import stop_submitted_job
 from pipelines.dataset.commit import Tables, publish_child, read_tables
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.jobs import JobServer, Unreachable
+from pipelines.training.launch import train
+from pipelines.training.options import TrainOptions
 from pipelines.training.spec import run_key
 from pipelines.trainings.find import open_datasets
 from pipelines.trainings.record import train_and_record
@@ -143,6 +145,9 @@ def flow_runs(name: str) -> list[FlowRun]:
 def test_a_killed_flow_runs_job_is_stopped_although_the_dataset_has_grown_meanwhile(
     server: JobServer, head: RayHead, work: Path, mlflow_uri: str, tmp_path: Path
 ) -> None:
+    from flows.retrain_tracker import retrain_tracker
+    from flows.train_tracker import train_tracker
+
     first = make_dataset(str(work / "dataset"), tmp_path, clips=6)
     key = run_key(recipe("tiny_cpu", SMALL), open_datasets([str(work / "dataset")]))
     given = {"overrides": SMALL, "cluster": f"job:{head.jobs}"}
@@ -160,7 +165,9 @@ def test_a_killed_flow_runs_job_is_stopped_although_the_dataset_has_grown_meanwh
     publish_child(str(work / "dataset"), first, fewer, first.shards, {}, "config", {})
     assert key != run_key(recipe("tiny_cpu", SMALL), open_datasets([str(work / "dataset")]))
     [killed] = [each for each in flow_runs("train-tracker") if each.parameters.get("cluster") == given["cluster"]]
-    stop_submitted_job(None, killed, Cancelled())
+    for hook in train_tracker.on_cancellation_hooks:  # by keyword, as a worker calls them
+        hook(flow=train_tracker, flow_run=killed, state=Cancelled())
+    assert retrain_tracker.on_cancellation_hooks == train_tracker.on_cancellation_hooks
     until(lambda: (newest := server.newest(key)) and newest.status == "STOPPED")
     stop_submitted_job(None, killed, Cancelled())  # once more is no error
 
@@ -227,6 +234,12 @@ def test_a_head_that_wants_a_token_is_told_with_what_to_set(tmp_path: Path, monk
         assert ask(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token)).stdout.startswith("2 CPUs")
         other = tmp_path / "other"
         other.write_text("another-token-0123456789abcdef")
+        joins = f"from pipelines.cluster import joined\nwith joined({guarded.address!r}, 1): pass"
+        for given in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(other)}):
+            joined = subprocess.run(
+                [sys.executable, "-c", joins], env={**os.environ, **given}, capture_output=True, text=True
+            )
+            assert "refuses this machine's token" in joined.stderr, joined.stderr
         assert "refuses this machine's token" in ask(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(other)).stderr
 
 
@@ -256,3 +269,16 @@ def test_a_head_lost_in_mid_job_is_one_sentence_and_a_new_head_goes_on(
         killer.join()
     with ray_head() as fresh:
         assert train(fresh.jobs)["steps"] == SMALL["optim.steps"]
+
+
+@pytest.mark.soak
+def test_workers_that_never_start_end_the_training(
+    head: RayHead, drawn_dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", head.address)  # put back afterwards: joining sets it
+    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "5")
+    monkeypatch.setattr(seams.RAY_PROCESSORS, lambda *_: False)  # it has one, two are wanted
+    two = recipe("tiny_cpu", {**SMALL, "data.groups": 2})
+    how = TrainOptions(max_failures=1)
+    with pytest.raises(SSTrackError, match="failed"):
+        train(open_datasets([drawn_dataset]), two, str(tmp_path), workers=2, options=how, cluster=head.address)

@@ -12,7 +12,7 @@ import pytest
 from pipelines.errors import SSTrackError
 from pipelines.registry.decide import Evaluated, register_and_decide, rival_of
 from pipelines.registry.models import resolve_model
-from pipelines.registry.package import save_pyfunc
+from pipelines.registry.package import REQUIREMENTS, save_pyfunc
 from pipelines.registry.runs import EXPERIMENT, RUN_KEY, DatasetUse, TrainingRun, experiment_id, registry_client
 from pipelines.registry.sqlite_store import SQLITE
 from pipelines.registry.versions import champion, find, versions
@@ -30,7 +30,7 @@ def test_a_run_key_has_one_run_however_often_it_is_recorded(mlflow_uri: str):
         run.log_params({"optim.steps": 3})
         run.log_datasets([DatasetUse("/data/set", "a" * 64)])
         for step in range(1200):
-            run.log_metrics({"loss": 1 / (step + 1)}, step)
+            run.log_metrics({"loss": 1 / (step + 1), "iou": 0.5, "lr": 1e-3}, step)
         run.finish()
     data = client.get_run(first.run_id)
     assert data.data.params == {"optim.steps": "3"}
@@ -122,6 +122,9 @@ def test_the_served_package_tracks_whole_clips_where_we_are_not_installed(tmp_pa
     package = write_package(tmp_path / "package")
     root = write_sequences(tmp_path / "root", {"one": 4})
     save_pyfunc(package, tmp_path / "served")
+    listed = {line.partition("==")[0] for line in (tmp_path / "served/requirements.txt").read_text().split()}
+    assert listed == set(REQUIREMENTS), "MLflow guessed"
+    assert not {path.suffix for path in (tmp_path / "served").rglob("*")} & {".pkl", ".pt", ".pth"}
     code = """
 import json, sys
 import importlib.machinery

@@ -1,5 +1,7 @@
 """The registry as a team has it: MLflow with logins over a real Postgres, files on a real S3 server."""
 
+import base64
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from pipelines.registry.versions import versions
 from sstrack.gates import GateConfig
 from sstrack.models.package_files import package_digest
 from tests.factories import write_package, write_sequences
-from tests.mlflow_server import ADMIN, MlflowServer, add_user, mlflow_server, postgres
+from tests.mlflow_server import ADMIN, PASSWORD, MlflowServer, add_user, mlflow_server, postgres
 from tests.s3 import S3Server
 
 USER, SECRET = "trainer", "a-trainers-password"
@@ -133,3 +135,11 @@ def test_who_may_read_may_not_promote(server: MlflowServer, monkeypatch: pytest.
     done = sstrack("promote", "2", "--reason", "mine is better", "--override")
     assert done.exit_code == 1 and len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert "does not let this user do that" in done.stderr
+
+
+def test_it_answers_to_the_name_that_compose_gives_it(server: MlflowServer):
+    login = base64.b64encode(f"{ADMIN}:{PASSWORD}".encode()).decode()
+    headers = {"Host": "mlflow:5000", "Authorization": f"Basic {login}"}
+    request = urllib.request.Request(f"{server.uri}/api/2.0/mlflow/experiments/search?max_results=1", headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.status == 200

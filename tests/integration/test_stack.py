@@ -24,7 +24,7 @@ from flows.stack_note import STACK
 from pipelines.errors import SSTrackError
 from pipelines.processes import alive, descendants, marked, stop_processes
 from tests.conftest import REPO
-from tests.stack import Api, Up, end_up, eventually, free_port, prefect, start_up
+from tests.stack import QUIET, Api, Up, end_up, eventually, free_port, prefect, start_up
 
 PATIENCE_S = 300
 SCHEDULED = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
@@ -70,6 +70,7 @@ def test_flows_ask_the_stacks_mlflow_server_and_leave_its_store_alone(stack):
     assert {each.get("SSTRACK_MLFLOW_URI") for each in told} <= {worker["SSTRACK_MLFLOW_URI"], None}
     assert worker["SSTRACK_MLFLOW_URI"] == f"http://127.0.0.1:{mlflow_port}"
     assert worker["SSTRACK_JOURNAL"] == str(work / "journal")
+    assert all(QUIET.items() <= each.items() for each in told if each.get("SSTRACK_MLFLOW_URI"))
     script = (
         "import sys\nfrom pathlib import Path\nfrom tests.factories import write_package\n"
         "from pipelines.settings import settings\nfrom pipelines.registry.promotion import promote\n"

@@ -129,6 +129,9 @@ def test_a_retrain_interrupted_in_its_training(
     if up.process.poll() is not None:
         up = start_up(work)
     assert eventually(lambda: state(up.api, run)["type"] == flow, PATIENCE_S), state(up.api, run)
+    if happens is cancel:
+        passed = [one["type"] for one in up.api(f"flow_run_states/?flow_run_id={run}")]
+        assert "CRASHED" not in passed, "whoever is told of crashes would be told of this"
     subflows = [one for one in up.api("flow_runs/filter", {}) if one["parent_task_run_id"]]
     assert [one["state"]["type"] for one in subflows] == [flow]
     client = registry_client(own_store(work))
@@ -146,3 +149,4 @@ def test_a_retrain_interrupted_in_its_training(
     assert not list((work / "runs").rglob("*.tmp"))
     print(f"{happens.__name__}, {workers} workers: {flow}, {record}, Ray gone after {gone_s:.0f} s, then promoted")
     end_up(up.process)
+    assert up.process.returncode == 0 and not marked(STACK, str(work))

@@ -8,6 +8,7 @@ import prefect
 import pytest
 import yaml
 
+from flows.automations import SILENT_S
 from tests.conftest import REPO
 
 CONFIG: dict[str, Any] = yaml.safe_load((REPO / "prefect.yaml").read_text())
@@ -32,7 +33,11 @@ def test_a_deployment_has_known_keys_and_a_flow_of_its_name(deployment: dict[str
     assert set(deployment) <= ALLOWED
     assert deployment["pull"] == []
     heavy = deployment["name"] in ("train-tracker", "retrain-tracker", "evaluate-tracker")
-    assert deployment["work_pool"] == {"name": "local", "work_queue_name": "gpu" if heavy else "cpu"}
+    pool = deployment["work_pool"]
+    assert set(pool) == {"name", "work_queue_name", "job_variables"}
+    assert (pool["name"], pool["work_queue_name"]) == ("local", "gpu" if heavy else "cpu")
+    every = pool["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]
+    assert 2 * int(every) < SILENT_S, "a healthy run would be taken for dead"
     module, _, attribute = deployment["entrypoint"].rpartition(".")
     flow = getattr(importlib.import_module(module), attribute)
     assert flow.name == deployment["name"]
@@ -59,3 +64,8 @@ def test_schedules_have_slugs_and_limits_a_strategy(deployment: dict[str, Any]):
     limit = deployment["concurrency_limit"]
     assert set(limit) == {"limit", "collision_strategy"}
     assert limit["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
+
+
+def test_what_comes_by_the_clock_is_dropped_and_what_somebody_asked_for_waits():
+    dropped = {d["name"] for d in DEPLOYMENTS if d["concurrency_limit"]["collision_strategy"] == "CANCEL_NEW"}
+    assert dropped == {"ingest-videos", "health", "prune"}

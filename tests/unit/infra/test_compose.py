@@ -50,8 +50,17 @@ def test_settings_are_ours_and_alike_everywhere(compose: Compose) -> None:
     assert fields <= set(Settings.model_fields)
     values = {"SSTRACK_WORKERS": "2", "SSTRACK_NOTIFY_URL": ""}
     Settings.model_validate({name: (shared | values)[f"SSTRACK_{name.upper()}"] for name in fields})
+    database = str(compose.services["prefect"].environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"])
+    assert database.startswith("postgresql")
+    assert {"PREFECT_PLUGINS_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}.items() <= shared.items()
     for name, service in ours.items():
         assert shared.items() <= service.environment.items(), name
+
+
+def test_mlflow_starts_no_workers_that_nobody_needs_and_tells_nobody() -> None:
+    text = (REPO / "infra/mlflow/Dockerfile").read_text()
+    for word in ("MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false", "MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=true"):
+        assert word in text
 
 
 def test_commands_are_commands_of_what_is_installed(compose: Compose) -> None:

@@ -101,7 +101,8 @@ def test_workers_may_be_taken_away_and_the_head_may_not() -> None:
         assert workers.min_replicas <= workers.replicas <= workers.max_replicas and workers.template.spec.tolerations
         shm = next(v.empty_dir for v in workers.template.spec.volumes if v.name == "shm")
         assert shm.medium == "Memory"
-        assert int(shm.size_limit[:-2]) < int(workers.template.spec.containers[0].resources.limits["memory"][:-2])
+        memory = str(workers.template.spec.containers[0].resources.limits["memory"])
+        assert int(shm.size_limit[:-2]) < int(memory[:-2])
 
 
 def test_settings_are_ours_and_what_is_named_exists() -> None:
@@ -143,6 +144,7 @@ def test_the_image_copies_what_exists_and_runs_as_the_pods_do() -> None:
     code = text.index("COPY sstrack")
     assert text.index("-r pyproject.toml") < code < text.index("--no-deps")  # what we depend on, in a layer below
     assert {name.rstrip("*") for name in FOUND["include"]} == packages
+    assert "--extra cluster" in text  # Ray's job server
     assert re.findall(r"^USER (\S+)$", text, re.M) == ["1000"] and "--uid 1000" in text
     assert "wget" in text  # KubeRay's own probes
     assert re.findall(r"^FROM (\S+)", text, re.M) == ["${BASE}"] * 2

@@ -9,6 +9,7 @@ import pytest
 from pipelines.cluster import joined
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.place import PATTERN, Place, place
+from pipelines.reach import require_reachable
 from pipelines.settings import settings
 
 
@@ -66,3 +67,12 @@ def test_joining_where_nobody_listens_is_refused_at_once(monkeypatch: pytest.Mon
     (tmp_path / "ray/ray_current_cluster").unlink()
     with pytest.raises(SSTrackError, match="no Ray cluster runs on this machine"), joined("auto", 1):
         pass
+
+
+def test_places_of_this_machine_alone_are_refused_where_the_cluster_has_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = {"dataset": "s3://b/d", "MLflow store": "sqlite:////w/mlflow.db", "server": "http://127.0.0.1:5000"}
+    require_reachable(places, ["127.0.0.1"])
+    with pytest.raises(UsageError, match=r"192\.0\.2\.1 does not see the MLflow store sqlite:\S+ and the server http"):
+        require_reachable(places, ["127.0.0.1", "192.0.2.1"])
+    monkeypatch.setenv("SSTRACK_SHARED_FOLDERS", "true")
+    require_reachable(places, ["192.0.2.1"])
