@@ -70,12 +70,12 @@ def joined(address: str, cpus: int) -> Iterator[None]:
     try:
         os.environ["RAY_ADDRESS"] = there  # Ray lets it win over what it is given
         ray.init(address=there, log_to_driver=False, logging_level=logging.WARNING)
-    except AuthenticationError as error:
-        raise SSTrackError(
-            f"the Ray cluster at {address!r} refuses this machine's token: set RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN_PATH to a file with the cluster's token"
-        ) from error
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
+        if _of_token(error):
+            raise SSTrackError(
+                f"the Ray cluster at {address!r} refuses this machine's token: set RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN_PATH to a file with the cluster's token"
+            ) from error
         raise SSTrackError(
             f"no Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); check the address, or use 'local' "
             "for one of its own."
@@ -84,6 +84,15 @@ def joined(address: str, cpus: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _of_token(error: BaseException | None) -> bool:
+    """Whether a token was wrong or missing: Ray says so in the text of one of the errors behind the one it raises."""
+    while error is not None:
+        if type(error).__name__ == "AuthenticationError" or "InvalidAuthToken" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _listener(word: str) -> str:
