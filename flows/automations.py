@@ -57,7 +57,7 @@ def zombies(silent_s: float = SILENT_S) -> AutomationCore:
 
 
 def retrain_on_new_data(deployment: UUID, enabled: bool, calm_s: float = CALM_S) -> AutomationCore:
-    """Datasets were published, and for `calm_s` seconds no further one: one retrain for all of them."""
+    """A dataset was published, and for `calm_s` seconds no further state of it: one retrain for all of them."""
     return AutomationCore(
         name="sstrack: new data starts a retrain",
         description=f"Once, {calm_s / 60:.0f} minutes after the last of several ingests.",
@@ -65,6 +65,7 @@ def retrain_on_new_data(deployment: UUID, enabled: bool, calm_s: float = CALM_S)
         trigger=EventTrigger(
             after={DATASET_PUBLISHED},
             expect={DATASET_PUBLISHED},
+            for_each={"prefect.resource.name"},  # a trigger for each of nothing waits without being told of anything
             posture=Posture.Proactive,
             threshold=1,
             within=timedelta(seconds=calm_s),

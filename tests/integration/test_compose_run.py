@@ -18,11 +18,11 @@ import pytest
 import yaml
 
 from pipelines import storage
+from pipelines.demo_inputs import prepare
 from pipelines.processes import stop_processes, tree
 from pipelines.registry.promotion import journal_of
 from pipelines.registry.versions import versions
 from tests.conftest import REPO
-from tests.factories import write_sequences
 from tests.mlflow_server import ADMIN, PASSWORD, mlflow_server, postgres
 from tests.ray_head import ray_head
 from tests.s3 import KEY, SECRET, S3Server
@@ -31,7 +31,7 @@ from tests.stack import Api, eventually, free_port, prefect
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
 COMPOSE: dict[str, Any] = yaml.safe_load((REPO / "infra/compose/compose.yaml").read_text())
-GATE = {"min_ao": 0, "margin_untrained": 0, "margin_static": 0, "min_template_lead": -1}
+INGEST = {"long_side": 320, "max_frames": 60}
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def running(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return found
 
     with ExitStack() as closing:
-        store = closing.enter_context(postgres())
+        store = closing.enter_context(postgres("pg_trgm"))  # Prefect asks for it
         connection = psycopg2.connect(host=store["PGHOST"], user=store["PGUSER"], dbname="mlflow")
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -141,22 +141,21 @@ def start(running: Running, name: str, **parameters: Any) -> dict[str, Any]:
     return run
 
 
-def test_from_the_inbox_to_a_champion(running: Running, real_videos: Path, tmp_path: Path):
+def test_from_the_inbox_to_a_champion(running: Running, tmp_path: Path):
     settings = running.environment
-    for name in ("02_cups.mp4", "street_426x240.mp4"):
-        storage.write_atomic(f"{settings['SSTRACK_INBOX']}/{name}", (real_videos / name).read_bytes())
-    root = write_sequences(tmp_path / "benchmark", {f"square{number:02d}": 12 for number in range(10)})
-    for path in sorted(root.rglob("*.*")):
-        place = f"{settings['SSTRACK_BENCHMARK_ROOT']}/{path.relative_to(root)}"
+    inputs = prepare(tmp_path / "inputs", rendered_videos=True, workers=2)
+    for video in map(Path, inputs.videos):
+        storage.write_atomic(f"{settings['SSTRACK_INBOX']}/{video.name}", video.read_bytes())
+    for path in sorted(each for each in inputs.eval_root.rglob("*") if each.is_file()):
+        place = f"{settings['SSTRACK_BENCHMARK_ROOT']}/{path.relative_to(inputs.eval_root)}"
         storage.write_atomic(place, path.read_bytes())
 
-    ingested = start(running, "ingest-videos", config={"long_side": 256, "max_frames": 40})
+    ingested = start(running, "ingest-videos", config=INGEST)
     assert "published" in ingested["state"]["message"]
-    again = start(running, "ingest-videos", config={"long_side": 256, "max_frames": 40})
+    again = start(running, "ingest-videos", config=INGEST)
     assert "nothing new" in again["state"]["message"]
 
-    how = {"overrides": {"optim.steps": 120, "checkpoint_every": 40}, "gate": GATE, "workers": 1}
-    trained = start(running, "retrain-tracker", **how)
+    trained = start(running, "retrain-tracker", overrides={"checkpoint_every": 40}, workers=1)
     assert "promoted" in trained["state"]["message"]
     uri = settings["SSTRACK_MLFLOW_URI"]
     (champion,) = versions(uri, "sstrack")

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from tests.conftest import REPO
 from tests.stack import QUIET, Api, Up, end_up, eventually, free_port, prefect, start_up
 
 PATIENCE_S = 300
+CALM_S = 10
 SCHEDULED = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
 
 
@@ -160,16 +162,17 @@ def receiver() -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
 
 
-def emit(api: Api, event: str, resource: str, **payload: str) -> None:
+def emit(api: Api, event: str, resource: str, name: str = "", **payload: str) -> None:
     now = datetime.now(UTC).isoformat()
-    names = {"prefect.resource.id": resource, "prefect.resource.name": resource}
+    names = {"prefect.resource.id": resource, "prefect.resource.name": name or resource}
     api("events", [{"occurred": now, "event": event, "resource": names, "payload": payload, "id": str(uuid4())}])
 
 
 def test_new_data_starts_one_retrain_silent_runs_crash_and_notices_are_posted(stack):
     _, api, _, _ = stack
     with receiver() as (url, texts):
-        assert len(set_up_automations(api.url, url, by_event=True, calm_s=10)) == 5
+        assert len(set_up_automations(api.url, url, by_event=True, calm_s=CALM_S)) == 5
+        began = time.monotonic()
         emit(api, events.HEALTH_ALARM, "sstrack.health.drift", alarm="drift", sentence='"luma" moved')
         flow = api("flows/", {"name": "somebody-elses"})
         zombie = api("flow_runs/", {"flow_id": flow["id"], "state": {"type": "RUNNING"}})["id"]
@@ -178,10 +181,6 @@ def test_new_data_starts_one_retrain_silent_runs_crash_and_notices_are_posted(st
         watch["trigger"]["match"] = {"prefect.resource.id": f"prefect.flow-run.{zombie}"}
         api("automations/", {**watch, "name": "one zombie"})
         emit(api, "prefect.flow-run.heartbeat", f"prefect.flow-run.{zombie}")
-        for number in range(2):
-            emit(
-                api, events.DATASET_PUBLISHED, f"sstrack.dataset.{number}", dataset="d", manifest=str(number), clips="1"
-            )
         assert eventually(lambda: texts, PATIENCE_S)
         assert texts == ['sstrack: drift: "luma" moved']
         assert eventually(lambda: api(f"flow_runs/{zombie}")["state"]["type"] == "CRASHED", PATIENCE_S)
@@ -191,6 +190,11 @@ def test_new_data_starts_one_retrain_silent_runs_crash_and_notices_are_posted(st
         def retrains() -> list[dict[str, Any]]:
             return [one for one in api("flow_runs/filter", {}) if one["deployment_id"] == retrain]
 
+        time.sleep(max(0.0, began + 2 * CALM_S + 5 - time.monotonic()))
+        assert not retrains(), "nothing was published yet"
+        for number in range(2):
+            new = {"dataset": "d", "manifest": str(number), "clips": "1"}
+            emit(api, events.DATASET_PUBLISHED, f"sstrack.dataset.{number}", "d", **new)
         assert eventually(lambda: any(one["state"]["type"] == "COMPLETED" for one in retrains()), PATIENCE_S)
         assert len(retrains()) == 1
     names = {one["name"] for one in api("automations/filter", {})}
