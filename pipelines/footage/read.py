@@ -21,6 +21,7 @@ from pipelines.footage.fields import may_interlace, whole_frames
 from pipelines.footage.light import Light, light_of, mapped, table_file
 from pipelines.footage.square import frame_shape, inside, pixel_shape, square_size, states_shape
 from pipelines.footage.streams import film_of
+from pipelines.footage.tags import fill, tags_of
 from pipelines.footage.turn import turn_of
 
 Video = Path | BinaryIO
@@ -91,12 +92,14 @@ def _pictures(
     container: av.container.InputContainer, stream: av.video.VideoStream
 ) -> Iterator[tuple[float | None, NDArray[np.uint8]]]:
     shape, stated = pixel_shape(stream), states_shape(container, stream)
+    tags = tags_of(stream.codec_context)
     with _Mapper() as mapper:
         for frame in _whole(container.decode(stream)):
             seconds = frame.time
             shape = shape if stated else frame_shape(stream)
             width, height = square_size(frame.width, frame.height, shape)
-            light = light_of(int(frame.color_trc or 0), int(frame.color_primaries or 0))
+            said = fill(frame, tags)
+            light = light_of(said.transfer, said.primaries)
             if light is not None:
                 frame = mapper.mapped(frame, light)
             picture = frame.to_ndarray(format="rgb24", width=width, height=height).astype(np.uint8, copy=False)

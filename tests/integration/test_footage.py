@@ -248,11 +248,16 @@ def test_the_film_is_read_and_not_its_cover_or_preview(name: str, backend: str, 
     assert sum(1 for _ in read_clip(film)) == 144
 
 
+@pytest.mark.parametrize("by", ["stream", "container"])
 @pytest.mark.parametrize(("transfer", "name"), [("smpte2084", "PQ"), ("arib-std-b67", "HLG")])
-def test_hdr_is_stored_as_it_looked(transfer: str, name: str, backend: str, base: Path, tmp_path: Path) -> None:
+def test_hdr_is_stored_as_it_looked(
+    transfer: str, name: str, by: str, backend: str, base: Path, tmp_path: Path
+) -> None:
     film = tmp_path / "hdr.mp4"
     linear = "zscale=t=linear:npl=203,format=gbrpf32le"
     coded = f"zscale=p=bt2020:t={transfer}:m=bt2020nc:r=limited:npl=203,format=yuv420p10le"
+    if by == "container":
+        coded += ",setparams=color_primaries=unknown:color_trc=unknown:colorspace=unknown"
     told = f"log-level=error:colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc"
     ffmpeg(
         "-i",
@@ -266,9 +271,13 @@ def test_hdr_is_stored_as_it_looked(transfer: str, name: str, backend: str, base
         "-preset",
         "ultrafast",
         "-x265-params",
-        told,
+        told if by == "stream" else "log-level=error",
         film,
     )
+    if by == "container":
+        untold, film = film, tmp_path / "told.mkv"
+        said = ("-color_trc", transfer, "-color_primaries", "bt2020", "-colorspace", "bt2020nc")
+        ffmpeg("-i", untold, "-c", "copy", *said, film)
     pack = packed(film, backend, tmp_path)
     assert list(pack.source.treated) == [f"tone-mapped from {name}"]
     ordinary = np.stack(list(read_clip(base))[:RATE]).astype(float)

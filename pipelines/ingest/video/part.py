@@ -62,6 +62,7 @@ def make_task(video: Probe, stored: StoredFrames, segment: Segment) -> DecodeTas
         shape_stated=video.shape_stated,
         planar=video.planar,
         colour=video.colour,
+        matrix=video.matrix,
         size=stored_size(video, stored.long_side),
         fps=stored_rate(video, stored.fps),
         quality=stored.quality,

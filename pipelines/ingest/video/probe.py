@@ -21,6 +21,7 @@ from pipelines.footage.fields import may_interlace
 from pipelines.footage.light import Light, light_of
 from pipelines.footage.square import pixel_shape, square_size, states_shape
 from pipelines.footage.streams import chosen_among, film_of
+from pipelines.footage.tags import ColourTags, tags_of
 from pipelines.footage.timeline import (
     NO_TIME,
     Clock,
@@ -77,10 +78,11 @@ class Probe:
     ascending, empty where the container has no index or its times are not plain. `bars` of the upright frame are cut
     off first; `width` and `height` are without them, `bar_share` is the part of the picture that they take. `pixels` is
     the upright frame's width and height without bars in its own pixels, `planar` whether those are 8-bit YUV 4:2:0, and
-    `colour` what their numbers mean; `coded` is the size of frames as they are decoded, whose pixels are `shape` times
-    as wide as high, `shape_stated` by the container for all frames. `treated` says in words what is done to pictures.
-    `seams` are decoding times of packets before a jump of times, which are no worse for being called broken by a
-    demuxer. `appended` bytes of a second film lie behind this one, out of reach.
+    `colour` what their numbers mean, `matrix` as far as the container alone says so; `coded` is the size of frames as
+    they are decoded, whose pixels are `shape` times as wide as high, `shape_stated` by the container for all frames.
+    `treated` says in words what is done to pictures. `seams` are decoding times of packets before a jump of times,
+    which are no worse for being called broken by a demuxer. `appended` bytes of a second film lie behind this one, out
+    of reach.
     """
 
     stream: int
@@ -106,6 +108,7 @@ class Probe:
     shape: Fraction
     shape_stated: bool
     planar: bool
+    matrix: int
     colour: Colour
     bars: Bars = _NO_BARS
     bar_share: float = 0.0
@@ -155,6 +158,7 @@ def _read(container: av.container.InputContainer, limits: ProbeLimits) -> Probe:
     if codec.width * codec.height > limits.max_pixels:
         raise Unusable("probe", "frame_too_large", f"{codec.width}x{codec.height}, limit {limits.max_pixels} pixels")
     name = container.format.name
+    by_container = tags_of(codec)
     shape_stated = states_shape(container, stream)
     scan = _scan(container, stream, round(limits.max_seconds * _MOST_PACKETS_A_SECOND))
     time_base = stream.time_base or Fraction(1, 1000)
@@ -180,7 +184,9 @@ def _read(container: av.container.InputContainer, limits: ProbeLimits) -> Probe:
     indexed = is_one_of(name, INDEXED)
     whole = limits.deinterlace and may_interlace(codec.name, codec.pix_fmt)
     interlaced = whole and (scan.interlaced or scan.interlaced_later)
-    light = light_of(int(codec.color_trc or 0), int(codec.color_primaries or 0))
+    by_stream = tags_of(codec)
+    tags = by_stream.filled(by_container)
+    light = light_of(tags.transfer, tags.primaries)
     said = (
         chosen_among(container, stream),
         turn.said,
@@ -212,7 +218,8 @@ def _read(container: av.container.InputContainer, limits: ProbeLimits) -> Probe:
         shape=shape,
         shape_stated=shape_stated,
         planar=codec.pix_fmt in _PLANAR and light is None,
-        colour=Colour(codec.colorspace, codec.color_range == _FULL_RANGE or codec.pix_fmt == "yuvj420p"),
+        matrix=ColourTags().matrix if by_stream.said else tags.matrix,
+        colour=Colour(tags.matrix, codec.color_range == _FULL_RANGE or codec.pix_fmt == "yuvj420p"),
         bars=bars,
         bar_share=1 - left * kept,
         treated=tuple(word for word in said if word),

@@ -8,6 +8,7 @@ from pipelines.footage.chain import Chain, Filter
 from pipelines.footage.fields import whole_frames
 from pipelines.footage.light import Light, mapped
 from pipelines.footage.square import fitted
+from pipelines.footage.tags import ColourTags
 from pipelines.footage.timeline import Clock
 from pipelines.footage.turn import Turn
 from pipelines.ingest.video.jpeg import Colour
@@ -33,6 +34,7 @@ class DecodeTask:
         source: width and height of upright decoded frames without bars, in their own pixels.
         coded: width and height of decoded frames as they come, in pixels that are `shape` times as wide as high;
             `shape_stated`: by the container, for all frames.
+        matrix: the colours' matrix that the container states and frames do not, as ffmpeg numbers it; 2 is none.
         planar: they are 8-bit YUV 4:2:0 already, as most video is; `colour` says what its numbers mean.
         size: width and height of stored frames; `fps`: how many of them a second; `quality` of their JPEGs.
         start, stop: a segment: frames from `start`, which is a keyframe, to before `stop`; None is the file's end.
@@ -57,6 +59,7 @@ class DecodeTask:
     shape: Fraction
     shape_stated: bool
     planar: bool
+    matrix: int
     colour: Colour
     size: tuple[int, int]
     fps: Fraction
@@ -79,7 +82,8 @@ class DecodeTask:
     def upright(self) -> Chain:
         """Filters that all frames pass first."""
         bars = self.bars
-        standing = (*(whole_frames(self.time_base) if self.whole else ()), *self.turn.chain)
+        stated: Chain = () if self.matrix == ColourTags().matrix else (("setparams", {"colorspace": self.matrix}),)
+        standing = (*stated, *(whole_frames(self.time_base) if self.whole else ()), *self.turn.chain)
         if not bars:
             return standing
         inside = {

@@ -18,8 +18,8 @@ from sstrack.clips.letterbox import Bars
 TASK = DecodeTask(
     stream=0, time_base=Fraction(1, 100), clock=Clock(Fraction(1, 100), 10, 25), timed=True, rate=Fraction(10),
     turn=UPRIGHT, whole=False, light=None, bars=Bars(), height=36, source=(64, 36), coded=(64, 36), shape=Fraction(1),
-    shape_stated=True, planar=True, colour=Colour(), size=(64, 36), fps=Fraction(10), quality=88, max_pixels=10_000,
-    end=60,
+    shape_stated=True, planar=True, matrix=2, colour=Colour(), size=(64, 36), fps=Fraction(10), quality=88,
+    max_pixels=10_000, end=60,
 )  # fmt: skip
 ENDED = Ended(0, 2, "what it said")
 SOUND = [f"p {tick} {int(tick == 0)} 0" for tick in (0, 10, 20, 30, 40, 50)] + [
