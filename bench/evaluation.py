@@ -2,7 +2,7 @@
 
     python bench/evaluation.py                                  9 benchmarks of 1,000 sequences of 4 frames, 2 workers
     python bench/evaluation.py --benchmarks 2 --sequences 100   a small one
-    python bench/evaluation.py --kills 10                       kill -9 in one of 1,000 sequences, rerun, compare
+    python bench/evaluation.py --kills 10                       ten kill -9 in one benchmark of 1,000, reruns, compare
 
 First pieces of `--seconds` that only wait go through Ray as an evaluation's do: their time over the time that so many
 workers need at least is what scheduling costs. Then a network that costs next to nothing, untrained, tracks benchmarks
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -122,20 +123,32 @@ def begin(*given: str | int) -> BaseProcess:
     return child
 
 
+def name_of(process: psutil.Process) -> str:
+    """Empty where it has ended."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def kill_and_compare(model: str, root: str, work: Path, args: argparse.Namespace) -> None:
     """Kill so often, spread over the sequences, and say whether the end is the same."""
     whole, out = work / "whole", work / "out"
     child = begin(model, root, str(whole), args.workers)
     child.join()
+    assert child.exitcode == 0, "the undisturbed evaluation failed"
     child = begin(model, root, str(out), args.workers)
     for number in range(args.kills):
         until = args.sequences * (number + 1) // (args.kills + 1)
         while done(out) < until and child.is_alive():
             time.sleep(0.01)
+        if not child.is_alive():
+            break
         below = psutil.Process(child.pid).children(recursive=True)
-        workers = [each for each in below if each.name().startswith("ray::track_piece")]
+        workers = [each for each in below if name_of(each).startswith("ray::track_piece")]
         victim = "worker" if number % 2 and workers else "driver"
-        (workers[0] if victim == "worker" else child).kill()
+        with suppress(psutil.NoSuchProcess):  # it may be done by now
+            (workers[0] if victim == "worker" else child).kill()
         print(f"kill {number + 1}: a {victim}, after {done(out)} of {args.sequences} sequences", flush=True)
         if victim == "driver":
             child.join()

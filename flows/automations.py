@@ -65,7 +65,7 @@ def retrain_on_new_data(deployment: UUID, enabled: bool, calm_s: float = CALM_S)
         trigger=EventTrigger(
             after={DATASET_PUBLISHED},
             expect={DATASET_PUBLISHED},
-            for_each={"prefect.resource.name"},  # a trigger for each of nothing waits without being told of anything
+            for_each={"prefect.resource.name"},  # without it Prefect fires at the end of every such time
             posture=Posture.Proactive,
             threshold=1,
             within=timedelta(seconds=calm_s),

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.automations import set_up_automations
 from flows.schedules import keep_schedules, read_schedules, switch_schedules
@@ -32,19 +35,27 @@ def bootstrap(
         log: file that what they say is appended to; without it it is only told of a command that fails.
         schedules: switch all of them, and retraining on new data, on or off; None leaves each as it is, at first off.
         pool_template: base job template of a pool whose runs are pods of Kubernetes; without it they are processes of
-            a worker of type `process`.
+            a worker of type `process`, unless the pool is one of pods already.
 
     Returns what is there now, a line each. Raises SSTrackError where a command of Prefect's fails.
     """
     api_url = environment["PREFECT_API_URL"]
     before = {(one.deployment, one.slug): one.active for one in read_schedules(api_url)}
-    how = ("process",)
+    named = _named(prefect_file)
+    there = _pool_type(api_url)
     if pool_template is not None:
+        if there not in (None, "kubernetes"):
+            raise SSTrackError(
+                f"the work pool {POOL} is there already, for runs that are processes, and Prefect changes no pool's "
+                f"type: `prefect work-pool delete {POOL}` first, when nothing runs"
+            )
         how = ("kubernetes", "--base-job-template", str(pool_template.absolute()))
-    _prefect(environment, log, prefect_file.parent, "work-pool", "create", POOL, "--overwrite", "--type", *how)
+        _prefect(environment, log, prefect_file.parent, "work-pool", "create", POOL, "--overwrite", "--type", *how)
+    elif there != "kubernetes":  # whose template would be replaced by Prefect's own
+        _prefect(environment, log, prefect_file.parent, "work-pool", "create", POOL, "--overwrite", "--type", "process")
     deploy = ("--no-prompt", "deploy", "--all", "--prefect-file", str(prefect_file))
     _prefect(environment, log, prefect_file.parent, *deploy)
-    keep_schedules(api_url, _named(prefect_file))
+    keep_schedules(api_url, named)
     now = switch_schedules(api_url, before if schedules is None else schedules)
     automations = set_up_automations(api_url, settings().notify_url, by_event=schedules)
     return [
@@ -56,7 +67,16 @@ def bootstrap(
 def _named(prefect_file: Path) -> set[tuple[str, str]]:
     """Deployment and slug of each schedule in the file."""
     deployments = yaml.safe_load(prefect_file.read_text())["deployments"]
-    return {(each["name"], one["slug"]) for each in deployments for one in each.get("schedules", ())}
+    return {(each["name"], one.get("slug") or "") for each in deployments for one in each.get("schedules") or ()}
+
+
+def _pool_type(api_url: str) -> str | None:
+    """Of our work pool; None where there is none yet."""
+    with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
+        try:
+            return client.read_work_pool(POOL).type
+        except ObjectNotFound:
+            return None
 
 
 def _prefect(environment: Mapping[str, str], log: Path | None, folder: Path, *words: str) -> None:

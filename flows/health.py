@@ -32,7 +32,7 @@ def health(dataset: AbsoluteUri | None = None, limits: HealthLimits | None = Non
     found = look(dataset or settings().dataset, within)
     stuck = stuck_runs(within.stuck_hours)
     alarms = [(alarm["name"], alarm["sentence"]) for alarm in found["alarms"]]
-    alarms += [("stuck_run", f"{name} is under way for {hours:.1f} h: cancel it") for name, hours in stuck]
+    alarms += [("stuck_run", f"{name} {words}") for name, words in stuck]
     artifacts.health([f"{name}: {sentence}" for name, sentence in alarms], found["lines"])
     for name, sentence in alarms:
         events.health_alarm(name, sentence)
@@ -52,14 +52,22 @@ def look(dataset: str, limits: HealthLimits) -> dict[str, Any]:
 
 
 @task(name="stuck runs", retries=0)
-def stuck_runs(hours: float) -> list[tuple[str, float]]:
-    """Runs that are under way for longer than `hours`, or should be and never began, with their hours; this one is none
-    of them."""
+def stuck_runs(hours: float) -> list[tuple[str, str]]:
+    """Runs that are under way for longer than `hours`, or late by as much, with what is to be said of each; this one is
+    none of them."""
     now = datetime.now(UTC)
-    wanted = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
-    before = {"expected_start_time": {"before_": (now - timedelta(hours=hours)).isoformat()}}
+    # what never began is taken by the time at which it should have
+    before = {"start_time": {"before_": (now - timedelta(hours=hours)).isoformat()}}
+    states = ({"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}, {"name": {"any_": ["Late"]}})
+    found: list[tuple[str, str]] = []
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate({**wanted, **before}), limit=200)
-    since = [(run, run.start_time or run.expected_start_time) for run in runs if str(run.id) != this_run.id]
-    under_way = [(run.name, (now - at).total_seconds() / 3600) for run, at in since if at is not None]
-    return [(name, passed) for name, passed in under_way if passed >= hours]
+        for state in states:
+            wanted = FlowRunFilter.model_validate({"state": state, **before})
+            for run in client.read_flow_runs(flow_run_filter=wanted, limit=200):
+                since = run.start_time or run.expected_start_time
+                if since is None or str(run.id) == this_run.id:
+                    continue
+                passed = f"{(now - since).total_seconds() / 3600:.1f} h"
+                late = f"has not begun for {passed}: does a worker serve its queue? Else cancel it"
+                found.append((run.name, f"is under way for {passed}: cancel it" if run.start_time else late))
+    return found

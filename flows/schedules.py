@@ -40,11 +40,11 @@ def switch_schedules(api_url: str, on: bool | dict[tuple[str, str], bool]) -> li
 
 
 def keep_schedules(api_url: str, named: Container[tuple[str, str]]) -> None:
-    """Remove every schedule that is not among those named by deployment and slug: a deploy leaves what was taken out of
-    its file."""
+    """Remove every schedule with a slug that is not among those named by deployment and slug: a deploy leaves what was
+    taken out of its file. Those that people made on a server's pages have no slug, and stay."""
     with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
         for one in _read(client):
-            if (one.deployment, one.slug) not in named:
+            if one.slug and (one.deployment, one.slug) not in named:
                 client.delete_deployment_schedule(one.deployment_id, one.schedule_id)
 
 

@@ -45,6 +45,6 @@ def noted_stack(work: Path) -> StackNote | None:
     """The stack that was noted in a work folder and whose `up` is alive; None where there is none."""
     try:
         note = StackNote(**json.loads((work / _NAME).read_text()))
-    except (OSError, ValueError, TypeError):
+        return note if psutil.pid_exists(note.pid) else None
+    except (OSError, ValueError, TypeError, OverflowError):
         return None
-    return note if psutil.pid_exists(note.pid) else None

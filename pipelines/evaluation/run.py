@@ -317,7 +317,8 @@ class _Count:
 
 
 def _track(fixed: Fixed, tasks: list[SequenceRuns], workers: int, count: _Count) -> dict[str, str]:
-    """Run the tasks in this process or as Ray tasks; returns sequences that could not be tracked, with the reason."""
+    """Track the sequences in this process, or pieces of them as Ray tasks; returns those that could not be tracked,
+    with the reason."""
     failures: dict[str, str] = {}
     for advance in _advances(fixed, tasks, workers, count):
         count.take(advance)

@@ -27,6 +27,10 @@ from pipelines.footage.turn import turn_of
 Video = Path | BinaryIO
 
 
+MOST_A_SECOND = 300
+"""Frames a second, above which what a stream states is no rate."""
+
+
 class TooLarge(ValueError):
     """A video whose pictures have more pixels than they may."""
 
@@ -68,7 +72,10 @@ def count_pictures(video: Path) -> int:
 
 def picture_rate(video: Path) -> Fraction | None:
     """Frames per second that a video says it has, None where it does not say. Raises ValueError as `read_film` does."""
-    with _opened(video, str(video)) as (_, stream):
+    with _opened(video, str(video)) as (container, stream):
+        own = stream.codec_context.framerate
+        if stream.duration is None and container.duration is None and own and own <= MOST_A_SECOND:
+            return own  # of a raw stream; its demuxer says 25 of any
         return stream.average_rate
 
 

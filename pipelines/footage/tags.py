@@ -1,10 +1,13 @@
-"""What a container says of a stream's colours. Decoders put what the stream itself says in its place, be it nothing."""
+"""What a container says of a stream's colours. Decoders put what the stream itself says in its place, be it nothing.
+
+The range of numbers, full or limited, is left as the stream has it.
+"""
 
 from dataclasses import dataclass
 
 import av
 
-_UNSAID = 2
+_UNSAID, _RGB = 2, 0
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,12 @@ class ColourTags:
         return self.matrix != _UNSAID
 
     def filled(self, other: "ColourTags") -> "ColourTags":
-        """These, and the other's where these say nothing."""
+        """These, and the other's where these say nothing. A container's word that pictures are RGB is not taken: those
+        that are say so by their format."""
         return ColourTags(
             self.transfer if self.transfer not in (0, _UNSAID) else other.transfer,
             self.primaries if self.primaries not in (0, _UNSAID) else other.primaries,
-            self.matrix if self.said else other.matrix,
+            self.matrix if self.said or other.matrix == _RGB else other.matrix,
         )
 
 

@@ -15,4 +15,4 @@ class HealthLimits(BaseModel):
     failed_share: float = Field(default=0.2, ge=0, le=1)
     """Sources go wrong where more than this share of them gave no clip because they were broken or set aside."""
     stuck_hours: float = Field(default=24.0, gt=0, le=8760)
-    """A run that is under way for longer than this, in hours, is stuck."""
+    """A run that is under way, or late, for longer than this, in hours, is stuck."""

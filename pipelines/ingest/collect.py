@@ -65,7 +65,7 @@ def collect(
             meter.ended(finished.errand.weight, seconds, _cpu(finished))
             _require_few_failures(gathered, len(new), config.max_failed_share)
             if progress is not None:
-                running = [errand for errand in latest if errand.errand is not finished.errand]
+                running = [each for each in latest if each.errand is not finished.errand]
                 progress(meter.now(running, finished.errand.label, clips))
     return gathered
 

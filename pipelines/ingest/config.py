@@ -10,7 +10,7 @@ from pipelines.ingest.limits import RunLimits
 from sstrack.clips.matching import MatchRule
 from sstrack.clips.quality import Limits as ClipLimits
 
-STAGE_VERSION = 9
+STAGE_VERSION = 10
 """Raised when the meaning of ingest's output changes, so that older results are not found again."""
 
 _WITHOUT_EFFECT = {"shard_mib", "dedup", "duplicate_bits", "duplicate_mirror", *RunLimits.model_fields}

@@ -121,7 +121,6 @@ def register_and_decide(
             VIDEO: data_line(data),
             DATASETS: json.dumps(list(training.get("datasets", ()))),
             **_short_tags(scored),
-            **(tags or {}),
         },
     )
     now = state_of(uri, name)
@@ -138,6 +137,8 @@ def register_and_decide(
     if verdict.passed:
         verdict = verdict.with_check(smoke(uri, name, version.version, clip))
     client = registry_client(uri)
+    for tag, value in (tags or {}).items():  # not where nothing was decided: they lead to who did
+        client.set_model_version_tag(name, version.version, tag, value)
     if verdict.passed:
         client.set_model_version_tag(name, version.version, VERDICT, "passed")
         try:

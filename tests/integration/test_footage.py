@@ -166,6 +166,15 @@ def test_a_stream_without_times_is_shown_at_its_own_rate(codec: str, backend: st
     assert (pack.source.seconds, stored(pack), pack.rejects) == (SECONDS, SECONDS * 10, ())
 
 
+def test_a_raw_stream_that_states_ticks_for_frames_is_shown_at_25(backend: str, base: Path, tmp_path: Path) -> None:
+    film = tmp_path / "raw.264"
+    ticks = "h264_metadata=tick_rate=180000:fixed_frame_rate_flag=0"
+    ffmpeg("-i", base, "-c:v", "libx264", "-preset", "ultrafast", "-bsf:v", ticks, film)
+    pack = packed(film, backend, tmp_path)
+    assert pack.source.frames_decoded == SECONDS * RATE
+    assert (pack.source.fps, stored(pack)) == (25, int(SECONDS * RATE / 25 * 10))
+
+
 @pytest.mark.parametrize("rates", [(24, 12), (12, 24)])
 def test_a_rate_that_changes_loses_no_frame(rates: tuple[int, int], backend: str, base: Path, tmp_path: Path) -> None:
     parts = [tmp_path / f"{rate}.ts" for rate in rates]

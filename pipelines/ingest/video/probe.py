@@ -19,6 +19,7 @@ from pipelines.footage.appended import bytes_behind
 from pipelines.footage.containers import BROADCAST, CONTAINERS, INDEXED, JOINED_UNREAD, is_one_of, picture_kind
 from pipelines.footage.fields import may_interlace
 from pipelines.footage.light import Light, light_of
+from pipelines.footage.read import MOST_A_SECOND
 from pipelines.footage.square import pixel_shape, square_size, states_shape
 from pipelines.footage.streams import chosen_among, film_of
 from pipelines.footage.tags import ColourTags, tags_of
@@ -49,7 +50,6 @@ OPTIONS = {
     "max_streams": "64",
 }
 """How demuxers are opened, by every backend: containers that name no other file, and bounds on what guessing reads."""
-_MOST_PACKETS_A_SECOND = 300
 _LOOK_FRAMES = 24
 """Frames of an interlaced stream that are decoded to learn how many packets make one."""
 _INTERLACED = {2, 3, 4, 5}
@@ -160,7 +160,7 @@ def _read(container: av.container.InputContainer, limits: ProbeLimits) -> Probe:
     name = container.format.name
     by_container = tags_of(codec)
     shape_stated = states_shape(container, stream)
-    scan = _scan(container, stream, round(limits.max_seconds * _MOST_PACKETS_A_SECOND))
+    scan = _scan(container, stream, round(limits.max_seconds * MOST_A_SECOND))
     time_base = stream.time_base or Fraction(1, 1000)
     fps = _rate(stream, scan, time_base)
     clock = clock_of(scan.packets, time_base, round(1 / (fps * time_base)), spliced=is_one_of(name, BROADCAST))
@@ -293,8 +293,10 @@ def _scan(container: av.container.InputContainer, stream: av.video.VideoStream, 
 def _rate(stream: av.video.VideoStream, scan: _Scan, time_base: Fraction) -> Fraction:
     """Frames per second while something happens: as stated, or where frames are apart otherwise, as they are."""
     stated = stream.average_rate or stream.guessed_rate or Fraction(25)
-    if (scan.packets.times == NO_TIME).all() and stream.codec_context.framerate:
-        stated = stream.codec_context.framerate  # a raw stream's own; its demuxer says 25 of any
+    own = stream.codec_context.framerate
+    # of a raw stream its demuxer says 25, whatever it is; encoders may have put ticks in the place of frames
+    if (scan.packets.times == NO_TIME).all() and own and own <= MOST_A_SECOND:
+        stated = own
     nominal = max(1, round(1 / (stated * time_base)))
     near = scan.shown if scan.fields_apart else first_part(scan.packets, time_base)
     step = usual_step(near, nominal)

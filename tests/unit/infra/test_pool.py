@@ -30,7 +30,10 @@ def filled(**values: Any) -> dict[str, Any]:
 
 
 def test_a_flow_runs_pod_is_whole_and_is_what_the_worker_of_processes_is() -> None:
-    pod: Pod = checked(filled(env={"SSTRACK_WORKERS": "2"})).spec.template.spec
+    template = checked(filled(env={"SSTRACK_WORKERS": "2"})).spec.template
+    policy = checked(yaml.safe_load((FOLDER / "network-policy.yaml").read_text())).spec
+    assert policy.pod_selector.match_labels.items() <= template.metadata.labels.items(), "it cannot reach the Ray head"
+    pod: Pod = template.spec
     worker: Pod = checked(yaml.safe_load((FOLDER / "worker.yaml").read_text())).spec.template.spec
     assert (pod.security_context, pod.volumes) == (worker.security_context, worker.volumes)
     (mine,), (others,) = pod.containers, worker.containers
