@@ -172,7 +172,7 @@ def test_a_raw_stream_that_states_ticks_for_frames_is_shown_at_25(backend: str, 
     ffmpeg("-i", base, "-c:v", "libx264", "-preset", "ultrafast", "-bsf:v", ticks, film)
     pack = packed(film, backend, tmp_path)
     assert pack.source.frames_decoded == SECONDS * RATE
-    assert (pack.source.fps, stored(pack)) == (25, int(SECONDS * RATE / 25 * 10))
+    assert pack.source.fps == 25 and abs(stored(pack) - SECONDS * RATE / 25 * 10) < 1
 
 
 @pytest.mark.parametrize("rates", [(24, 12), (12, 24)])

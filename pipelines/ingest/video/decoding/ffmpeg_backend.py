@@ -22,11 +22,14 @@ def ffmpeg_command(task: DecodeTask, file: int, records: int, frames: int) -> li
     seek: dict[str, Any] = {}
     if task.start is not None and task.seek:
         seek = {"ss": f"{float(task.start * task.time_base):.6f}", "seek_timestamp": 1}
+    # ffmpeg would take a raw stream's ticks for frames
+    rate: dict[str, Any] = {} if task.timed else {"r": str(task.rate)}
     video = ffmpeg.input(
         f"file:/dev/fd/{file}",
         threads=1,
         max_pixels=task.max_pixels,
         **OPTIONS,
+        **rate,
         **seek,
     )
     stream = video[str(task.stream)]
