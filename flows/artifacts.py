@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 INGEST_REPORT = "ingest-report"
@@ -47,9 +48,22 @@ def mlflow_run(uri: str, run_id: str, page: str | None) -> None:
     )
 
 
-def leaderboard_row(model: str, metrics: Mapping[str, float]) -> dict[str, Any]:
-    """One row of the leaderboard: the model and its numbers in percent."""
-    return {"model": model, **{name: round(value, 1 if abs(value) > 1 else 3) for name, value in metrics.items()}}
+def leaderboard_row(model: str, report: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of the leaderboard: the model, its numbers in percent, and how sure the first of them is."""
+    rounded = {name: round(value, 1 if abs(value) > 1 else 3) for name, value in report["metrics"].items()}
+    return {"model": model, **rounded, "95 % of first": _interval(report)}
+
+
+def _interval(report: Mapping[str, Any]) -> str:
+    """Of the number that ranks, over other sequences of this kind; empty where it is no mean over sequences."""
+    from sstrack.benchmarks.bootstrap import intervals, mean_parts
+
+    values = np.array(list(report["per_sequence"].values()))
+    first = next(iter(report["metrics"].values()))
+    if len(values) < 2 or not abs(values.mean() - first) < 0.01:
+        return ""
+    low, high = intervals({"first": mean_parts(values)})["first"]
+    return f"{low:.1f} to {high:.1f}"
 
 
 def eval_leaderboard(benchmark: str, rows: Sequence[Mapping[str, Any]]) -> None:

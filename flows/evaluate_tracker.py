@@ -61,9 +61,9 @@ def evaluate_tracker(
 
 def _leaderboard(name: str, root: str, state: State[dict[str, Any]]) -> dict[str, Any]:
     report: Any = state.result()
-    rows = [artifacts.leaderboard_row(report["model"], report["metrics"])] if report["metrics"] else []
+    rows = [artifacts.leaderboard_row(report["model"], report)] if report["metrics"] else []
     if rows and report["protocol"] == "one_pass":
-        rows.append(artifacts.leaderboard_row("static box", measure_static(name, root)["metrics"]))
+        rows.append(artifacts.leaderboard_row("static box", measure_static(name, root)))
     if rows:
         artifacts.eval_leaderboard(f"{report['benchmark']}, rule {report['rule']}", rows)
     return report

@@ -87,10 +87,10 @@ def retrain_tracker(
         artifacts.eval_leaderboard(
             f"{report['benchmark']}, rule {report['rule']}",
             [
-                artifacts.leaderboard_row(f"trained {trained['run_key']}", report["metrics"]),
-                artifacts.leaderboard_row(named, untrained[name]["metrics"]),
-                artifacts.leaderboard_row("static box", static[name]["metrics"]),
-                *([artifacts.leaderboard_row(f"champion {rival}", champion[name]["metrics"])] if champion else []),
+                artifacts.leaderboard_row(f"trained {trained['run_key']}", report),
+                artifacts.leaderboard_row(named, untrained[name]),
+                artifacts.leaderboard_row("static box", static[name]),
+                *([artifacts.leaderboard_row(f"champion {rival}", champion[name])] if champion else []),
             ],
         )
     found = {who: [one["results"] for one in each.values()] for who, each in (("trained", reports), (named, untrained))}
