@@ -1,5 +1,6 @@
 """One MLflow run per training, found again by its run key."""
 
+import logging
 import tempfile
 import time
 import warnings
@@ -18,6 +19,8 @@ from pipelines.errors import SSTrackError
 from pipelines.registry.actor import current_user
 from pipelines.registry.moved import ARTIFACTS
 from pipelines.registry.sqlite_store import SQLITE, make_sqlite_store
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -95,8 +98,16 @@ class TrainingRun:
         return cls(client, created.info.run_id)
 
     def abandon(self) -> bool:
-        """Mark the run as killed if it reads RUNNING, on behalf of a process that is gone; whether it did."""
-        if self._client.get_run(self.run_id).info.status != "RUNNING":
+        """Mark the run as killed if it reads RUNNING, on behalf of a process that is gone; whether it did. A store that
+        does not know the run is another one than that process had."""
+        try:
+            status = self._client.get_run(self.run_id).info.status
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            log.warning("MLflow has no run %s: it is in another store", self.run_id)
+            return False
+        if status != "RUNNING":
             return False
         self._client.set_terminated(self.run_id, "KILLED")
         return True
