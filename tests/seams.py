@@ -3,6 +3,10 @@
 `tests/unit/test_seams.py` sees to it that each is there.
 """
 
+FETCH_OF_SET = "pipelines.ingest.errand.fetch"
+DECODE = "pipelines.ingest.video.part.decode"
+SETTLED_SECONDS = "pipelines.evaluation.content._SETTLED_S"
+WORTH_A_CLUSTER = "pipelines.evaluation.run.WORK_WORTH_A_CLUSTER"
 READ_CLIP = "pipelines.frames.read_clip"
 EXPORTED_CLIPS = "pipelines.dataset.export.read_clips"
 LOADER_SETTINGS = "pipelines.dataset.modes.settings"

@@ -5,6 +5,8 @@ An objective `x` is the module `sstrack.objectives.x` with a function `x(net_con
 line here.
 """
 
+from functools import cache
+
 from sstrack.bounds import nearest
 
 OBJECTIVES: dict[str, str] = {
@@ -39,6 +41,7 @@ def require_objective(name: str) -> None:
         raise ValueError(f"unknown objective {name!r}: {nearest(name, OBJECTIVES)}")
 
 
+@cache  # objectives ask at every crop
 def parse_changes(spec: str) -> tuple[tuple[str, float], ...]:
     """Names and chances from `"flip,motion_blur:0.3"`; a name without a chance has its chance in `CHANGES`.
 

@@ -15,6 +15,7 @@ from pipelines.evaluation import sequence_runs
 from pipelines.evaluation.content import contents
 from pipelines.evaluation.run import How, evaluate, evaluate_all, evaluate_static
 from pipelines.evaluation.targets import check_judge, open_target
+from tests import seams
 from tests.factories import write_package, write_sequences
 from tests.layouts import LAYOUTS
 from tests.s3 import S3Server
@@ -104,7 +105,7 @@ def test_scenes_of_equal_sizes_and_times_are_told_apart(root: Path, package: Pat
 
 def test_frames_are_hashed_once(root: Path, monkeypatch: pytest.MonkeyPatch):
     target = open_target("folder", str(root))
-    monkeypatch.setattr("pipelines.evaluation.content._SETTLED_S", 0.0)
+    monkeypatch.setattr(seams.SETTLED_SECONDS, 0.0)
     first = contents(target.entry, target.root, target.sequences)
     read: list[Path] = []
     plain = Path.read_bytes
@@ -136,7 +137,7 @@ def test_more_of_a_benchmark_or_another_truth_keeps_what_was_tracked(root: Path,
 def test_ray_tasks_give_the_bytes_that_one_process_gives(
     root: Path, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("pipelines.evaluation.run.WORK_WORTH_A_CLUSTER", 0)
+    monkeypatch.setattr(seams.WORTH_A_CLUSTER, 0)
     alone = evaluate(str(package), "folder", str(root), str(tmp_path / "alone"))
     seen: list[tuple[int, int, str]] = []
     with local_cluster(2):

@@ -14,6 +14,7 @@ import pytest
 from pipelines.cluster import local_cluster
 from pipelines.errors import SSTrackError
 from pipelines.evaluation.run import EvaluationReport, How, evaluate
+from tests import seams
 from tests.factories import write_package, write_sequences
 
 FORK = get_context("fork")  # with everything imported: a fresh interpreter takes its time
@@ -84,7 +85,7 @@ def test_a_full_disk_leaves_no_part_of_a_result(package: Path, tmp_path: Path):
 def test_a_killed_worker_costs_its_piece_only(
     root: Path, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("pipelines.evaluation.run.WORK_WORTH_A_CLUSTER", 0)
+    monkeypatch.setattr(seams.WORTH_A_CLUSTER, 0)
     whole = evaluate(str(package), "folder", str(root), str(tmp_path / "whole"), How(workers=0))
     killed: list[int] = []
 

@@ -20,6 +20,7 @@ from pipelines.dataset.verify import verify
 from pipelines.errors import SSTrackError
 from pipelines.ingest.run import ingest
 from sstrack.configs.data import DataConfig
+from tests import seams
 from tests.kills import SMALL, Kill, start
 from tests.s3 import S3Server, moto_s3
 
@@ -105,7 +106,7 @@ def test_killed_on_s3_and_run_again_on_another_machine(
     assert storage.exists(storage.join(bucket, "HEAD")) == (point == "after HEAD")
     monkeypatch.setenv("SSTRACK_WORK", str(work.with_name("other machine")))
     if point != "after a pack":  # all packs are there: nothing is decoded again
-        monkeypatch.setattr("pipelines.ingest.video.part.decode", None)
+        monkeypatch.setattr(seams.DECODE, None)
     ingest(sources, bucket, SMALL)
     assert files(bucket) == undisturbed
 
@@ -173,7 +174,7 @@ def test_a_store_that_fails_in_the_middle_of_publishing_is_one_error_and_a_rerun
             ingest(sources, dataset, SMALL)
         assert not storage.exists(storage.join(dataset, "HEAD"))
         faults.denies = ""
-        monkeypatch.setattr("pipelines.ingest.video.part.decode", None)  # nothing is decoded again
+        monkeypatch.setattr(seams.DECODE, None)  # nothing is decoded again
         ingest(sources, dataset, SMALL)
         assert files(dataset) == undisturbed
 

@@ -19,6 +19,7 @@ from pipelines.ingest.curate.refilter import refilter
 from pipelines.ingest.labelled.coco import targets
 from pipelines.ingest.run import ingest
 from sstrack.clips.clip import Clip
+from tests import seams
 from tests.layouts import LAYOUTS
 from tests.s3 import S3Server
 
@@ -148,7 +149,7 @@ def test_sets_in_a_store_give_what_the_same_local_folders_give(
         assert ours.data_digest == theirs.data_digest and ours.shards == theirs.shards
         assert all(row["source_uri"].startswith("s3://") for row in read_sources(remote, ours).to_pylist())
         with monkeypatch.context() as without:
-            without.setattr("pipelines.ingest.errand.fetch", None)  # what has not changed is not fetched again
+            without.setattr(seams.FETCH_OF_SET, None)  # what has not changed is not fetched again
             assert not ingest([f"{prefix}/{folder}/"], remote, SMALL, layout=layout).published
     assert not any(path.is_file() for path in work.rglob("*"))
 

@@ -1,6 +1,8 @@
 """The names by which tests reach into modules lead somewhere."""
 
 import pkgutil
+import re
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +23,9 @@ def test_a_seam_is_there(name: str) -> None:
 
 def test_the_table_is_read() -> None:
     assert len(NAMES) >= 8
+
+
+def test_no_test_has_a_path_of_its_own() -> None:
+    path = re.compile(r"setattr\(\s*\"(cli|flows|pipelines|sstrack)\.")
+    tests = Path(seams.__file__).parent
+    assert [str(file.relative_to(tests)) for file in tests.rglob("*.py") if path.search(file.read_text())] == []
