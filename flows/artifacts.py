@@ -1,5 +1,6 @@
 """Reports in the Prefect UI. Stable keys, so that the UI keeps a history of each."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,14 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 INGEST_REPORT = "ingest-report"
 EVAL_LEADERBOARD = "eval-leaderboard"
 EVAL_REPORT = "eval-report"
+EVAL_PICTURES = "eval-pictures"
+RETRAIN_PLAN = "retrain-plan"
 PROMOTION_DECISION = "promotion-decision"
 MLFLOW_RUN = "mlflow-run"
 HEALTH = "health"
 _PICTURES = 12
+_PICTURES_BYTES = 1_500_000
+"""More than this an artifact does not hold: the page in the browser would wait for it."""
 
 
 def ingest_report(dataset: str, report: Mapping[str, Any], reports: Path) -> None:
@@ -72,9 +77,28 @@ def eval_leaderboard(benchmark: str, rows: Sequence[Mapping[str, Any]]) -> None:
     create_table_artifact(key=EVAL_LEADERBOARD, table=[dict(row) for row in ordered], description=benchmark)
 
 
-def eval_report(page: Path) -> None:
-    """Where the report of an evaluation is: a link, which a browser on this machine opens."""
+def eval_report(page: Path, pictures: Sequence[Path]) -> None:
+    """Where the report of an evaluation is: a link, which a browser on this machine opens. Its pictures are shown in
+    Prefect's page, those that are too large for it are named."""
     create_link_artifact(page.as_uri(), link_text=str(page), key=EVAL_REPORT, description="Report of the evaluation")
+    left, shown = _PICTURES_BYTES, list[str]()
+    for path in pictures:
+        data = path.read_bytes()
+        left -= len(data)
+        shown.append(f"![{path.stem}]({_as_uri(path, data)})" if left >= 0 else f"Too large to show: `{path}`")
+    if shown:
+        create_markdown_artifact("\n\n".join(shown), key=EVAL_PICTURES, description=f"Pictures of {page}")
+
+
+def _as_uri(path: Path, data: bytes) -> str:
+    kind = "png" if path.suffix == ".png" else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def retrain_plan(decision: str, reasons: Sequence[str]) -> None:
+    """What a retrain is about to do and why, before it does it."""
+    told = "\n".join(f"- {reason}" for reason in reasons)
+    create_markdown_artifact(f"# Plan\n\n{decision}\n\n{told}\n", key=RETRAIN_PLAN, description=decision)
 
 
 def promotion_decision(decision: Mapping[str, Any]) -> None:

@@ -108,9 +108,9 @@ def measure_static(benchmark: str, root: str) -> dict[str, Any]:
 @task(name="write the report", retries=0)
 def write_page(trackers: dict[str, list[str]]) -> str | None:
     """One HTML page under `<work>/reports` on results of trackers by name, linked by an artifact; None without any."""
-    from pipelines.evaluation.report.write import write_page_of
+    from pipelines.evaluation.report.write import card_pictures, write_page_of
 
     page = write_page_of(trackers, settings().work / "reports")
     if page is not None:
-        artifacts.eval_report(page)
+        artifacts.eval_report(page, card_pictures(page))
     return None if page is None else str(page)

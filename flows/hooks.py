@@ -7,11 +7,15 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun, State
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.runtime import flow_run as this_run
 
 from pipelines.settings import settings
 
 log = logging.getLogger(__name__)
+
+ACTIVE = ("RUNNING", "PENDING", "CANCELLING")
+"""Types of state in which a flow run is under way."""
 
 _ADDRESS, _KEY, _RECORD = "sstrack.job_address", "sstrack.run_key", "sstrack.mlflow_run"
 
@@ -52,6 +56,17 @@ def end_abandoned(labels: Mapping[str, Any], mlflow_uri: str) -> None:
 
     if TrainingRun(registry_client(mlflow_uri), str(run_id)).abandon():
         log.info("MLflow run %s is marked as killed", run_id)
+
+
+def end_subflows(flow: Any, flow_run: FlowRun, state: State) -> None:
+    """Give the subflows of a flow run that was cancelled or crashed its own state, where they still read as under way:
+    they ran in its process, which may have been killed before it could tell."""
+    asked = {"parent_flow_run_id": {"any_": [flow_run.id]}, "state": {"type": {"any_": list(ACTIVE)}}}
+    with get_client(sync_client=True) as client:
+        for each in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(asked)):
+            ended = State(type=state.type, name=state.name, message=f"its parent {flow_run.name} has ended")
+            client.set_flow_run_state(each.id, ended, force=True)
+            log.info("subflow %s is marked as %s", each.name, ended.name)
 
 
 def stop_submitted_job(flow: Any, flow_run: FlowRun, state: State) -> None:

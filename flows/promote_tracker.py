@@ -29,8 +29,8 @@ def promote_tracker(
         expected: the champion it replaces.
         override: also a version that no gate let pass.
     """
+    from pipelines.registry.addresses import version_page
     from pipelines.registry.promotion import promote, state_of
-    from pipelines.registry.versions import version_page
 
     show_our_logs()
     here, actor = settings(), this_actor()
@@ -60,8 +60,8 @@ def rollback_tracker(reason: Reason, to: Version | None = None, expected: Expect
         to: a version that was champion before, default the previous one.
         expected: the champion to roll back from.
     """
+    from pipelines.registry.addresses import version_page
     from pipelines.registry.promotion import rollback, state_of
-    from pipelines.registry.versions import version_page
 
     show_our_logs()
     here, actor = settings(), this_actor()

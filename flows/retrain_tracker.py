@@ -15,7 +15,7 @@ from prefect.states import Completed
 from flows import artifacts, events
 from flows.actor import run_tags, this_actor
 from flows.evaluate_tracker import check_judge, evaluate_tracker, measure_static, write_page
-from flows.hooks import end_record, stop_submitted_job
+from flows.hooks import end_record, end_subflows, stop_submitted_job
 from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, BenchmarkName, Benchmarks, Cluster, Gate, Overrides, RecipeName, Workers
 from flows.train_tracker import train_tracker
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 @flow(
     name="retrain-tracker",
     validate_parameters=True,
-    on_cancellation=[stop_submitted_job, end_record],
-    on_crashed=[end_record],
+    on_cancellation=[stop_submitted_job, end_record, end_subflows],
+    on_crashed=[end_record, end_subflows],
 )
 def retrain_tracker(
     dataset: AbsoluteUri | None = None,
@@ -72,6 +72,7 @@ def retrain_tracker(
     roots = benchmarks or {benchmark: root or here.benchmark_root}
     for name, place in roots.items():
         check_judge(name, place)
+    plan(source, recipe, overrides or {}, runs or here.runs, roots, workers)
     trained = train_tracker(source, recipe, overrides, None, runs or here.runs, workers, cluster)
 
     def evaluated(model: str) -> dict[str, Any]:
@@ -112,6 +113,24 @@ def retrain_tracker(
             "decision": decision,
         },
     )
+
+
+@task(name="plan", retries=0)
+def plan(
+    dataset: str,
+    recipe: str,
+    overrides: dict[str, Any],
+    runs: str,
+    roots: dict[str, str],
+    workers: int | str | None,
+) -> None:
+    """Show what is going to be done, why, and what it costs, as `sstrack plan` does."""
+    from pipelines.trainings.plan import plan_retrain
+
+    here = settings()
+    found = plan_retrain(here.mlflow_uri, here.model_name, dataset, recipe, overrides, runs, roots, workers)
+    log.info("%s", found.decision)
+    artifacts.retrain_plan(found.decision, found.reasons())
 
 
 @task(name="find the start", retries=0)

@@ -6,9 +6,8 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 
-from flows.hooks import end_abandoned
+from flows.hooks import ACTIVE, end_abandoned
 
-_ACTIVE = ("RUNNING", "PENDING", "CANCELLING")
 _PAGE = 200
 
 
@@ -26,7 +25,7 @@ def settle_stale_runs(api_url: str, mlflow_uri: str, why: str) -> list[str]:
     settled: list[str] = []
     with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
         while runs := client.read_flow_runs(
-            flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": list(_ACTIVE)}}}), limit=_PAGE
+            flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": list(ACTIVE)}}}), limit=_PAGE
         ):
             for run in runs:
                 client.set_flow_run_state(run.id, Crashed(message=why), force=True)

@@ -1,7 +1,6 @@
 """`sstrack plan` and `sstrack health`: what a retrain would do, and whether all is well."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -42,26 +41,13 @@ def plan(
             recipe,
             parse_settings(overrides or []),
             absolute(runs) if runs else here.runs,
-            benchmark,
-            absolute(root) if root else here.benchmark_root,
+            {benchmark: absolute(root) if root else here.benchmark_root},
             workers,
         )
-        report(found.as_dict(), lambda console: console.print("\n".join(_plan_lines(found.as_dict())), markup=False))
+        lines = [found.decision, *(f"  {sentence}" for sentence in found.reasons())]
+        report(found.as_dict(), lambda console: console.print("\n".join(lines), markup=False))
     if found.problem:
         raise typer.Exit(1)
-
-
-def _plan_lines(found: Mapping[str, Any]) -> list[str]:
-    cost = found["cost"]
-    lines = [found["decision"], *(f"  {sentence}" for sentence in found["why"])]
-    if cost is not None:
-        lines.append(
-            f"  cost: about {cost['seconds'] / 60:.0f} min at {cost['samples_per_s']} samples/s, as run "
-            f"{cost['measured']} had; {cost['worker_hours']} worker-hours, {cost['mib']:.0f} MiB of storage"
-        )
-    elif found["trains"]:
-        lines.append("  cost: unknown, as no training of this recipe was measured in this folder of runs")
-    return lines
 
 
 @guarded

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
+from pipelines.registry.addresses import version_page
 from pipelines.registry.card import CardFacts, DataFacts, Kept, data_facts, data_line, others_of
 from pipelines.registry.model_scores import Scored
 from pipelines.registry.names import DATASETS, REASON, SCORE, VERDICT, VIDEO
@@ -15,7 +16,7 @@ from pipelines.registry.pages import describe_version
 from pipelines.registry.promotion import Overtaken, promote, refuse, state_of
 from pipelines.registry.runs import registry_client
 from pipelines.registry.smoke import Clip, smoke
-from pipelines.registry.versions import Registered, champion, register, version_page
+from pipelines.registry.versions import Registered, champion, register
 from pipelines.training.packages import local_package
 from sstrack.gates import Check, GateConfig, Measured, Verdict, judge
 from sstrack.models.package_files import package_recipe

@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from pipelines import storage
 from pipelines.errors import SSTrackError
 from pipelines.registry.actor import current_user
+from pipelines.registry.addresses import run_page
 from pipelines.registry.moved import ARTIFACTS
 from pipelines.registry.sqlite_store import SQLITE, make_sqlite_store
 
@@ -114,10 +115,7 @@ class TrainingRun:
 
     def url(self, uri: str) -> str | None:
         """The run's page, where `uri` is a server's."""
-        if not uri.startswith(("http://", "https://")):
-            return None
-        experiment = self._client.get_run(self.run_id).info.experiment_id
-        return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{self.run_id}"
+        return run_page(uri, self._client.get_run(self.run_id).info.experiment_id, self.run_id)
 
     @property
     def tags(self) -> dict[str, str]:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
@@ -134,13 +133,6 @@ def find(uri: str, model: str) -> Registered:
             return one
     have = ", ".join(f"{one.uri} {' '.join(one.aliases)}".strip() for one in found) or "nothing"
     raise SSTrackError(f"no model {model} in {uri}: registered there is {have}")
-
-
-def version_page(uri: str, name: str, version: str) -> str | None:
-    """A version's page, where `uri` is a server's."""
-    if not uri.startswith(("http://", "https://")):
-        return None
-    return f"{uri.rstrip('/')}/#/models/{quote(name, safe='')}/versions/{version}"
 
 
 def fetch_package(model: str) -> Path:

@@ -60,6 +60,18 @@ class Plan:
         """Plain values for JSON."""
         return asdict(self)
 
+    def reasons(self) -> list[str]:
+        """What was looked at, then what it costs, a sentence each."""
+        lines = list(self.why)
+        if self.cost is not None:
+            lines.append(
+                f"cost: about {self.cost.seconds / 60:.0f} min at {self.cost.samples_per_s} samples/s, as run "
+                f"{self.cost.measured} had; {self.cost.worker_hours} worker-hours, {self.cost.mib:.0f} MiB of storage"
+            )
+        elif self.trains:
+            lines.append("cost: unknown, as no training of this recipe was measured in this folder of runs")
+        return lines
+
 
 def plan_retrain(
     uri: str,
@@ -68,8 +80,7 @@ def plan_retrain(
     recipe: str,
     overrides: Mapping[str, Any],
     runs: str,
-    benchmark: str,
-    root: str,
+    judges: Mapping[str, str],
     workers: int | str | None = None,
 ) -> Plan:
     """Look, and start nothing.
@@ -81,8 +92,7 @@ def plan_retrain(
         recipe: a recipe's name.
         overrides: dotted field to value.
         runs: folder of runs.
-        benchmark: what the model is judged on.
-        root: the benchmark's folder.
+        judges: folders of the benchmarks that the model is judged on, by their names.
         workers: Ray Train workers, as a retrain is given them.
 
     Raises UsageError for an unknown recipe or field, SSTrackError where a store cannot be read.
@@ -96,14 +106,14 @@ def plan_retrain(
         return Plan(nothing, False, "", why, dataset, None, 0, 0.0, "", 0, 0, version, 0, None)
     manifest = load_manifest(dataset)
     spec = find_training([dataset], recipe, overrides, runs, workers=workers)
-    sequences, problem = _judge_of(benchmark, root)
+    sequences, problem = _judges_of(judges)
     steps, done = spec.recipe.optim.steps, find_result(spec.folder) is not None
     reached = steps if done else _reached(spec.folder)
     why = [
         f"manifest {manifest.digest[:8]} of {dataset}: {manifest.totals.clips} clips, "
         f"{manifest.totals.seconds_kept / 60:.1f} min of video",
         f"champion: version {version}, run {holder.run_key}" if holder else "champion: none yet",
-        problem or f"judged on {benchmark} in {root}: {sequences} sequences",
+        problem or f"judged on {', '.join(f'{n} in {p}' for n, p in judges.items())}: {sequences} sequences",
     ]
     if done and holder is not None and holder.run_key == spec.run_key:
         decision = f"nothing new: the champion, version {version}, is the model of these clips and this recipe"
@@ -131,11 +141,12 @@ def plan_retrain(
     )
 
 
-def _judge_of(benchmark: str, root: str) -> tuple[int, str]:
-    """How many sequences the benchmark has here, and what is wrong with it."""
+def _judges_of(judges: Mapping[str, str]) -> tuple[int, str]:
+    """How many sequences the benchmarks have here, and what is wrong with the first that is not as it should be."""
     try:
-        check_judge(benchmark, root)
-        return len(open_target(benchmark, root).sequences), ""
+        for benchmark, root in judges.items():
+            check_judge(benchmark, root)
+        return sum(len(open_target(*judge).sequences) for judge in judges.items()), ""
     except SSTrackError as error:
         return 0, f"the retrain would be refused: {error}"
 

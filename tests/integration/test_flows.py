@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import simplejpeg
 from prefect.client.orchestration import get_client
-from prefect.client.schemas import State
+from prefect.client.schemas import FlowRun, State
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.exceptions import ParameterTypeError
 from prefect.settings import PREFECT_API_URL
@@ -115,6 +115,8 @@ def test_several_benchmarks_are_one_task_each(work: Path, tmp_path: Path, shared
     assert any("2 of 2 sequences" in (each.description or "") for each in artifacts("evaluation-progress"))
     (page,) = (work / "reports").glob("evaluation-*/report.html")
     assert any(str(page) in str(each.data) for each in artifacts("eval-report"))
+    (shown,) = artifacts("eval-pictures")
+    assert shown.data.count("](data:image/png;base64,") == 2 and "](data:image/jpeg;base64," in shown.data
     assert "lasot, rule official" in page.read_text() and "folder, rule got10k-like" in page.read_text()
     (folder / "one" / "0002.png").write_bytes(b"no picture")
     fresh = tmp_path / "fresh"
@@ -156,6 +158,9 @@ def test_the_whole_way_and_again_does_nothing_twice(
     assert again["decision"]["version"] == data["decision"]["version"] == "1"
     assert len(versions(mlflow_uri, "sstrack")) == 1
     assert artifacts("promotion-decision")
+    plans = [each.data for each in artifacts("retrain-plan")]
+    assert any("trained from its start, 3 steps" in plan and "2 sequences" in plan for plan in plans)
+    assert any("is trained already" in plan for plan in plans)
     boards = [json.loads(each.data) for each in artifacts("eval-leaderboard")]
     sure = [all(re.fullmatch(r"[\d.]+ to [\d.]+", row["95 % of first"]) for row in board) for board in boards]
     assert any(known and len(board) == 3 for board, known in zip(boards, sure, strict=True))
@@ -185,9 +190,10 @@ def test_the_whole_way_and_again_does_nothing_twice(
 
 
 def test_the_record_of_a_run_that_was_killed_says_so_and_a_rerun_takes_it_up(
-    drawn_dataset: str, work: Path, mlflow_uri: str
+    drawn_dataset: str, work: Path, mlflow_uri: str, tmp_path: Path
 ):
     from flows.hooks import end_record
+    from flows.retrain_tracker import retrain_tracker
     from flows.train_tracker import train_tracker
     from pipelines.registry.runs import experiment_id, registry_client
 
@@ -196,11 +202,17 @@ def test_the_record_of_a_run_that_was_killed_says_so_and_a_rerun_takes_it_up(
     def statuses() -> list[str]:
         return [one.info.status for one in client.search_runs([experiment_id(client, mlflow_uri)])]
 
+    def runs_of(flow: str) -> list[FlowRun]:
+        with get_client(sync_client=True) as prefect:
+            runs = prefect.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])))
+        return [one for one in runs if one.parameters.get("dataset") == drawn_dataset]
+
+    root = write_sequences(tmp_path / "root", {"one": 4})
     given = {"dataset": drawn_dataset, "overrides": {**TINY, "optim.steps": 4}, "workers": 0}
     script = (
         "import time\nfrom pipelines.training import launch\n"
         "launch._train_here = lambda *_: time.sleep(600)\n"
-        f"from flows.train_tracker import train_tracker\ntrain_tracker(**{given!r})\n"
+        f"from flows.retrain_tracker import retrain_tracker\nretrain_tracker(**{given!r}, root={str(root)!r})\n"
     )
     environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()}
     child = subprocess.Popen([sys.executable, "-c", script], env=environment, start_new_session=True)
@@ -213,12 +225,11 @@ def test_the_record_of_a_run_that_was_killed_says_so_and_a_rerun_takes_it_up(
     finally:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-    with get_client(sync_client=True) as prefect:
-        runs = prefect.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=["train-tracker"])))
-    (killed,) = [one for one in runs if one.parameters.get("dataset") == drawn_dataset]
-    for hook in train_tracker.on_crashed_hooks:  # by keyword, as a worker calls them
-        hook(flow=train_tracker, flow_run=killed, state=Crashed())
+    (killed,) = runs_of("retrain-tracker")
+    for hook in retrain_tracker.on_crashed_hooks:  # by keyword, as a worker calls them
+        hook(flow=retrain_tracker, flow_run=killed, state=Crashed())
     assert statuses() == ["KILLED"]
+    assert [one.state_name for one in runs_of("train-tracker")] == ["Crashed"]
     done = run(train_tracker, **given)
     assert done.is_completed(), done.message
     assert statuses() == ["FINISHED"]

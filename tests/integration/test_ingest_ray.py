@@ -62,7 +62,7 @@ def test_parts_of_a_long_video_in_a_bucket_are_decoded_apart_to_the_same_clips(
     assert len({load_manifest(str(tmp_path / name)).data_digest for name in ("ray", "here")}) == 1
 
 
-def test_a_lost_actor_is_a_crash_of_its_job_and_the_next_job_has_a_new_one() -> None:
+def test_a_lost_actor_is_a_crash_of_its_errand_and_the_next_has_a_new_one() -> None:
     with crew(1, "local", end_the_actor, lambda *_: 60.0, 2000, OSError) as hands:
         ended: list[Ended] = []
         for number, errand in enumerate(["one", "bad", "two"]):

@@ -63,7 +63,7 @@ def ends(script: Script, errands: list[Errand], crashes: Crashes) -> dict[str, F
     return {end.errand.label: end for end in run_errands(errands, script, RETRIES, seen.extend, crashes)}
 
 
-def test_the_largest_begin_first_and_every_job_ends_once(crashes: Crashes) -> None:
+def test_the_largest_begin_first_and_every_errand_ends_once(crashes: Crashes) -> None:
     errands = [Errand(str(size), size) for size in (3, 9, 1, 7)]
     script = Script(2, {errand.label: [Done(errand.weight)] for errand in errands})
     assert {label: end.value for label, end in ends(script, errands, crashes).items()} == {
@@ -84,7 +84,7 @@ def test_transient_errors_are_tried_again_so_often_and_no_more(crashes: Crashes)
     assert crashes.counts == {}
 
 
-def test_a_job_that_kills_two_workers_is_set_aside_and_the_others_go_on(crashes: Crashes) -> None:
+def test_an_errand_that_kills_two_workers_is_set_aside_and_the_others_go_on(crashes: Crashes) -> None:
     death = Died("crashed", "killed by SIGSEGV", "the id")
     script = Script(1, {"bad": [death, death], "good": [Done(1)], "once": [death, Done(2)]})
     finished = ends(script, [Errand("bad"), Errand("good"), Errand("once")], crashes)
@@ -93,7 +93,7 @@ def test_a_job_that_kills_two_workers_is_set_aside_and_the_others_go_on(crashes:
     assert crashes.counts == {"bad": 2, "once": 1}
 
 
-def test_deaths_counted_before_the_jobs_began_count(crashes: Crashes) -> None:
+def test_deaths_counted_before_the_errands_began_count(crashes: Crashes) -> None:
     crashes.one_more("bad")
     script = Script(1, {"bad": [Died("memory", "too much")]})
     assert ends(script, [Errand("bad")], crashes)["bad"].reason == "memory"
@@ -112,7 +112,7 @@ def test_a_full_disk_stops_everything(crashes: Crashes) -> None:
     assert script.started == ["a"]
 
 
-def test_a_split_job_ends_once_with_what_its_last_step_gives(crashes: Crashes) -> None:
+def test_a_split_errand_ends_once_with_what_its_last_step_gives(crashes: Crashes) -> None:
     parts, last = (Errand("film", 2.0), Errand("film2", 2.0)), Errand("join")
     split: list[Outcome] = [Done(Split(parts, last))]
     script = Script(2, {"long": split, "film": [Done(1)], "film2": [Done(2)], "join": [Done(3)], "other": [Done(4)]})
@@ -122,7 +122,7 @@ def test_a_split_job_ends_once_with_what_its_last_step_gives(crashes: Crashes) -
     assert script.started.index("join") > max(script.started.index("film"), script.started.index("film2"))
 
 
-def test_a_part_that_kills_its_workers_ends_the_whole_job_and_no_other(crashes: Crashes) -> None:
+def test_a_part_that_kills_its_workers_ends_the_whole_errand_and_no_other(crashes: Crashes) -> None:
     death = Died("crashed", "killed by SIGSEGV", "the id")
     split: list[Outcome] = [Done(Split((Errand("bad"), Errand("fine")), Errand("join")))]
     script = Script(1, {"long": split, "bad": [death, death], "fine": [Done(1)], "other": [Done(4)]})

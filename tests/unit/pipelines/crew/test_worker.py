@@ -58,7 +58,7 @@ def worker() -> Iterator[Worker]:
     made.close()
 
 
-def test_jobs_run_in_one_other_process_and_tell_their_stages(worker: Worker) -> None:
+def test_errands_run_in_one_other_process_and_tell_their_stages(worker: Worker) -> None:
     told: list[tuple[str, float]] = []
     first, second = (
         worker.run(("pid", ""), lambda stage, amount, subject="": told.append((stage, amount))) for _ in "ab"
@@ -69,7 +69,7 @@ def test_jobs_run_in_one_other_process_and_tell_their_stages(worker: Worker) -> 
 
 
 @pytest.mark.parametrize(("what", "words"), [("kill", "SIGKILL"), ("segfault", "SIGSEGV")])
-def test_a_death_is_told_with_its_signal_and_source_and_the_next_job_runs(
+def test_a_death_is_told_with_its_signal_and_source_and_the_next_errand_runs(
     what: str, words: str, worker: Worker
 ) -> None:
     death = worker.run((what, ""), silent)
@@ -77,7 +77,7 @@ def test_a_death_is_told_with_its_signal_and_source_and_the_next_job_runs(
     assert isinstance(worker.run(("pid", ""), silent), Done)
 
 
-def test_an_idle_worker_that_died_is_no_jobs_fault(worker: Worker) -> None:
+def test_an_idle_worker_that_died_is_no_errands_fault(worker: Worker) -> None:
     first = worker.run(("pid", ""), silent)
     assert isinstance(first, Done)
     killed = psutil.Process(first.value)
@@ -125,7 +125,7 @@ def test_memory_counts_all_below_the_worker(worker: Worker) -> None:
     assert isinstance(death, Died) and (death.reason, death.detail) == ("memory", "stage eat needed more than 600 MiB")
 
 
-def test_what_a_job_raises_comes_back_and_the_worker_lives_on(worker: Worker) -> None:
+def test_what_an_errand_raises_comes_back_and_the_worker_lives_on(worker: Worker) -> None:
     pid = worker.run(("pid", ""), silent)
     raised = worker.run(("raise", "what it was"), silent)
     assert isinstance(raised, Raised) and isinstance(raised.error, ValueError) and str(raised.error) == "what it was"
