@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from mlflow import MlflowClient
 
 from flows.stack_note import STACK
 from pipelines.processes import descendants, marked, stop_processes
@@ -25,6 +26,8 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
 PATIENCE_S = 400
 RAY_GONE_S = 30
+HOOKS_S = 60
+"""A worker calls them after it has told the state."""
 GATE = {"min_ao": 0, "margin_untrained": 0, "margin_static": 0, "min_template_lead": -1}
 SMALL = {
     "net.width": 48,
@@ -111,6 +114,15 @@ def state(api: Api, run: str) -> dict[str, Any]:
     return api(f"flow_runs/{run}")["state"]
 
 
+def subflows(api: Api) -> list[str]:
+    return [one["state"]["type"] for one in api("flow_runs/filter", {}) if one["parent_task_run_id"]]
+
+
+def statuses(client: MlflowClient) -> list[str]:
+    runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    return [each.info.status for each in runs]
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(("happens", "flow", "record"), TABLE, ids=[row[0].__name__ for row in TABLE])
 def test_a_retrain_interrupted_in_its_training(
@@ -132,11 +144,9 @@ def test_a_retrain_interrupted_in_its_training(
     if happens is cancel:
         passed = [one["type"] for one in up.api(f"flow_run_states/?flow_run_id={run}")]
         assert "CRASHED" not in passed, "whoever is told of crashes would be told of this"
-    subflows = [one for one in up.api("flow_runs/filter", {}) if one["parent_task_run_id"]]
-    assert [one["state"]["type"] for one in subflows] == [flow]
+    assert eventually(lambda: subflows(up.api) == [flow], HOOKS_S), subflows(up.api)
     client = registry_client(own_store(work))
-    runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
-    assert [each.info.status for each in runs] == [record]
+    assert eventually(lambda: statuses(client) == [record], HOOKS_S), statuses(client)
 
     again = begin(up.api, workers)
     assert eventually(lambda: state(up.api, again)["type"] in ("COMPLETED", "FAILED"), PATIENCE_S)
@@ -145,7 +155,7 @@ def test_a_retrain_interrupted_in_its_training(
     steps = [row["step"] for row in read_metrics(folder)]
     assert [each.name for each in (work / "runs").iterdir()] == [folder.name]
     assert steps == sorted(set(steps)) and steps[-1] == SMALL["optim.steps"] and before < len(steps)
-    assert [each.info.status for each in client.search_runs([runs[0].info.experiment_id])] == ["FINISHED"]
+    assert statuses(client) == ["FINISHED"]
     assert not list((work / "runs").rglob("*.tmp"))
     print(f"{happens.__name__}, {workers} workers: {flow}, {record}, Ray gone after {gone_s:.0f} s, then judged")
     end_up(up.process)
