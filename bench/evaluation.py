@@ -55,14 +55,15 @@ def scheduling(pieces: int, seconds: float, workers: int) -> float:
     return (time.perf_counter() - began) * workers / (pieces * seconds)
 
 
-def write_benchmark(root: Path, pictures: list[Path], sequences: int) -> str:
-    """Sequences of the same pictures."""
-    for number in range(sequences):
-        folder = root / f"scene-{number:04d}"
+def write_benchmark(root: Path, pictures: list[Path], sequences: int, number: int) -> str:
+    """Sequences of the same pictures, with boxes that are this set's own: another one's results are not taken over."""
+    for scene in range(sequences):
+        folder = root / f"scene-{scene:04d}"
         folder.mkdir(parents=True)
         for index, picture in enumerate(pictures):
             os.link(picture, folder / f"{index}.jpg")
-        (folder / "groundtruth.txt").write_text("".join(f"{10 + 2 * i},20,24,24\n" for i in range(len(pictures))))
+        rows = "".join(f"{10 + 2 * i},{20 + number},24,24\n" for i in range(len(pictures)))
+        (folder / "groundtruth.txt").write_text(rows)
     return str(root)
 
 
@@ -175,7 +176,7 @@ def main() -> None:
         os.environ["SSTRACK_WORK"] = str(work)
         pictures = write_pictures(work, args.frames)
         sets = 1 if args.kills else args.benchmarks
-        roots = [write_benchmark(work / f"set-{n}", pictures, args.sequences) for n in range(sets)]
+        roots = [write_benchmark(work / f"set-{n}", pictures, args.sequences, n) for n in range(sets)]
         names = [f"scene-{number:04d}" for number in range(args.sequences)]
         model = package(work / "package")
         if args.kills:
@@ -193,6 +194,7 @@ def main() -> None:
                 began = time.perf_counter()
                 report = evaluate(model, "folder", root, str(work / "out"), How(workers=args.workers))
                 wall = time.perf_counter() - began
+                assert not report.found
                 spent = tracked(report, names)
                 beside = 1e3 * (wall * args.workers - spent) / args.sequences
                 began = time.perf_counter()

@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import typer
@@ -94,8 +93,10 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
 
 def absolute_model(model: str) -> str:
     """A package folder made absolute; `pretrained`, `models:/…` and `untrained:…` as they are."""
+    from pipelines.settings import absolute
+
     known = model == PRETRAINED or model.startswith(("models:/", "untrained:"))
-    return model if known else str(Path(model).expanduser().absolute())
+    return model if known else absolute(model)
 
 
 @contextmanager
@@ -118,8 +119,8 @@ def reporting(as_json: bool) -> Iterator[Callable[[Mapping[str, Any], Callable[[
         sys.stdout.flush()
         os.dup2(saved, 1)
         os.close(saved)
-    for line in held:
-        print(line)
+        for line in held:
+            print(line)
 
 
 @contextmanager

@@ -28,16 +28,16 @@ def evaluation_table(report: "EvaluationReport") -> Table:
     """Metrics over all sequences, then the one that ranks by sequence, worst first."""
     part = "" if report.sequences >= report.expected else f", {report.sequences} of {report.expected} sequences"
     title = f"{report.model} on {report.benchmark}, rule {report.rule}{part}"
-    table = Table(title=title, title_justify="left", caption_justify="left", min_width=72)
+    table = Table(title=escape(title), title_justify="left", caption_justify="left", min_width=72)
     headline = next(iter(report.metrics), "")
     table.add_column("sequence")
     table.add_column(headline, justify="right")
     for name, value in sorted(report.per_sequence.items(), key=lambda row: row[1]):
-        table.add_row(name, shown(headline, value))
+        table.add_row(escape(name), shown(headline, value))
     table.add_section()
     for name, value in report.metrics.items():
         table.add_row(f"all: {name}", shown(name, value))
-    table.caption = f"{report.fps:.1f} frames/s per worker; raw results in {report.results}"
+    table.caption = f"{report.fps:.1f} frames/s per worker; raw results in {escape(report.results)}"
     return table
 
 
@@ -51,7 +51,7 @@ def score_table(report: "ScoreReport", rows: int = 20) -> Table:
         table.add_column(name, justify="right")
     names = sorted(report.per_sequence, key=lambda name: report.per_sequence[name].get(report.headline, 0.0))
     for name in names[:rows]:
-        table.add_row(name, *(shown(column, report.per_sequence[name][column]) for column in columns))
+        table.add_row(escape(name), *(shown(column, report.per_sequence[name][column]) for column in columns))
     if len(names) > rows:
         table.add_row(f"… {len(names) - rows} better ones", *("" for _ in columns))
     table.add_section()
@@ -61,7 +61,7 @@ def score_table(report: "ScoreReport", rows: int = 20) -> Table:
     others = {name: value for name, value in report.metrics.items() if name not in columns}
     lines = [", ".join(f"{name} {shown(name, value)}" for name, value in others.items())] if others else []
     lines += [f"{what}: {count}" for what, count in report.counted.items()]
-    table.caption = "\n".join(lines)
+    table.caption = escape("\n".join(lines))
     return table
 
 

@@ -11,7 +11,6 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 INGEST_REPORT = "ingest-report"
 EVAL_LEADERBOARD = "eval-leaderboard"
 EVAL_REPORT = "eval-report"
-EVAL_PICTURES = "eval-pictures"
 RETRAIN_PLAN = "retrain-plan"
 PROMOTION_DECISION = "promotion-decision"
 MLFLOW_RUN = "mlflow-run"
@@ -77,17 +76,18 @@ def eval_leaderboard(benchmark: str, rows: Sequence[Mapping[str, Any]]) -> None:
     create_table_artifact(key=EVAL_LEADERBOARD, table=[dict(row) for row in ordered], description=benchmark)
 
 
-def eval_report(page: Path, pictures: Sequence[Path]) -> None:
-    """Where the report of an evaluation is: a link, which a browser on this machine opens. Its pictures are shown in
-    Prefect's page, those that are too large for it are named."""
-    create_link_artifact(page.as_uri(), link_text=str(page), key=EVAL_REPORT, description="Report of the evaluation")
+def eval_report(page: Path, link: str | None = None) -> None:
+    """The report of an evaluation: its pictures, where it is, and a `link` to it where a browser can follow one. A
+    picture that is too large for Prefect's page is named."""
+    from pipelines.evaluation.report.write import card_pictures
+
     left, shown = _PICTURES_BYTES, list[str]()
-    for path in pictures:
+    for path in card_pictures(page):
         data = path.read_bytes()
         left -= len(data)
         shown.append(f"![{path.stem}]({_as_uri(path, data)})" if left >= 0 else f"Too large to show: `{path}`")
-    if shown:
-        create_markdown_artifact("\n\n".join(shown), key=EVAL_PICTURES, description=f"Pictures of {page}")
+    where = [f"The whole report: `{page}`.", *([f"[The same in MLflow]({link})"] if link else [])]
+    create_markdown_artifact("\n\n".join([*where, *shown]), key=EVAL_REPORT, description="Report of the evaluation")
 
 
 def _as_uri(path: Path, data: bytes) -> str:

@@ -28,6 +28,7 @@ RETRAIN = "retrain-tracker/retrain-tracker"
 _BEAT = "prefect.flow-run.heartbeat"
 _ENDED = tuple(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling"))
 _WEBHOOK = "sstrack-notify"
+_DATASET = {"__prefect_kind": "jinja", "template": "{{ event.payload.dataset }}"}
 
 
 def zombies(silent_s: float = SILENT_S) -> AutomationCore:
@@ -57,7 +58,7 @@ def zombies(silent_s: float = SILENT_S) -> AutomationCore:
 
 
 def retrain_on_new_data(deployment: UUID, enabled: bool, calm_s: float = CALM_S) -> AutomationCore:
-    """A dataset was published, and for `calm_s` seconds no further state of it: one retrain for all of them."""
+    """A dataset was published, and for `calm_s` seconds no further state of it: one retrain on it for all of them."""
     return AutomationCore(
         name="sstrack: new data starts a retrain",
         description=f"Once, {calm_s / 60:.0f} minutes after the last of several ingests.",
@@ -70,7 +71,11 @@ def retrain_on_new_data(deployment: UUID, enabled: bool, calm_s: float = CALM_S)
             threshold=1,
             within=timedelta(seconds=calm_s),
         ),
-        actions=[RunDeployment(source="selected", deployment_id=deployment, parameters=None, job_variables=None)],
+        actions=[
+            RunDeployment(
+                source="selected", deployment_id=deployment, parameters={"dataset": _DATASET}, job_variables=None
+            )
+        ],
     )
 
 

@@ -12,6 +12,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.automations import set_up_automations
+from flows.deployments import keep_parameters, read_parameters
 from flows.schedules import keep_schedules, read_schedules, switch_schedules
 from flows.stack_note import POOL
 from pipelines.errors import SSTrackError
@@ -27,7 +28,8 @@ def bootstrap(
 ) -> list[str]:
     """Set up the server that `PREFECT_API_URL` of `environment` names.
 
-    A deploy writes every schedule anew, off; those that were on are switched on again.
+    A deploy writes every schedule anew, off, and empties parameters; those that were on are switched on again, and
+    parameters that somebody gave a deployment stay.
 
     Args:
         environment: for Prefect's own commands.
@@ -41,6 +43,7 @@ def bootstrap(
     """
     api_url = environment["PREFECT_API_URL"]
     before = {(one.deployment, one.slug): one.active for one in read_schedules(api_url)}
+    given = read_parameters(api_url)
     named = _named(prefect_file)
     there = _pool_type(api_url)
     if pool_template is not None:
@@ -56,6 +59,7 @@ def bootstrap(
     deploy = ("--no-prompt", "deploy", "--all", "--prefect-file", str(prefect_file))
     _prefect(environment, log, prefect_file.parent, *deploy)
     keep_schedules(api_url, named)
+    keep_parameters(api_url, given)
     now = switch_schedules(api_url, before if schedules is None else schedules)
     automations = set_up_automations(api_url, settings().notify_url, by_event=schedules)
     return [

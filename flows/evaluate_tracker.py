@@ -1,6 +1,7 @@
 """Flow `evaluate-tracker`: measure one model on benchmarks. Raw results that exist are found, not made again."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
@@ -52,10 +53,12 @@ def evaluate_tracker(
         for each, place in roots.items()
     }
     reports = {each: _leaderboard(each, roots[each], state) for each, state in states.items() if state.is_completed()}
-    for state in states.values():
-        state.result()  # raises what made a benchmark fail
     if page:
-        write_page({"": [report["results"] for report in reports.values() if report["metrics"]]})
+        written = write_page({"": [report["results"] for report in reports.values() if report["metrics"]]})
+        if written is not None:
+            artifacts.eval_report(Path(written))
+    for state in states.values():
+        state.result()  # raises what made a benchmark fail, when the others are shown
     return reports if benchmarks else reports[benchmark]
 
 
@@ -107,10 +110,8 @@ def measure_static(benchmark: str, root: str) -> dict[str, Any]:
 
 @task(name="write the report", retries=0)
 def write_page(trackers: dict[str, list[str]]) -> str | None:
-    """One HTML page under `<work>/reports` on results of trackers by name, linked by an artifact; None without any."""
-    from pipelines.evaluation.report.write import card_pictures, write_page_of
+    """One HTML page under `<work>/reports` on results of trackers by name; None without any."""
+    from pipelines.evaluation.report.write import write_page_of
 
     page = write_page_of(trackers, settings().work / "reports")
-    if page is not None:
-        artifacts.eval_report(page, card_pictures(page))
     return None if page is None else str(page)

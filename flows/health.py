@@ -1,4 +1,4 @@
-"""Flow `health`: is all well? A page, an event for each alarm, and a failed run where there is one."""
+"""Flow `health`: is all well? A page, and an event for each alarm."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -61,10 +61,11 @@ def ingest_videos(
     }
     count = here.workers if workers is None else workers
     report = ingest_sources(given, target, config or IngestConfig(), count, how)
+    if report["published"]:  # told first: a run that dies after this finds nothing new the next time
+        events.dataset_published(target, report["manifest"], report["clips"])
     artifacts.ingest_report(target, report, here.work / "reports")
     if not report["published"]:
         return Completed(message=f"nothing new: manifest {report['manifest'][:8]}", data=report)
-    events.dataset_published(target, report["manifest"], report["clips"])
     return Completed(message=f"published manifest {report['manifest'][:8]}: {report['clips']} clips", data=report)
 
 

@@ -13,6 +13,7 @@ class ProgressLines:
         self._stage, self._unit, self._every = stage, unit, every
         self._last = time.monotonic()
         self._first: tuple[int, float] | None = None
+        self._total = 0
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """Log that `done` of `total` units are finished, `note` behind it."""
@@ -26,8 +27,10 @@ class ProgressLines:
     def in_words(self, done: int, total: int, note: str = "") -> str:
         """How far it is, how fast, and how long it will take."""
         now = time.monotonic()
-        # What came before the first unit, starting processes say, tells nothing of those to come.
-        first, began = self._first = self._first or (done, now)
+        # What came before the first unit, starting processes say, tells nothing of those to come; nor do other works.
+        if self._first is None or total != self._total or done < self._first[0]:
+            self._first, self._total = (done, now), total
+        first, began = self._first
         rate = (done - first) / max(now - began, 1e-9)
         ahead = f", {rate:.1f} {self._unit}/s, {(total - done) / rate:.0f} s to go" if rate > 0 else ""
         return f"{done} of {total} {self._unit}{ahead}{f', {note}' if note else ''}"

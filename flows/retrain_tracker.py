@@ -20,7 +20,9 @@ from flows.logs import show_our_logs
 from flows.parameters import AbsoluteUri, BenchmarkName, Benchmarks, Cluster, Gate, Overrides, RecipeName, Workers
 from flows.train_tracker import train_tracker
 from pipelines import storage
+from pipelines.evaluation.alike import require_alike
 from pipelines.settings import settings
+from pipelines.training.options import TrainOptions
 from sstrack.gates import GateConfig
 from sstrack.pretrained import PRETRAINED
 
@@ -45,6 +47,7 @@ def retrain_tracker(
     gate: Gate | None = None,
     cluster: Cluster | None = None,
     benchmarks: Benchmarks | None = None,
+    options: TrainOptions | None = None,
 ) -> State[dict[str, Any]]:
     """Train on the newest manifest, and promote the model if the gate lets it pass.
 
@@ -61,6 +64,7 @@ def retrain_tracker(
         cluster: Ray to train on, default `SSTRACK_CLUSTER`; evaluation stays on this machine.
         benchmarks: several benchmarks with their folders, instead of `benchmark` and `root`. The gate judges all of
             them, and `evaluation` holds each by its name.
+        options: how the training runs, what is kept.
     """
     show_our_logs()
     here = settings()
@@ -73,7 +77,7 @@ def retrain_tracker(
     for name, place in roots.items():
         check_judge(name, place)
     plan(source, recipe, overrides or {}, runs or here.runs, roots, workers)
-    trained = train_tracker(source, recipe, overrides, None, runs or here.runs, workers, cluster)
+    trained = train_tracker(source, recipe, overrides, None, runs or here.runs, workers, cluster, options)
 
     def evaluated(model: str) -> dict[str, Any]:
         return evaluate_tracker(model, results=results or here.results, workers=count, benchmarks=roots, page=False)
@@ -85,6 +89,7 @@ def retrain_tracker(
     champion = evaluated(rival) if rival else None
     static = {name: measure_static(name, place) for name, place in roots.items()}
     for name, report in reports.items():
+        require_alike(name, [each[name] for each in (reports, untrained, champion) if each], static[name])
         artifacts.eval_leaderboard(
             f"{report['benchmark']}, rule {report['rule']}",
             [
@@ -96,7 +101,7 @@ def retrain_tracker(
         )
     found = {who: [one["results"] for one in each.values()] for who, each in (("trained", reports), (named, untrained))}
     if champion and (held := [one["results"] for one in champion.values()]) != found[named]:
-        found["champion"] = held  # the model that ships may be both
+        found[champion_label()] = held  # the model that ships may be both
     page = write_page(found)
     pictures = keep_page(page, trained["run_id"]) if page is not None else []
     decision = decide(trained, reports, untrained, static, champion, rival, gate or GateConfig(), roots, pictures)
@@ -149,12 +154,22 @@ def find_champion(package: str, shipped: list[dict[str, Any]] | None) -> str | N
     that model becomes it first.
     """
     from pipelines.registry.decide import rival_of
-    from pipelines.registry.shipped import hold_shipped
+    from pipelines.registry.shipped import REASON_SHIPPED, hold_shipped
 
     here = settings()
     if shipped is not None:
-        hold_shipped(here.mlflow_uri, here.model_name, shipped, this_actor())
+        version = hold_shipped(here.mlflow_uri, here.model_name, shipped, this_actor())
+        if version is not None:
+            events.champion_promoted(here.model_name, version, f"version {version} is the champion: {REASON_SHIPPED}")
     return rival_of(here.mlflow_uri, here.model_name, package)
+
+
+@task(name="name the champion", retries=0)
+def champion_label() -> str:
+    """What reports call it."""
+    from pipelines.registry.tracker_names import champion_name
+
+    return champion_name() or "champion"
 
 
 @task(name="keep the report with the run", retries=0)
@@ -162,9 +177,13 @@ def keep_page(page: str, run_id: str) -> list[str]:
     """The page as an artifact of the training's MLflow run, where its viewer shows it, and the pictures that the model
     card shows. Returns their paths there, the page's first."""
     from pipelines.evaluation.report.write import card_pictures
-    from pipelines.registry.runs import log_page
+    from pipelines.registry.runs import TrainingRun, log_page, registry_client
 
-    return log_page(settings().mlflow_uri, run_id, Path(page), card_pictures(Path(page)))
+    uri = settings().mlflow_uri
+    kept = log_page(uri, run_id, Path(page), card_pictures(Path(page)))
+    run = TrainingRun(registry_client(uri), run_id).url(uri)
+    artifacts.eval_report(Path(page), f"{run}/artifacts/{kept[0]}" if run else None)
+    return kept
 
 
 @task(name="register, gate, alias", retries=0)

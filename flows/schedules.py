@@ -9,7 +9,8 @@ from prefect.client.schemas.filters import DeploymentFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 TAG = "sstrack"
-_OURS = DeploymentFilter.model_validate({"tags": {"all_": [TAG]}})
+OURS = DeploymentFilter.model_validate({"tags": {"all_": [TAG]}})
+"""Deployments of this repository."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,6 @@ def keep_schedules(api_url: str, named: Container[tuple[str, str]]) -> None:
 def _read(client: SyncPrefectClient) -> list[Schedule]:
     return [
         Schedule(deployment.name, schedule.slug or "", bool(schedule.active), deployment.id, schedule.id)
-        for deployment in client.read_deployments(deployment_filter=_OURS)
+        for deployment in client.read_deployments(deployment_filter=OURS)
         for schedule in client.read_deployment_schedules(deployment.id)
     ]

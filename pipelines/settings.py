@@ -82,6 +82,8 @@ class Settings(BaseSettings):
     cluster of other machines is given s3:// places only."""
     worker_gpu: bool | None = None
     """Whether training workers on a cluster that is joined take a GPU each; by default, where it has any just then."""
+    wait_s: int = Field(default=0, ge=0, le=7 * 86_400)
+    """Seconds that a training waits for a joined cluster to grow to its workers, where it does not say itself."""
     notify_url: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
     """Where `sstrack up` has the Prefect server post a JSON object with `text` for each failed retrain, promotion and
     alarm (a chat's incoming webhook, say). Empty for nowhere."""

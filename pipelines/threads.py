@@ -1,4 +1,5 @@
-"""How many of torch's threads a network is run with on a CPU: one place for tracking, evaluation and serving.
+"""How many of torch's threads a network is run with on a CPU: one place for tracking and serving. An evaluation takes
+one in each of its processes (`How.threads`), which gives the same bytes however sequences are spread over them.
 
 More threads than free cores cost far more than they bring: they wait for one another with spinning, and a small
 network's layers end before they are handed out. Figures: `bench/tracking.py --by-threads`, docs/performance.md.

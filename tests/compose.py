@@ -40,7 +40,9 @@ class Service(Part):
     volumes: list[Mount] = []
     configs: list[ConfigUse] = []
     ports: list[Published] = []
+    secrets: list[str] = []
     shm_size: Size | None = None
+    stop_grace_period: Duration | None = None
     depends_on: dict[str, Dependency] | list[str] = {}
     healthcheck: Health | None = None
 
@@ -56,6 +58,10 @@ class ConfigFile(Part):
         return self
 
 
+class Secret(Part):
+    environment: str
+
+
 class Compose(BaseModel):
     """A whole file; keys that begin with `x-` are the file's own."""
 
@@ -64,6 +70,7 @@ class Compose(BaseModel):
     name: str
     services: dict[str, Service] = Field(min_length=1)
     configs: dict[str, ConfigFile] = {}
+    secrets: dict[str, Secret] = {}
     volumes: dict[str, None] = {}
 
     @model_validator(mode="after")
@@ -74,6 +81,7 @@ class Compose(BaseModel):
         for name, service in self.services.items():
             missing = set(service.depends_on) - set(self.services)
             missing |= {use.source for use in service.configs} - set(self.configs)
+            missing |= set(service.secrets) - set(self.secrets)
             named = {mount.split(":")[0] for mount in service.volumes}
             missing |= {each for each in named if not each.startswith("./")} - set(self.volumes)
             if missing:

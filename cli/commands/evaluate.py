@@ -40,7 +40,7 @@ def evaluate(
     """Measure a model on benchmarks. Raw results that exist are not made again."""
     from cli.tables import evaluation_table
     from pipelines.errors import UsageError
-    from pipelines.evaluation.run import How, evaluate_all
+    from pipelines.evaluation.run import EvaluationReport, How, evaluate_all
     from pipelines.settings import absolute, settings
 
     names = benchmarks or ["folder"]
@@ -61,18 +61,23 @@ def evaluate(
         threads=threads,
         force=force,
     )
+    done: list[EvaluationReport] = []
+
+    def show(console: Console) -> None:
+        for one in done:
+            console.print(evaluation_table(one))
+
     with reporting(as_json) as report, progress_bar("evaluate", "frames") as update:
-        done = evaluate_all(
-            absolute_model(model),
-            list(zip(names, map(absolute, roots), strict=True)),
-            absolute(out) if out else here.results,
-            how,
-            lambda name: lambda frames, total, note: update(frames, total, f"{name}: {note}"),
-        )
-
-        def show(console: Console) -> None:
-            for one in done:
-                console.print(evaluation_table(one))
-
-        rows = [one.as_dict() for one in done]
-        report(rows[0] if len(rows) == 1 else {"benchmarks": rows}, show)
+        try:
+            evaluate_all(
+                absolute_model(model),
+                list(zip(names, map(absolute, roots), strict=True)),
+                absolute(out) if out else here.results,
+                how,
+                lambda name: lambda frames, total, note: update(frames, total, f"{name}: {note}"),
+                done.append,
+            )
+        finally:  # what was measured is shown although another benchmark failed
+            rows = [one.as_dict() for one in done]
+            if rows:
+                report(rows[0] if len(names) == 1 else {"benchmarks": rows}, show)

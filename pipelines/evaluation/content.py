@@ -74,6 +74,16 @@ def key_of(parts: Mapping[str, Content]) -> str:
     return _digest(json.dumps([STAGE_VERSION, rows]).encode())[:16]
 
 
+def annotation(truths: Iterable[Truth]) -> str:
+    """16 hex digits over names, true boxes and absences: numbers of two trackers can be compared where it is equal. The
+    same with and without frames at hand."""
+    rows = [
+        [truth.name, _digest(truth.boxes.tobytes()), "" if truth.absent is None else _digest(truth.absent.tobytes())]
+        for truth in sorted(truths, key=lambda truth: truth.name)
+    ]
+    return _digest(json.dumps(rows).encode())[:16]
+
+
 def both(own: str, other: str) -> str:
     """The digest of a sequence that is started with another one's template."""
     return UNREADABLE if UNREADABLE in (own, other) else _digest(f"{own} {other}".encode())

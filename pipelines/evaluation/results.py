@@ -68,17 +68,23 @@ class ResultStore:
         return cls(folder, entry.protocol, realtime is not None)
 
     def open(self, entry: Benchmark, root: Path, parts: Mapping[str, Content]) -> None:
-        """Write down what this place is for, after taking over what others of its kind hold of the same sequences."""
+        """Write down what this place is for and where the benchmark is now, after taking over what others of its kind
+        hold of the same sequences."""
         place = storage.join(self.folder, CONTENT)
         if storage.exists(place):
+            if read_content(self.folder)["root"] != str(root):
+                self._note(entry, root, parts)
             return
         beside = self.folder.rpartition("/")[0]
         for other in storage.list_files(beside):
             if other.endswith(f"/{CONTENT}"):
                 self._take_over(other.removesuffix(f"/{CONTENT}"), parts)
+        self._note(entry, root, parts)
+
+    def _note(self, entry: Benchmark, root: Path, parts: Mapping[str, Content]) -> None:
         rows = {n: {"frames": p.frames, "tracked": p.tracked, "truth": p.truth} for n, p in parts.items()}
         facts = {"benchmark": entry.name, "version": entry.version, "root": str(root), "sequences": rows}
-        storage.write_atomic(place, json.dumps(facts, indent=1).encode())
+        storage.write_atomic(storage.join(self.folder, CONTENT), json.dumps(facts, indent=1).encode())
 
     def _take_over(self, other: str, parts: Mapping[str, Content]) -> None:
         held = read_content(other)["sequences"]

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -17,11 +17,10 @@ log = logging.getLogger(__name__)
 _PARALLEL = 16
 _NAME = "source.txt"
 
-Fetched = Callable[[int, int], None]
-"""(bytes here, bytes in all)."""
+_TELL_S = 10.0
 
 
-def local_root(root: str, fetched: Fetched | None = None) -> Path:
+def local_root(root: str) -> Path:
     """The folder of `root` on this machine.
 
     Objects that are here with the size and time they have in the store stay; others are fetched, and what has left the
@@ -47,18 +46,20 @@ def local_root(root: str, fetched: Fetched | None = None) -> Path:
     if waiting:
         size = sum(each.size for each in waiting.values())
         log.info("fetching %d files, %.1f MB, of %s to %s", len(waiting), size / 1e6, root, folder)
-        _fetch(waiting, sum(each.size for each in objects), fetched)
+        _fetch(waiting, sum(each.size for each in objects))
     return folder
 
 
-def _fetch(waiting: dict[Path, Object], total: int, fetched: Fetched | None) -> None:
+def _fetch(waiting: dict[Path, Object], total: int) -> None:
+    told = time.monotonic()
     done = total - sum(each.size for each in waiting.values())
     with ThreadPoolExecutor(_PARALLEL) as pool:
         try:
             for size in pool.map(_fetch_one, waiting, waiting.values()):
                 done += size
-                if fetched is not None:
-                    fetched(done, total)
+                if time.monotonic() - told >= _TELL_S:
+                    told = time.monotonic()
+                    log.info("%.1f of %.1f MB are here", done / 1e6, total / 1e6)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -14,7 +14,7 @@ from pipelines.errors import SSTrackError, UsageError
 from pipelines.evaluation.content import UNREADABLE, Content, both, contents
 from pipelines.evaluation.plan import balanced_pieces
 from pipelines.evaluation.results import ResultStore, in_benchmark_coordinates
-from pipelines.evaluation.score import SCORES, ScoreReport, report_of
+from pipelines.evaluation.score import ScoreReport, report_of, scores_name
 from pipelines.evaluation.sequence_runs import Advance, SequenceRuns
 from pipelines.evaluation.targets import check_targets, open_target
 from pipelines.evaluation.track import Model, Place, missing_runs, track_piece
@@ -54,6 +54,8 @@ class Scores:
     """Over all sequences, the one that the benchmark ranks by first."""
     per_sequence: dict[str, float]
     """That metric by sequence."""
+    annotation: str = ""
+    """Of what it was scored against, see `content.annotation`."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class EvaluationReport:
     """True when nothing had to be tracked."""
     fps: float
     """Frames per second of one worker, reading included, over all results that are there."""
+    annotation: str = ""
+    """Of what it was scored against, see `content.annotation`."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -217,7 +221,9 @@ def evaluate(
         log.info("%s on %s: tracked; the truth is on the benchmark's server", model, entry.name)
     else:
         report = _score(entry, target.rule, sequences, store.results([s.truth for s in sequences]))
-        storage.write_atomic(storage.join(store.folder, SCORES), json.dumps(report.as_dict(), indent=1).encode())
+        storage.write_atomic(
+            storage.join(store.folder, scores_name(entry, report.rule)), json.dumps(report.as_dict(), indent=1).encode()
+        )
         scores = _headline_first(report)
         headline, value = next(iter(scores.metrics.items()))
         log.info("%s on %s: %s %.3g (%s)", model, entry.name, headline, value, "measured" if missing else "found")
@@ -237,6 +243,7 @@ def evaluate(
         results=store.folder,
         found=not missing,
         fps=frames / seconds if seconds > 0 else float("nan"),
+        annotation=scores.annotation,
     )
 
 
@@ -269,6 +276,7 @@ def _headline_first(done: ScoreReport) -> Scores:
         rule=done.rule,
         metrics={name: done.metrics[name] for name in names},
         per_sequence={name: row[done.headline] for name, row in done.per_sequence.items() if done.headline in row},
+        annotation=done.annotation,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SSTrackError, UsageError
+from pipelines.evaluation.content import annotation
 from pipelines.evaluation.results import results_folder
 from sstrack.benchmarks.attributes import by_attribute
 from sstrack.benchmarks.bootstrap import band, intervals
@@ -17,7 +18,7 @@ from sstrack.benchmarks.sequence import Truth
 from sstrack.benchmarks.survey import survey
 
 SCORES = "scores.json"
-"""What an evaluation leaves beside its raw results."""
+"""What an evaluation leaves beside its raw results, under the benchmark's first rule; see `scores_name`."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class ScoreReport:
     curves: dict[str, dict[str, list[float]]]
     """`success`, `precision`, `norm_precision`, `eao` as x and y, and as low and high where they are means over
     sequences: 95 % as for `intervals`."""
+    annotation: str = ""
+    """Of what it was scored against, see `content.annotation`; empty where that was not written down."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -64,6 +67,11 @@ def score_files(name: str, gt: Path, results: Path, rule: str | None = None, *, 
     truths = read_truths(entry, gt)
     scores = score_one(entry, truths, results, chosen, partial=partial)
     return report_of(entry, truths, scores)
+
+
+def scores_name(entry: Benchmark, rule: str | None) -> str:
+    """The file that an evaluation's scores under a rule are in, so that one rule's do not take another's place."""
+    return SCORES if rule in (None, entry.rules[0].name) else f"scores.{rule}.json"
 
 
 def find_rule(name: str, rule: str | None) -> tuple[Benchmark, Rule]:
@@ -105,6 +113,7 @@ def report_of(entry: Benchmark, truths: list[Truth], scores: Scores) -> ScoreRep
         intervals=intervals(scores.parts),
         attributes=by_attribute(scores, truths),
         curves={name: _curve(curve) for name, curve in scores.curves.items()},
+        annotation=annotation(truths),
     )
 
 

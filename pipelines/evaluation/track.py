@@ -1,7 +1,8 @@
 """Track pieces of a benchmark: one model load a process, many sequences, each by the benchmark's protocol."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from sstrack.tracking.tracker import Tracker
 
 
+Run = BoxRun | RegionRun
+
+_TELL_S = 5.0
 EQUAL_RUNS = 3
 """VOT's rule: after this many equal runs the tracker is deterministic and no more are made."""
 
@@ -74,7 +78,8 @@ def track_piece(
 
     A sequence that cannot be tracked ends with its reason; the others go on. With more than one sequence in
     `place.batch`, one-pass runs outside simulated real time go through the network together. `tick` is called with each
-    frame that is read one by one; such frames are in no `Advance`.
+    frame that is read one by one; such frames are in no `Advance`. Without it a long run says every few seconds how far
+    it is.
 
     Raises SSTrackError where the model cannot be loaded or results cannot be written.
     """
@@ -106,17 +111,30 @@ def _track_one(
             break
         load = _Counting(tick)
         try:
-            run = _run(runner, task.sequence, number, store.protocol, load)
+            run = yield from _followed(
+                lambda load=load, number=number: _run(runner, task.sequence, number, store.protocol, load), load
+            )
             check_unchanged(task)
         except (FrameError, ValueError) as error:
             yield Advance(0, task.name, str(error))
             return
         store.write(task.sequence, number, run)
-        frames = task.runs[number] - load.counted
+        frames = task.runs[number] - load.told
         if number != numbers[-1]:
             yield Advance(frames)
             frames = 0
     yield Advance(frames, task.name)
+
+
+def _followed(work: Callable[[], Run], load: "_Counting") -> Generator[Advance, None, Run]:
+    """Do a run, and where nobody listens to its single frames, say every few seconds how many there were."""
+    if load.heard:
+        return work()
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work)
+        while not wait([done], _TELL_S).done:
+            yield Advance(load.fresh())
+        return done.result()
 
 
 class _Counting:
@@ -124,12 +142,25 @@ class _Counting:
 
     def __init__(self, tick: Callable[[], None] | None) -> None:
         self._tick = tick
-        self.counted = 0
+        self._read = 0
+        self.told = 0
+        """Frames that somebody has heard of."""
+
+    @property
+    def heard(self) -> bool:
+        """Whether somebody listens to each frame."""
+        return self._tick is not None
+
+    def fresh(self) -> int:
+        """Frames that nobody has heard of yet; from now on they are told."""
+        before, self.told = self.told, self._read
+        return self.told - before
 
     def __call__(self, frame: Path) -> NDArray[np.uint8]:
+        self._read += 1
         if self._tick is not None:
             self._tick()
-            self.counted += 1
+            self.told += 1
         return read_frame(frame)
 
 
@@ -146,7 +177,7 @@ def _tracker(package: str, tracking: str, digest: str, device: str) -> "Tracker"
     return Tracker(net, tracking_config(recipe.tracking_as_trained, json.loads(tracking)))
 
 
-def _run(runner: Runner, sequence: Sequence, number: int, protocol: str, load: Load) -> BoxRun | RegionRun:
+def _run(runner: Runner, sequence: Sequence, number: int, protocol: str, load: Load) -> Run:
     if protocol == "vot_reset":
         return run_with_resets(runner, sequence, load)
     if protocol == "vot_anchor":

@@ -147,9 +147,11 @@ def _alarms(
         told = ", ".join(f"{each.score} (median {each.before:.3g} to {each.after:.3g})" for each in strange)
         found.append(Alarm("drift", f"clips that the champion was not trained on look different: {told}"))
     if sources and failed / sources > limits.failed_share:
-        sentence = f"{failed} of {sources} sources gave no clip because they are broken: `sstrack dataset report`"
+        sentence = f"{failed} of {sources} sources gave no clip because they are broken: `sstrack dataset info`"
         found.append(Alarm("failed_sources", sentence))
     if aside:
-        sentence = f"{aside} sources are set aside because they killed their workers: `ingest --retry-quarantined`"
+        sentence = (
+            f"{aside} sources are set aside because they killed their workers: ingest again with `--retry-quarantined`"
+        )
         found.append(Alarm("quarantined", sentence))
     return found

@@ -76,8 +76,8 @@ class Evaluated:
     @property
     def scored(self) -> Scored:
         """The challenger's numbers."""
-        report = self.report
-        return Scored(report["benchmark"], report["rule"], report["metrics"], report["per_sequence"])
+        names = ("benchmark", "rule", "metrics", "per_sequence", "annotation")
+        return Scored(**{name: self.report[name] for name in names})
 
 
 def register_and_decide(

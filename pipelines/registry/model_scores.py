@@ -26,6 +26,8 @@ class Scored:
     """The one that ranks first."""
     per_sequence: Mapping[str, float]
     """That one by sequence."""
+    annotation: str
+    """Of what it was scored against, see `evaluation.content.annotation`."""
 
     @property
     def place(self) -> str:
@@ -34,15 +36,19 @@ class Scored:
 
     @property
     def digest(self) -> str:
-        """Of what was measured on: benchmark and sequences. 32 hex digits."""
-        named = json.dumps([self.benchmark, sorted(self.per_sequence)])
-        return hashlib.sha256(named.encode()).hexdigest()[:32]
+        """Of what was measured on, see `measured_on`."""
+        return measured_on(self.benchmark, self.annotation)
 
     @property
     def headline(self) -> str:
         """`AO 61.20 on folder@1, rule got10k-like, 12 sequences`."""
         name, value = next(iter(self.metrics.items()))
         return f"{name} {value:.2f} on {self.benchmark}, rule {self.rule}, {len(self.per_sequence)} sequences"
+
+
+def measured_on(benchmark: str, annotation: str) -> str:
+    """MLflow's digest of the dataset that a benchmark (`<name>@<version>`) with this annotation is. 32 hex digits."""
+    return hashlib.sha256(json.dumps([benchmark, annotation]).encode()).hexdigest()[:32]
 
 
 def log_scores(client: MlflowClient, run_id: str, model_id: str, scored: Scored) -> None:

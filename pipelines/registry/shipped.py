@@ -29,7 +29,7 @@ def start_of(untrained: str) -> str:
     return PRETRAINED if _is_shipped(local_package(untrained)) else untrained
 
 
-def hold_shipped(uri: str, name: str, reports: Sequence[Mapping[str, Any]], actor: str) -> None:
+def hold_shipped(uri: str, name: str, reports: Sequence[Mapping[str, Any]], actor: str) -> str | None:
     """Where nobody is champion, register the model that ships and make it champion.
 
     Args:
@@ -37,14 +37,17 @@ def hold_shipped(uri: str, name: str, reports: Sequence[Mapping[str, Any]], acto
         name: of the registered model.
         reports: evaluations of `pretrained`, one a benchmark, for its scores.
         actor: who asks, for the journal.
+
+    Returns its version, None where somebody is champion already.
     """
     if state_of(uri, name).champion is not None:
-        return
+        return None
     folder = package_folder()
     facts = package_facts(folder)
     run = TrainingRun.find_or_create(registry_client(uri), uri, str(facts["run_key"]))
     run.finish()
-    scored = [Scored(each["benchmark"], each["rule"], each["metrics"], each["per_sequence"]) for each in reports]
+    names = ("benchmark", "rule", "metrics", "per_sequence", "annotation")
+    scored = [Scored(**{one: each[one] for one in names}) for each in reports]
     version = register(
         uri,
         name,
@@ -57,6 +60,7 @@ def hold_shipped(uri: str, name: str, reports: Sequence[Mapping[str, Any]], acto
     ).version
     registry_client(uri).update_model_version(name, version, description=(folder / "README.md").read_text()[:_LONGEST])
     promote(uri, name, version, expected=None, actor=actor, reason=REASON_SHIPPED, override=True)
+    return version
 
 
 def _is_shipped(package: Path) -> bool:

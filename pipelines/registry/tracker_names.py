@@ -61,10 +61,10 @@ def tracker_name(folder: Path) -> str:
     return f"{name} ({options})" if options else name
 
 
-def former_champions(benchmark: str, rule: str) -> list[Former]:
-    """Versions that were made champion and were scored on `benchmark` (`<name>`, of any version) by `rule`, newest
-    first."""
-    from pipelines.registry.model_scores import MODEL_ID
+def former_champions(benchmark: str, rule: str, annotation: str) -> list[Former]:
+    """Versions that were made champion and were scored on `benchmark` (`<name>@<version>`) with this annotation by
+    `rule`, newest first."""
+    from pipelines.registry.model_scores import MODEL_ID, measured_on
     from pipelines.registry.runs import registry_client
 
     found: list[Former] = []
@@ -75,8 +75,8 @@ def former_champions(benchmark: str, rule: str) -> list[Former]:
         metrics: dict[str, float] = {}
         for logged in model.metrics or []:
             if logged.key.count("/") == 2:
-                name, used, metric = logged.key.split("/")
-                if (name.rpartition("-")[0], used) == (benchmark, rule):
+                _, used, metric = logged.key.split("/")
+                if used == rule and logged.dataset_digest == measured_on(benchmark, annotation):
                     metrics[metric] = float(logged.value)
         if metrics:
             found.append(Former(_version(version), metrics, version.tags[PROMOTED_AT][:10]))
@@ -86,6 +86,11 @@ def former_champions(benchmark: str, rule: str) -> list[Former]:
 def champion_name() -> str | None:
     """What `tracker_name` calls the champion's results."""
     return next((_version(version) for version in _registered() if _is_champion(version)), None)
+
+
+def champion_digest() -> str | None:
+    """What the champion's results lie under, where it tracked as it was trained to."""
+    return next((digest_of(version.package_digest, {}) for version in _registered() if _is_champion(version)), None)
 
 
 def _registered() -> "list[Registered]":

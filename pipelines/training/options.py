@@ -49,8 +49,9 @@ class TrainOptions(BaseModel):
     """Newest checkpoints that stay, beside the best one."""
     max_failures: int = Field(default=3, ge=0, le=1000)
     """How often workers are started again after some of them were lost, before the training fails."""
-    wait_s: int = Field(default=0, ge=0, le=7 * 86_400)
-    """Seconds to wait for a joined cluster to grow to the least number of workers; autoscaling ones are asked to."""
+    wait_s: int | None = Field(default=None, ge=0, le=7 * 86_400)
+    """Seconds to wait for a joined cluster to grow to the least number of workers; autoscaling ones are asked to. By
+    default `SSTRACK_WAIT_S` of where the training is driven, 0 if that is not set."""
     view_every: int | None = Field(default=None, ge=0)
     """Steps between pictures of what the network sees and finds; by default there are ten, 0 for none."""
     profile: Annotated[str, BeforeValidator(lambda given: str(given) if isinstance(given, int) else given)] = ""

@@ -48,7 +48,8 @@ def train_on_ray(spec: TrainingSpec, cluster: str, progress: OnRow | None) -> No
             if cluster != "local":
                 places = {"run": spec.folder, **{f"dataset {n}": each.uri for n, each in enumerate(spec.datasets, 1)}}
                 require_reachable(places, machines())
-            use_gpu = processors(least, wanted, spec.options.wait_s)
+            patience = settings().wait_s if spec.options.wait_s is None else spec.options.wait_s
+            use_gpu = processors(least, wanted, patience)
             trainer = TorchTrainer(
                 train_as_worker,
                 train_loop_config=spec.as_dict(),

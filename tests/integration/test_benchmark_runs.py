@@ -1,6 +1,8 @@
 """Our tracker on benchmarks in their own layouts and protocols, from real frames to scores, submissions and reports."""
 
 import csv
+import dataclasses
+import io
 import json
 import re
 import shutil
@@ -9,13 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from cli.tables import evaluation_table
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.evaluation.files import convert_results, write_submission
 from pipelines.evaluation.report.trackers import Given
-from pipelines.evaluation.report.write import write_report
+from pipelines.evaluation.report.write import write_page_of, write_report
 from pipelines.evaluation.run import How, evaluate, evaluate_static
 from pipelines.evaluation.score import score_files
+from pipelines.registry.promotion import promote
+from pipelines.registry.runs import TrainingRun, registry_client
+from pipelines.registry.versions import register
 from sstrack.benchmarks.layouts.got10k import TEST
 from sstrack.benchmarks.registry import benchmark
 from tests.factories import write_package
@@ -240,6 +247,97 @@ def test_a_report_names_trackers_as_people_know_them(package: str, tmp_path: Pat
     assert "0.0000" not in written.page.read_text()
     with pytest.raises(UsageError, match="no such tracker among"):
         write_report([plain.results], tmp_path / "report", against="nobody")
+
+
+def test_a_report_never_compares_on_other_annotation(package: str, tmp_path: Path, shared: Path):
+    root = tmp_path / "root"
+    LAYOUTS["lasot"](root, shared)
+    out = str(tmp_path / "out")
+    blind = How(tracking={"templates": "zeroed"})
+    ours, theirs = evaluate(package, "lasot", str(root), out), evaluate(package, "lasot", str(root), out, blind)
+    imported = f"imported={theirs.results}"
+    alike = write_report([ours.results, imported], tmp_path / "alike", Given("lasot", root)).page.read_text()
+    assert alike.count("<h2>") == 1 and "cannot be compared" not in alike
+    truth = next(root.rglob("groundtruth.txt"))
+    answers = (Path(ours.results) / f"{truth.parent.name}.txt").read_text()
+    truth.write_text(answers)  # a benchmark that is edited so that one tracker wins
+    edited = evaluate(package, "lasot", str(root), out)
+    assert edited.metrics["AUC"] > ours.metrics["AUC"] and edited.annotation != ours.annotation == theirs.annotation
+    written = write_report([edited.results, theirs.results], tmp_path / "apart")
+    page = written.page.read_text()
+    assert page.count("<h2>") == 2 and page.count("cannot be compared") == 2 and "Most changed" not in page
+    assert {path.name for path in written.files} >= {
+        f"lasot-official-{each.annotation[:8]}-success.png" for each in (edited, theirs)
+    }
+
+
+def test_a_report_is_under_the_rule_that_is_asked_for(package: str, tmp_path: Path, shared: Path):
+    root = tmp_path / "root"
+    LAYOUTS["lasot"](root, shared)
+    args = (package, "lasot", str(root), str(tmp_path / "out"))
+    done = evaluate(*args)
+    other = evaluate(*args, How(rule="ostrack"))
+    assert (other.results, other.rule, done.rule) == (done.results, "ostrack", "official")
+
+    def rule_of(given: Given) -> set[str]:
+        write_report([done.results], tmp_path / "report", given)
+        rows = list(csv.DictReader((tmp_path / "report" / "summary.csv").read_text().splitlines()))
+        assert {row["value"] for row in rows if row["kind"] == "measured" and row["metric"] == "AUC"}
+        return {row["rule"] for row in rows}
+
+    assert rule_of(Given()) == {"official"}
+    assert rule_of(Given(rule="ostrack")) == {"ostrack"}
+    assert rule_of(Given(rule="got10k")) == {"got10k"}, "made from raw results"
+    for wrong, said in ((Given(rule="nonsense"), "has no rule"), (Given(benchmark="lasot"), "goes with --gt")):
+        with pytest.raises(UsageError, match=said):
+            write_report([done.results], tmp_path / "report", wrong)
+
+
+def test_a_report_finds_a_benchmark_that_has_moved_and_leaves_no_old_picture(
+    package: str, tmp_path: Path, shared: Path
+):
+    LAYOUTS["lasot"](tmp_path / "root", shared)
+    out = str(tmp_path / "out")
+    evaluate(package, "lasot", str(tmp_path / "root"), out)
+    (tmp_path / "root").rename(tmp_path / "elsewhere")
+    done = evaluate(package, "lasot", str(tmp_path / "elsewhere"), out)
+    assert done.found
+    written = write_report([done.results], tmp_path / "report")
+    assert "data:image/jpeg" in written.page.read_text()
+    (worst,) = (tmp_path / "report").glob("*-worst.jpg")
+    write_report([done.results], tmp_path / "report", pictures=False)
+    assert not worst.exists()
+    with pytest.raises(UsageError, match="is the tracker that is looked at"):
+        write_report([done.results], tmp_path / "report", against=Path(package).parent.name)
+
+
+def test_the_champion_is_in_the_page_of_another_model(package: str, mlflow_uri: str, tmp_path: Path, shared: Path):
+    LAYOUTS["lasot"](tmp_path / "root", shared)
+    out, client = str(tmp_path / "out"), registry_client(mlflow_uri)
+    run = TrainingRun.find_or_create(client, mlflow_uri, "key")
+    made = register(
+        mlflow_uri, "sstrack", package=Path(package), run_id=run.run_id, run_key="key", manifest="m", scored=[], tags={}
+    )
+    promote(mlflow_uri, "sstrack", made.version, expected=None, actor="tests", reason="r", override=True)
+    other = str(write_package(tmp_path / "other" / "package", seed=1))
+    evaluate(package, "lasot", str(tmp_path / "root"), out)
+    mine = evaluate(other, "lasot", str(tmp_path / "root"), out)
+    page = write_page_of({"": [mine.results]}, tmp_path / "reports")
+    assert page is not None
+    assert "sstrack/1 (champion)" in page.read_text() and "against sstrack/1 (champion)" in page.read_text()
+
+
+def test_names_are_shown_as_they_are(package: str, tmp_path: Path, shared: Path):
+    LAYOUTS["lasot"](tmp_path / "root", shared)
+    done = evaluate(package, "lasot", str(tmp_path / "root"), str(tmp_path / "out"))
+    console = Console(width=200, file=io.StringIO())
+    odd = dataclasses.replace(done, model="models/[/red]", per_sequence={"[clip]01": 1.0})
+    console.print(evaluation_table(odd))
+    shown = console.file.getvalue()
+    assert "models/[/red]" in shown and "[clip]01" in shown
+    written = write_report([f"_ours={done.results}"], tmp_path / "report")
+    (curve,) = [path for path in written.files if path.name.endswith("-success.svg")]
+    assert "_ours: AUC" in curve.read_text()
 
 
 def test_a_report_draws_nothing_of_sequences_that_have_changed(package: str, tmp_path: Path, shared: Path):

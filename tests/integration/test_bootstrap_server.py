@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
@@ -66,11 +67,13 @@ def test_a_pool_of_processes_is_not_taken_for_one_of_pods(client: SyncPrefectCli
 
 
 @pytest.mark.usefixtures("no_pool")
-def test_a_schedule_that_is_gone_from_the_file_is_gone_from_the_server(
+def test_a_schedule_that_is_gone_from_the_file_is_gone_from_the_server_and_parameters_stay(
     client: SyncPrefectClient, tmp_path: Path
 ) -> None:
     assert CliRunner().invoke(app, ["bootstrap"]).exit_code == 0
     assert {one.deployment for one in read_schedules(PREFECT_API_URL.value())} >= {"ingest-videos", "health"}
+    retrain = client.read_deployment_by_name("retrain-tracker/retrain-tracker").id
+    client.update_deployment(retrain, DeploymentUpdate(parameters={"recipe": "fine_tune", "of_another_version": 1}))
     prune = client.read_deployment_by_name("prune/prune")
     client.create_deployment_schedules(prune.id, [(CronSchedule(cron="0 4 * * 1"), True)])  # somebody's own
     config = yaml.safe_load((REPO / "prefect.yaml").read_text())
@@ -81,3 +84,4 @@ def test_a_schedule_that_is_gone_from_the_file_is_gone_from_the_server(
     told = CliRunner().invoke(app, ["bootstrap", "--prefect-file", str(tmp_path / "prefect.yaml")])
     assert told.exit_code == 0, told.output
     assert {one.deployment for one in read_schedules(PREFECT_API_URL.value())} == {"health", "prune"}
+    assert client.read_deployment(retrain).parameters == {"recipe": "fine_tune"}

@@ -1,7 +1,10 @@
 """Evaluation on real image files with a real (tiny, untrained) network, in process and over Ray."""
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -253,6 +256,27 @@ def test_several_benchmarks_are_checked_first_and_fail_alone(root: Path, package
     with pytest.raises(SSTrackError, match=r"1 of 2 benchmarks failed: .*one: .*0001\.png"):
         evaluate_all(str(package), roots, out, How(), None, lambda report: done.append(report.results))
     assert done == [reports[1].results]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_was_measured_is_shown_although_another_benchmark_failed(
+    as_json: bool, root: Path, package: Path, tmp_path: Path
+):
+    other = write_sequences(tmp_path / "other", {"four": 4}, side=128)
+    damage(root / "one" / "0001.png")
+    roots = ("--benchmark", "folder", "--root", str(root), "--benchmark", "folder", "--root", str(other))
+    words = ["evaluate", "--model", str(package), *roots, "--out", str(tmp_path / "out"), "--workers", "0"]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("sstrack")), *words, *(["--json"] if as_json else [])],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and "1 of 2 benchmarks failed" in done.stderr
+    if as_json:
+        (shown,) = json.loads(done.stdout)["benchmarks"]
+        assert set(shown["per_sequence"]) == {"four"}
+    else:
+        assert "four" in done.stdout and "all: AO" in done.stdout
 
 
 def test_other_options_or_weights_are_another_tracker(root: Path, package: Path, tmp_path: Path):

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import logging
 import os
 import re
 import signal
@@ -17,11 +18,12 @@ import pytest
 import simplejpeg
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun, State
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName, LogFilter, LogFilterFlowRunId
 from prefect.exceptions import ParameterTypeError
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Crashed, Pending
 
+from tests.dataset_factory import make_dataset
 from tests.factories import TINY, write_package, write_sequences
 from tests.layouts import LAYOUTS
 
@@ -115,8 +117,8 @@ def test_several_benchmarks_are_one_task_each(work: Path, tmp_path: Path, shared
     assert any("2 of 2 sequences" in (each.description or "") for each in artifacts("evaluation-progress"))
     (page,) = (work / "reports").glob("evaluation-*/report.html")
     assert any(str(page) in str(each.data) for each in artifacts("eval-report"))
-    (shown,) = artifacts("eval-pictures")
-    assert shown.data.count("](data:image/png;base64,") == 2 and "](data:image/jpeg;base64," in shown.data
+    (shown,) = [each.data for each in artifacts("eval-report") if str(page) in each.data]
+    assert shown.count("](data:image/png;base64,") == 2 and "](data:image/jpeg;base64," in shown
     assert "lasot, rule official" in page.read_text() and "folder, rule got10k-like" in page.read_text()
     (folder / "one" / "0002.png").write_bytes(b"no picture")
     fresh = tmp_path / "fresh"
@@ -251,6 +253,63 @@ def test_a_run_that_never_began_is_an_alarm_and_is_settled(work: Path, mlflow_ur
     assert state is not None and state.is_crashed()
 
 
+def test_health_and_prune_tell_and_change_nothing(work: Path, mlflow_uri: str):
+    from flows.health import health
+    from flows.prune import prune
+
+    make_dataset(str(work / "dataset"), work / "films", clips=2)
+    left = work / "dataset" / "shards" / "left.tar"
+    left.write_bytes(b"of a killed run")
+    os.utime(left, (0, 0))
+    assert run(prune).message == "1 files, 0.0 MiB, 0 manifests would go" and left.exists()
+    assert (run(prune, dry_run=False).message or "").endswith("removed") and not left.exists()
+    done = run(health)
+    assert done.is_completed(), done.message
+    (shown,) = artifacts("health")
+    assert shown.data.startswith("# Health") and "2 clips" in shown.data
+
+
+def test_lines_of_a_subflow_are_on_its_parents_page_too():
+    from prefect import flow, task
+
+    from flows.logs import show_our_logs
+    from flows.progress import ProgressLines
+
+    ours = logging.getLogger("pipelines.somewhere")
+
+    @task
+    def work() -> None:
+        ours.info("workers have started")
+        lines = ProgressLines("train", "steps", every=0)
+        for step in range(1, 9):
+            lines.update(step, 8)
+
+    @flow
+    def part() -> None:
+        show_our_logs()
+        work()
+
+    @flow(name="whole-of-parts")
+    def whole() -> None:
+        show_our_logs()
+        ours.info("a plan")
+        part()
+
+    assert run(whole).is_completed()
+    with get_client(sync_client=True) as client:
+        (parent,) = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=["whole-of-parts"])))
+        wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[parent.id]))
+        until = time.monotonic() + 60
+        said: list[str] = []
+        while not any("steps" in line for line in said) and time.monotonic() < until:
+            said = [
+                each.message for each in client.read_logs(log_filter=wanted) if each.name.split(".")[0] != "prefect"
+            ]
+            time.sleep(0.5)
+    assert [line for line in said if "steps" not in line] == ["a plan", "workers have started"]
+    assert [line.split(",")[0] for line in said if "steps" in line] == ["train: 1 of 8 steps"]  # one a minute
+
+
 def test_progress_of_a_training_belongs_to_its_task_whatever_thread_it_comes_in():
     from prefect import flow, task
 
@@ -299,3 +358,6 @@ def test_videos_of_the_inbox_are_published_with_an_event_and_a_report(
     assert "data:image/png;base64," in page.read_text()
     assert "nothing new" in (run(ingest_videos.ingest_videos, workers=1).message or "")
     assert len(emitted) == 1
+    monkeypatch.setattr(ingest_videos.artifacts, "ingest_report", lambda *_: 1 / 0)
+    assert run(ingest_videos.ingest_videos, dataset=str(work / "other"), workers=1).is_failed()
+    assert len(emitted) == 2  # the data is there for all that, and the next run would find nothing new

@@ -59,6 +59,7 @@ def decide(uri: str, package: Path, ao: float, rival: float | None = None):
         "rule": "got10k-like",
         "metrics": {"AO": ao},
         "per_sequence": dict.fromkeys(names, ao),
+        "annotation": "0123456789abcdef",
         "fps": 20.0,
     }
     return register_and_decide(

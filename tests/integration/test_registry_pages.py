@@ -18,7 +18,7 @@ from pipelines.evaluation.run import evaluate
 from pipelines.registry.card import Kept
 from pipelines.registry.decide import Evaluated, register_and_decide
 from pipelines.registry.journal import Entry
-from pipelines.registry.model_scores import MODEL_ID, Scored
+from pipelines.registry.model_scores import MODEL_ID, measured_on
 from pipelines.registry.package import EXAMPLE
 from pipelines.registry.promotion import journal_of
 from pipelines.registry.runs import EXPERIMENT, TrainingRun, experiment_id, log_page, registry_client
@@ -28,6 +28,8 @@ from pipelines.registry.versions import champion, find
 from sstrack.gates import GateConfig
 from tests.dataset_factory import make_dataset
 from tests.factories import write_package, write_sequences
+
+ANNOTATION = "0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,7 @@ def make_champion(work: Path, mlflow_uri: str, scratch: Path) -> None:
         "rule": "got10k-like",
         "metrics": {"AO": 50.0, "SR50": 40.0},
         "per_sequence": {name: 45.0 + index for index, name in enumerate(names)},
+        "annotation": ANNOTATION,
         "fps": 20.0,
     }
     training = {
@@ -140,7 +143,7 @@ def test_what_a_person_finds_in_mlflow(decided: str, made: Path, work: Path):
     assert [each.model_id for each in run.outputs.model_outputs] == [model.model_id]
     assert run.inputs is not None
     [given] = run.inputs.dataset_inputs
-    assert given.dataset.digest == Scored("folder@1", "r", {}, {f"scene_{n}": 0.0 for n in range(12)}).digest
+    assert given.dataset.digest == measured_on("folder@1", ANNOTATION)
     last = journal_of(decided, "sstrack").last()
     assert isinstance(last, Entry) and last.verdict is not None and last.verdict["passed"]
 
@@ -208,9 +211,11 @@ def test_a_work_folder_may_be_moved(decided: str, work: Path, tmp_path: Path, mo
 
 
 def test_a_report_knows_what_a_former_champion_scored(decided: str):
-    (former,) = former_champions("folder", "got10k-like")
+    (former,) = former_champions("folder@1", "got10k-like", ANNOTATION)
     assert former.label == "sstrack/1 (champion)" and former.metrics == {"AO": 50.0, "SR50": 40.0}
-    assert former_champions("folder", "another") == former_champions("otb100", "got10k-like") == []
+    others = (("folder@1", "another", ANNOTATION), ("otb100@1", "got10k-like", ANNOTATION))
+    for other in (*others, ("folder@1", "got10k-like", "another set of the same name")):
+        assert former_champions(*other) == []
 
 
 def test_a_store_without_its_files_says_where_they_belong(decided: str, work: Path, tmp_path: Path):

@@ -55,7 +55,7 @@ def decide(uri: str, package: Path, ao: float, rival: float | None, clip: Clip |
     run = TrainingRun.find_or_create(registry_client(uri), uri, f"key-{package.name}")
     report = {
         "benchmark": "folder@1", "rule": "got10k-like", "metrics": {"AO": ao}, "per_sequence": dict.fromkeys(NAMES, ao),
-        "fps": 20.0,
+        "annotation": "0123456789abcdef", "fps": 20.0,
     }  # fmt: skip
     low = dict.fromkeys(NAMES, 10.0)
     return register_and_decide(

@@ -21,6 +21,7 @@ REPORT: dict[str, Any] = {
     "rule": "got10k-like",
     "metrics": {"AO": 50.0},
     "per_sequence": {"one": 40.0, "two": 60.0},
+    "annotation": "0123456789abcdef",
 }
 
 

@@ -169,7 +169,8 @@ def emit(api: Api, event: str, resource: str, name: str = "", **payload: str) ->
 
 
 def test_new_data_starts_one_retrain_silent_runs_crash_and_notices_are_posted(stack):
-    _, api, _, _ = stack
+    _, api, work, _ = stack
+    other = str(work / "another dataset")
     with receiver() as (url, texts):
         assert len(set_up_automations(api.url, url, by_event=True, calm_s=CALM_S)) == 5
         began = time.monotonic()
@@ -193,10 +194,10 @@ def test_new_data_starts_one_retrain_silent_runs_crash_and_notices_are_posted(st
         time.sleep(max(0.0, began + 2 * CALM_S + 5 - time.monotonic()))
         assert not retrains(), "nothing was published yet"
         for number in range(2):
-            new = {"dataset": "d", "manifest": str(number), "clips": "1"}
-            emit(api, events.DATASET_PUBLISHED, f"sstrack.dataset.{number}", "d", **new)
+            new = {"dataset": other, "manifest": str(number), "clips": "1"}
+            emit(api, events.DATASET_PUBLISHED, f"sstrack.dataset.{number}", other, **new)
         assert eventually(lambda: any(one["state"]["type"] == "COMPLETED" for one in retrains()), PATIENCE_S)
-        assert len(retrains()) == 1
+        assert [one["parameters"] for one in retrains()] == [{"dataset": other}]
     names = {one["name"] for one in api("automations/filter", {})}
     assert len(set_up_automations(api.url)) == 2
     assert len({one["name"] for one in api("automations/filter", {})}) == len(names) - 3

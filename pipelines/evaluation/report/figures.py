@@ -24,7 +24,8 @@ Floats = NDArray[np.float64]
 
 INK, MUTED, GRID = "#1c1e24", "#5d6270", "#d5d8df"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#b2568a", "#a87400", "#3a8fc4", "#55585f")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
+"""One fewer than colours, so that the eighth tracker does not look like the first."""
 MARKS = "osD^vPX"
 TITLES = {
     "success": ("Success", "overlap threshold", "frames above, %"),
@@ -73,7 +74,7 @@ def draw_curves(kind: str, lines: Sequence[Line]) -> Drawing:
             if line.low:
                 axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
             dash = DASHES[line.colour % len(DASHES)]
-            axes.plot(line.x, line.y, label=line.label, linewidth=1.8, color=colour, linestyle=dash)
+            axes.plot(line.x, line.y, label=_told(line.label), linewidth=1.8, color=colour, linestyle=dash)
         axes.set_ylim(0, 100 if kind != "eao" else 1)
         axes.margins(x=0)
         _legend(figure, len(lines))
@@ -89,7 +90,7 @@ def draw_bars(names: Sequence[str], values: Mapping[str, Sequence[float]], colou
         height = 0.8 / len(values)
         for at, ((label, row), colour) in enumerate(zip(values.items(), colours, strict=True)):
             places = np.arange(len(names)) + (at - (len(values) - 1) / 2) * height
-            axes.barh(places, row, 0.9 * height, label=label, color=SERIES[colour % len(SERIES)])
+            axes.barh(places, row, 0.9 * height, label=_told(label), color=SERIES[colour % len(SERIES)])
         axes.set_yticks(range(len(names)), list(names))
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
@@ -112,7 +113,9 @@ def draw_radar(
             share = np.divide(row, best, out=np.zeros(len(names)), where=best > 0)
             line = np.append(share, share[0])
             own = SERIES[colour % len(SERIES)]
-            axes.plot(angles, line, label=label, color=own, linestyle=DASHES[colour % len(DASHES)], linewidth=1.6)
+            axes.plot(
+                angles, line, label=_told(label), color=own, linestyle=DASHES[colour % len(DASHES)], linewidth=1.6
+            )
             axes.fill(angles, line, color=own, alpha=0.08)
         labels = [f"{name}\n{shown(metric, value)}" for name, value in zip(names, best, strict=True)]
         axes.set_xticks(angles[:-1], labels, fontsize=9, color=INK)
@@ -150,7 +153,7 @@ def draw_speed(points: Sequence[Speed], up: str) -> Drawing:
             whiskers = [[max(point.value - point.low, 0)], [max(point.high - point.value, 0)]]
             axes.errorbar(
                 [point.fps], [point.value], yerr=whiskers, fmt=MARKS[point.colour % len(MARKS)], color=colour,
-                markersize=8, capsize=3, label=f"{point.label}: {point.fps:.1f} fps",
+                markersize=8, capsize=3, label=_told(f"{point.label}: {point.fps:.1f} fps"),
             )  # fmt: skip
         axes.set_xscale("log")
         # A decade at least, with plain numbers: one tracker alone would have no scale.
@@ -186,6 +189,11 @@ def _coloured(axes: Axes) -> None:
     axes.tick_params(colors=MUTED, labelcolor=INK)
     axes.xaxis.label.set_color(INK)
     axes.yaxis.label.set_color(INK)
+
+
+def _told(label: str) -> str:
+    """A label as the legend shows it: matplotlib leaves out those that begin with an underscore."""
+    return f"\N{HAIR SPACE}{label}" if label.startswith("_") else label
 
 
 def _legend(figure: Figure, rows: int) -> None:

@@ -75,6 +75,8 @@ class Section:
     benchmark: str
     describe: str
     rule: str
+    state: str
+    """Which annotation, where a report has several of one benchmark and rule; else empty."""
     rule_text: str
     headline: str
     availability: str
@@ -91,21 +93,24 @@ class Section:
     notes: tuple[str, ...]
 
 
-def section_of(trackers: Sequence[Measured], colours: Mapping[str, int], rival: str | None, pictures: bool) -> Section:
-    """The section on `trackers`, all of one benchmark and rule; the first is the one that is looked at.
+def section_of(
+    trackers: Sequence[Measured], colours: Mapping[str, int], rival: str | None, pictures: bool, state: str = ""
+) -> Section:
+    """The section on `trackers`, all of one benchmark, rule and annotation; the first is the one that is looked at.
 
     Args:
         trackers: what was measured.
         colours: index of each label's colour, the same in the whole report.
         rival: label of the tracker that the first one is compared with.
         pictures: draw frames.
+        state: see `Section.state`.
     """
     first = trackers[0]
     name, rule, headline = first.scores.benchmark, first.scores.rule, first.scores.headline
     entry = benchmark(name)
     other = next((tracker for tracker in trackers[1:] if tracker.label == rival), None)
     ranked = sorted(trackers, key=lambda tracker: -tracker.scores.metrics.get(headline, -np.inf))
-    rows = _rows(ranked, colours, name, rule)
+    rows = _rows(ranked, colours, name, rule, first.scores.annotation)
     columns = tuple(dict.fromkeys([headline, *(metric for row in rows for metric in row.metrics)]))
     attributes = sorted({label for tracker in trackers for label in tracker.scores.attributes})
     values = headline_values(first)
@@ -116,6 +121,7 @@ def section_of(trackers: Sequence[Measured], colours: Mapping[str, int], rival: 
         benchmark=name,
         describe=entry.describe,
         rule=rule,
+        state=state,
         rule_text=" ".join(entry.rule(rule).describe.split()),
         headline=headline,
         availability=f"{first.scores.sequences} of the {entry.expected} sequences were here" if lacking else "",
@@ -137,7 +143,7 @@ def _worse(tracker: Measured) -> int:
     return -1 if value_name(tracker) in HIGHER_IS_WORSE else 1
 
 
-def _rows(ranked: Sequence[Measured], colours: Mapping[str, int], name: str, rule: str) -> list[Row]:
+def _rows(ranked: Sequence[Measured], colours: Mapping[str, int], name: str, rule: str, annotation: str) -> list[Row]:
     rows: list[Row] = []
     for tracker in ranked:
         scores = tracker.scores
@@ -147,7 +153,7 @@ def _rows(ranked: Sequence[Measured], colours: Mapping[str, int], name: str, rul
         colour = colours[tracker.label]
         rows.append(Row(tracker.label, "measured", colour, metrics, scores.intervals, scores.sequences, ""))
     here = {row.label for row in rows}
-    for former in former_champions(name, rule):
+    for former in former_champions(f"{name}@{benchmark(name).version}", rule, annotation):
         if former.label not in here:
             source = f"champion since {former.when}, from the registry"
             rows.append(Row(former.label, "former champion", None, former.metrics, {}, None, source))
@@ -262,6 +268,16 @@ def _changed(looked: Sequence[Measured], colours: Mapping[str, int], pictures: b
 
 
 def _notes(trackers: Sequence[Measured]) -> list[str]:
+    seen: dict[str, set[str]] = {}
+    for tracker in trackers:
+        for name, digest in tracker.frames.items():
+            seen.setdefault(name, set()).add(digest)
+    other = sorted(name for name, digests in seen.items() if len(digests) > 1)
+    changed = f"{len(other)} sequences had other frames when one of these trackers was measured: {', '.join(other[:5])}"
+    return [*([f"{changed}{', …' if len(other) > 5 else ''}."] if other else []), *_counts(trackers)]
+
+
+def _counts(trackers: Sequence[Measured]) -> list[str]:
     return [
         f"{tracker.label}: {'; '.join(f'{what}: {count}' for what, count in tracker.scores.counted.items())}."
         for tracker in trackers

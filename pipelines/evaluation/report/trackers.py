@@ -13,7 +13,15 @@ from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
 from pipelines.evaluation.content import Content, contents
 from pipelines.evaluation.results import CONTENT, read_content, results_folder
-from pipelines.evaluation.score import SCORES, ScoreReport, find_rule, read_truths, report_of, score_one
+from pipelines.evaluation.score import (
+    SCORES,
+    ScoreReport,
+    find_rule,
+    read_truths,
+    report_of,
+    score_one,
+    scores_name,
+)
 from pipelines.evaluation.targets import open_target
 from pipelines.registry.tracker_names import tracker_name
 from sstrack.benchmarks.registry import Benchmark, benchmark
@@ -39,6 +47,8 @@ class Measured:
     """The annotation by sequence, as it was when it was measured; a sequence that has changed is left out."""
     clips: Mapping[str, Clip] = field(default_factory=dict[str, Clip])
     """The same with frames, where they are here."""
+    frames: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Digest of each sequence's frames as it was tracked; empty where that is not known."""
 
     @property
     def fps(self) -> float:
@@ -71,14 +81,23 @@ def load_trackers(results: Sequence[str], given: Given) -> list[Measured]:
     labels = [name or _label(path) for (name, _), path in zip(named, (path for _, path in named), strict=True)]
     taken: dict[tuple[str, str, str], int] = {}
     found: list[Measured] = []
-    for label, (scores, raw, truths, clips) in zip(labels, loaded, strict=True):
-        key = (label, scores.benchmark, scores.rule)
+    for label, one in zip(labels, loaded, strict=True):
+        key = (label, one.scores.benchmark, one.scores.rule)
         taken[key] = taken.get(key, 0) + 1
-        found.append(Measured(label if taken[key] == 1 else f"{label} ({taken[key]})", scores, raw, truths, clips))
+        own = label if taken[key] == 1 else f"{label} ({taken[key]})"
+        found.append(Measured(own, one.scores, one.results, one.truths, one.clips, one.frames))
     return found
 
 
-Loaded = tuple[ScoreReport, Results, dict[str, Truth], dict[str, Clip]]
+@dataclass(frozen=True)
+class _Loaded:
+    """A tracker without its name."""
+
+    scores: ScoreReport
+    results: Results = field(default_factory=Results)
+    truths: Mapping[str, Truth] = field(default_factory=dict[str, Truth])
+    clips: Mapping[str, Clip] = field(default_factory=dict[str, Clip])
+    frames: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def _split(text: str) -> tuple[str, Path]:
@@ -95,39 +114,76 @@ def _label(path: Path) -> str:
     if (folder / CONTENT).is_file():
         return tracker_name(folder.parents[2])
     parts = [path.stem if path.suffix == ".json" else path.name, *reversed(path.parts[:-1])]
-    return next((part for part in parts if part not in _PLACES and part != "scores"), str(path))
+    return next((part for part in parts if part not in _PLACES and part.split(".")[0] != "scores"), str(path))
 
 
-def _load(path: Path, given: Given) -> Loaded:
+def _load(path: Path, given: Given) -> _Loaded:
     if given.gt is not None and path.suffix != ".json":
         return _score_now(path, given, given.gt)
+    if given.benchmark is not None:
+        raise UsageError("--benchmark goes with --gt: scores that are there say themselves what they are of")
     folder = results_folder(path)
-    source = folder / SCORES if folder.is_dir() else path
-    if not source.is_file():
-        raise UsageError(f"{path} holds no {SCORES}: give --benchmark and --gt to score its raw results now")
-    scores = _read_scores(source)
     if not (folder / CONTENT).is_file():
-        return scores, Results(), {}, {}
-    clips = _clips(folder)
+        return _Loaded(_of_rule(_read_scores(_scores_in(folder, path)), given.rule, path))
+    facts = read_content(str(folder))
+    clips = _clips(facts)
     truths = {name: clip.truth for name, clip in clips.items()}
     try:
-        answers = read_results(folder, list(truths.values()), benchmark(scores.benchmark).protocol)
-        return scores, answers, truths, clips
+        answers = read_results(folder, list(truths.values()), benchmark(facts["benchmark"]).protocol)
     except ValueError as error:
         raise SSTrackError(f"{folder}: {error}") from error
+    scores = _own_scores(folder, path, given.rule, facts, truths)
+    return _Loaded(scores, answers, truths, clips, {name: row["frames"] for name, row in facts["sequences"].items()})
+
+
+def _own_scores(
+    folder: Path, path: Path, rule: str | None, facts: Mapping[str, Any], truths: Mapping[str, Truth]
+) -> ScoreReport:
+    """What an evaluation left under the asked rule, or else made now from its raw results."""
+    entry, chosen = find_rule(facts["benchmark"], rule)
+    place = folder / scores_name(entry, rule)
+    if rule is None or place.is_file():
+        return _read_scores(place if rule is not None else _scores_in(folder, path))
+    if set(truths) != set(facts["sequences"]):
+        raise UsageError(
+            f"{path} holds no scores under rule {rule}, and the benchmark is not as it was, so that none can be made: "
+            f"sstrack evaluate --benchmark {entry.name} --rule {rule}"
+        )
+    return report_of(entry, list(truths.values()), score_one(entry, list(truths.values()), folder, chosen))
+
+
+def _scores_in(folder: Path, path: Path) -> Path:
+    """The file of scores that is meant by a folder or a file."""
+    if not folder.is_dir():
+        if not folder.is_file():
+            raise UsageError(f"no such file or folder: {path}")
+        return folder
+    found = [folder / SCORES] if (folder / SCORES).is_file() else sorted(folder.glob("scores.*.json"))
+    if len(found) > 1:
+        rules = ", ".join(each.name.removeprefix("scores.").removesuffix(".json") for each in found)
+        raise UsageError(f"{path} holds scores under several rules: say --rule, one of {rules}")
+    if not found:
+        raise UsageError(f"{path} holds no {SCORES}: give --benchmark and --gt to score its raw results now")
+    return found[0]
+
+
+def _of_rule(scores: ScoreReport, rule: str | None, path: Path) -> ScoreReport:
+    if rule not in (None, scores.rule):
+        raise UsageError(f"{path} has scores under rule {scores.rule} alone: --rule {rule} needs --benchmark and --gt")
+    return scores
 
 
 def _read_scores(source: Path) -> ScoreReport:
     try:
         data = json.loads(storage.read_bytes(str(source)))
-        return ScoreReport(**{key: data[key] for key in ScoreReport.__dataclass_fields__})
+        return ScoreReport(**{"annotation": "", **data})
     except (ValueError, KeyError, TypeError) as error:
         raise SSTrackError(
             f"{source} holds no scores of ours ({error!r}): make them with sstrack score --json"
         ) from error
 
 
-def _score_now(path: Path, given: Given, gt: Path) -> Loaded:
+def _score_now(path: Path, given: Given, gt: Path) -> _Loaded:
     if given.benchmark is None:
         raise UsageError("--gt needs --benchmark, the name of what it is the ground truth of")
     entry, rule = find_rule(given.benchmark, given.rule)
@@ -135,7 +191,7 @@ def _score_now(path: Path, given: Given, gt: Path) -> Loaded:
     where = results_folder(path)
     scores = report_of(entry, truths, score_one(entry, truths, where, rule))
     answers = read_results(where, truths, entry.protocol)
-    return scores, answers, {truth.name: truth for truth in truths}, _with_frames(entry, gt)
+    return _Loaded(scores, answers, {truth.name: truth for truth in truths}, _with_frames(entry, gt))
 
 
 def _with_frames(entry: Benchmark, gt: Path) -> dict[str, Clip]:
@@ -147,9 +203,8 @@ def _with_frames(entry: Benchmark, gt: Path) -> dict[str, Clip]:
         return {}
 
 
-def _clips(folder: Path) -> dict[str, Clip]:
-    """Sequences that still hold what the results in `folder` were made of."""
-    facts = read_content(str(folder))
+def _clips(facts: Mapping[str, Any]) -> dict[str, Clip]:
+    """Sequences that still hold what results were made of, which `facts` are those of."""
     try:
         target = open_target(facts["benchmark"], facts["root"])
     except SSTrackError as error:

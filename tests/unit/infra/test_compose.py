@@ -93,6 +93,10 @@ def test_what_is_mounted_exists_and_images_are_named_by_version(compose: Compose
     scraped = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())["scrape_configs"]
     targets = [target for job in scraped for each in job["static_configs"] for target in each["targets"]]
     assert {target.split(":")[0] for target in targets} <= set(compose.services)
+    (guarded,) = (job for job in scraped if job["job_name"] == "sstrack-serve")
+    (secret,) = compose.services["prometheus"].secrets
+    assert guarded["authorization"] == {"credentials_file": f"/run/secrets/{secret}"}
+    assert compose.services["serve"].environment["SSTRACK_TOKEN"] == f"${{{compose.secrets[secret].environment}:?}}"
 
 
 def test_the_dashboard_asks_for_what_is_measured() -> None:

@@ -21,23 +21,24 @@ from tests.kuberay import Image, Pod, PodTemplate, RayClusterSpec, checked
 
 FOUND = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
 FOLDER = REPO / "infra/kubernetes"
-FILES = {path.name: path for path in FOLDER.glob("*.yaml")}
+FILES = {str(path.relative_to(FOLDER)): path for path in FOLDER.rglob("*.yaml")}
+RAYJOB = "rayjob/rayjob.yaml"
 
 
 def load(name: str) -> dict[str, Any]:
     return yaml.safe_load(FILES[name].read_text())
 
 
-def load_images() -> list[Image]:
-    return checked(load("kustomization.yaml")).images
+def load_images() -> list[list[Image]]:
+    return [checked(load(name)).images for name in ("kustomization.yaml", "rayjob/kustomization.yaml")]
 
 
 def clusters() -> list[RayClusterSpec]:
-    return [checked(load("raycluster.yaml")).spec, checked(load("rayjob.yaml")).spec.ray_cluster_spec]
+    return [checked(load("raycluster.yaml")).spec, checked(load(RAYJOB)).spec.ray_cluster_spec]
 
 
 def pods() -> list[Pod]:
-    found = [checked(load("rayjob.yaml")).spec.submitter_pod_template.spec]
+    found = [checked(load(RAYJOB)).spec.submitter_pod_template.spec]
     found.append(checked(load("worker.yaml")).spec.template.spec)
     for cluster in clusters():
         found += [cluster.head_group_spec.template.spec, *(g.template.spec for g in cluster.worker_group_specs)]
@@ -63,7 +64,7 @@ MISTAKES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 @pytest.mark.parametrize("mistake", sorted(MISTAKES))
 def test_a_mistake_is_found(mistake: str) -> None:
-    wrong = copy.deepcopy(load("rayjob.yaml"))
+    wrong = copy.deepcopy(load(RAYJOB))
     MISTAKES[mistake](wrong)
     with pytest.raises(ValidationError):
         checked(wrong)
@@ -110,7 +111,9 @@ def test_settings_are_ours_and_what_is_named_exists() -> None:
     ours = {name.removeprefix("SSTRACK_").lower() for name in data if name.startswith("SSTRACK_")}
     assert ours <= set(Settings.model_fields)
     Settings(**{name: data[f"SSTRACK_{name.upper()}"] for name in ours})
-    assert set(load("kustomization.yaml")["resources"]) <= set(FILES)
+    assert ours >= {"workers", "wait_s"}, "the node's processors are not the pod's, and GPUs have yet to come"
+    for name in ("kustomization.yaml", "rayjob/kustomization.yaml"):
+        assert all((FILES[name].parent / each).is_file() for each in load(name)["resources"])
     names = {"sstrack-settings", "sstrack-s3", "sstrack-mlflow"}
     used = {
         reference.name
@@ -123,7 +126,7 @@ def test_settings_are_ours_and_what_is_named_exists() -> None:
 
 
 def test_the_job_is_a_command_of_ours() -> None:
-    words = shlex.split(checked(load("rayjob.yaml")).spec.entrypoint)
+    words = shlex.split(checked(load(RAYJOB)).spec.entrypoint)
     assert words[:2] == ["sstrack", "train"] and words[2] == load("settings.yaml")["data"]["SSTRACK_DATASET"]
     options = dict(zip(words[3:-1:2], words[4:-1:2], strict=True))
     assert options["--out"] == load("settings.yaml")["data"]["SSTRACK_RUNS"] and options["--cluster"] == "auto"
@@ -150,7 +153,17 @@ def test_the_image_copies_what_exists_and_runs_as_the_pods_do() -> None:
     assert re.findall(r"^FROM (\S+)", text, re.M) == ["${BASE}"] * 2
     images = {container.image for pod in pods() for container in pod.containers}
     assert images == set(re.findall(r"-t (sstrack:\S+)", text))
-    assert {image.split(":")[0] for image in images} == {each.name for each in load_images()}
+    for named in load_images():
+        assert {image.split(":")[0] for image in images} == {each.name for each in named}
+    assert "requirements.lock" in text and "requirements.lock" in (REPO / "infra/mlflow/Dockerfile").read_text()
+
+
+def test_the_network_policy_knows_every_pod_of_ours() -> None:
+    chosen = checked(load("network-policy.yaml")).spec.pod_selector.match_labels
+    templates = [checked(load(RAYJOB)).spec.submitter_pod_template, checked(load("worker.yaml")).spec.template]
+    for cluster in clusters():
+        templates += [cluster.head_group_spec.template, *(group.template for group in cluster.worker_group_specs)]
+    assert all(chosen.items() <= labels_of(each).items() for each in templates)
 
 
 def labels_of(template: PodTemplate) -> dict[str, str]:
