@@ -53,7 +53,7 @@ def kill_the_run(up: Up, run: str) -> None:
 
 def kill_the_worker(up: Up, run: str) -> None:
     the_worker(up).kill()
-    up.process.wait(90)
+    up.process.communicate(timeout=90)
 
 
 def interrupt_up(up: Up, run: str) -> None:
@@ -62,7 +62,7 @@ def interrupt_up(up: Up, run: str) -> None:
 
 def kill_up(up: Up, run: str) -> None:
     up.process.kill()
-    up.process.wait()
+    up.process.communicate()
 
 
 def the_worker(up: Up) -> psutil.Process:
