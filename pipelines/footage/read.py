@@ -1,5 +1,6 @@
 """Every picture of a film as upright RGB with square pixels, whole frames and ordinary light, in the order shown."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -24,6 +25,8 @@ from pipelines.footage.streams import film_of
 from pipelines.footage.tags import fill, tags_of
 from pipelines.footage.turn import turn_of
 
+log = logging.getLogger(__name__)
+
 Video = Path | BinaryIO
 
 
@@ -38,7 +41,8 @@ class TooLarge(ValueError):
 def read_film(video: Video, name: str) -> Iterator[NDArray[np.uint8]]:
     """Every picture of a video as [H, W, 3] uint8 RGB; a file object need not be seekable.
 
-    Raises ValueError, with `name`, where it is no video, or from where on it cannot be decoded.
+    Single packets that cannot be decoded, at the joint of two recordings say, are skipped with a warning. Raises
+    ValueError, with `name`, where it is no video, or from where on it cannot be decoded.
     """
     return (picture for _, picture in read_timed(video, name))
 
@@ -57,7 +61,7 @@ def read_timed(
             stream.thread_type = "AUTO"
             if most_pixels is not None:
                 _bound(stream, name, most_pixels)
-            for timed in _on_one_canvas(_pictures(container, stream)):
+            for timed in _on_one_canvas(_pictures(container, stream, name)):
                 yield timed
                 decoded += 1
     except av.error.FFmpegError as error:
@@ -96,12 +100,12 @@ def _bound(stream: av.video.VideoStream, name: str, most_pixels: int) -> None:
 
 
 def _pictures(
-    container: av.container.InputContainer, stream: av.video.VideoStream
+    container: av.container.InputContainer, stream: av.video.VideoStream, name: str
 ) -> Iterator[tuple[float | None, NDArray[np.uint8]]]:
     shape, stated = pixel_shape(stream), states_shape(container, stream)
     tags = tags_of(stream.codec_context)
     with _Mapper() as mapper:
-        for frame in _whole(container.decode(stream)):
+        for frame in _whole(_decoded(container, stream, name)):
             seconds = frame.time
             shape = shape if stated else frame_shape(stream)
             width, height = square_size(frame.width, frame.height, shape)
@@ -111,6 +115,28 @@ def _pictures(
                 frame = mapper.mapped(frame, light)
             picture = frame.to_ndarray(format="rgb24", width=width, height=height).astype(np.uint8, copy=False)
             yield seconds, turn_of(frame).apply(picture)
+
+
+def _decoded(
+    container: av.container.InputContainer, stream: av.video.VideoStream, name: str
+) -> Iterator[av.video.frame.VideoFrame]:
+    lost = 0
+    last: av.error.FFmpegError | None = None
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError as error:
+            lost, last = lost + 1, error
+            continue
+        if packet.size:  # the last one only asks for what is held back
+            last = None
+        for frame in frames:
+            assert isinstance(frame, av.video.frame.VideoFrame)
+            yield frame
+    if last is not None:
+        raise last
+    if lost:
+        log.warning("%s: %d packets cannot be decoded, their pictures are left out", name, lost)
 
 
 def _on_one_canvas(
