@@ -266,7 +266,7 @@ def test_health_and_prune_tell_and_change_nothing(work: Path, mlflow_uri: str):
     done = run(health)
     assert done.is_completed(), done.message
     (shown,) = artifacts("health")
-    assert shown.data.startswith("# Health") and "2 clips" in shown.data
+    assert shown.data.startswith("# Health\n\nNo alarm.") and "6 clips of 0 sources" in shown.data
 
 
 def test_lines_of_a_subflow_are_on_its_parents_page_too():
