@@ -16,6 +16,7 @@ from pathlib import Path
 
 from flows.stack_note import POOL, STACK, forget_stack, note_stack, noted_stack
 from pipelines.errors import SSTrackError
+from pipelines.lifeline import lifeline
 from pipelines.locks import work_lock
 from pipelines.processes import marked, stop_processes, tree
 from pipelines.settings import own_store, settings
@@ -83,6 +84,7 @@ def local_stack(
         logs.mkdir(parents=True, exist_ok=True)
         # What an `up` that was killed has left: it would go on working beside the new one.
         stop_processes(marked(STACK, str(work)), patience=5.0)
+        closing.enter_context(lifeline(STACK, str(work)))
         prefect_url = f"http://127.0.0.1:{prefect_port}"
         mlflow_url = store if remote else f"http://127.0.0.1:{mlflow_port}"
         environment = _environment(work, f"{prefect_url}/api", mlflow_url, _journal(store))
