@@ -24,7 +24,7 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not soak" -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "not soak" -n 2 --dist loadfile --no-loadscope-reorder --durations=30 --durations-min=5
 
 bench: install
 	@for script in bench/*.py; do $(BIN)/python $$script || exit 1; done
