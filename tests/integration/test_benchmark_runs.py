@@ -330,10 +330,11 @@ def test_the_champion_is_in_the_page_of_another_model(package: str, mlflow_uri: 
 def test_names_are_shown_as_they_are(package: str, tmp_path: Path, shared: Path):
     LAYOUTS["lasot"](tmp_path / "root", shared)
     done = evaluate(package, "lasot", str(tmp_path / "root"), str(tmp_path / "out"))
-    console = Console(width=200, file=io.StringIO())
+    written_to = io.StringIO()
+    console = Console(width=200, file=written_to)
     odd = dataclasses.replace(done, model="models/[/red]", per_sequence={"[clip]01": 1.0})
     console.print(evaluation_table(odd))
-    shown = console.file.getvalue()
+    shown = written_to.getvalue()
     assert "models/[/red]" in shown and "[clip]01" in shown
     written = write_report([f"_ours={done.results}"], tmp_path / "report")
     (curve,) = [path for path in written.files if path.name.endswith("-success.svg")]
