@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from pipelines.processes import marked, stop_processes
 
@@ -31,7 +31,8 @@ def lifeline(name: str, value: str) -> Iterator[None]:
     try:
         yield
     finally:
-        os.write(held, b".")
+        with suppress(BrokenPipeError):  # somebody has ended the guard
+            os.write(held, b".")
         os.close(held)
         guard.wait()
 

@@ -8,7 +8,7 @@ import time
 import uuid
 
 from pipelines.lifeline import lifeline
-from pipelines.processes import marked
+from pipelines.processes import descendants, marked, stop_processes
 
 MAKER = """
 import os, subprocess, sys, time
@@ -33,6 +33,12 @@ def test_a_killed_maker_takes_along_what_it_started_in_whatever_session() -> Non
     while marked("TEST_MARK", value) and time.monotonic() < until:
         time.sleep(0.1)
     assert not marked("TEST_MARK", value)
+
+
+def test_a_guard_that_somebody_ended_does_no_harm() -> None:
+    with lifeline("TEST_MARK", str(uuid.uuid4())):
+        (guard,) = (each for each in descendants(os.getpid()) if "pipelines.lifeline" in each.cmdline())
+        stop_processes([guard], patience=0)
 
 
 def test_the_end_of_the_block_ends_nothing() -> None:
