@@ -84,8 +84,11 @@ def eval_report(page: Path, link: str | None = None) -> None:
     left, shown = _PICTURES_BYTES, list[str]()
     for path in card_pictures(page):
         data = path.read_bytes()
+        if len(data) > left:
+            shown.append(f"Too large to show: `{path}`")
+            continue
         left -= len(data)
-        shown.append(f"![{path.stem}]({_as_uri(path, data)})" if left >= 0 else f"Too large to show: `{path}`")
+        shown.append(f"![{path.stem}]({_as_uri(path, data)})")
     where = [f"The whole report: `{page}`.", *([f"[The same in MLflow]({link})"] if link else [])]
     create_markdown_artifact("\n\n".join([*where, *shown]), key=EVAL_REPORT, description="Report of the evaluation")
 

@@ -57,9 +57,11 @@ def bootstrap(
     elif there != "kubernetes":  # whose template would be replaced by Prefect's own
         _prefect(environment, log, prefect_file.parent, "work-pool", "create", POOL, "--overwrite", "--type", "process")
     deploy = ("--no-prompt", "deploy", "--all", "--prefect-file", str(prefect_file))
-    _prefect(environment, log, prefect_file.parent, *deploy)
+    try:
+        _prefect(environment, log, prefect_file.parent, *deploy)
+    finally:  # one that fails has emptied those of some deployments
+        keep_parameters(api_url, given)
     keep_schedules(api_url, named)
-    keep_parameters(api_url, given)
     now = switch_schedules(api_url, before if schedules is None else schedules)
     automations = set_up_automations(api_url, settings().notify_url, by_event=schedules)
     return [

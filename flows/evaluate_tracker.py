@@ -53,12 +53,14 @@ def evaluate_tracker(
         for each, place in roots.items()
     }
     reports = {each: _leaderboard(each, roots[each], state) for each, state in states.items() if state.is_completed()}
-    if page:
-        written = write_page({"": [report["results"] for report in reports.values() if report["metrics"]]})
+    scored = [report["results"] for report in reports.values() if report["metrics"]]
+    try:
+        written = write_page({"": scored}) if page and scored else None
         if written is not None:
             artifacts.eval_report(Path(written))
-    for state in states.values():
-        state.result()  # raises what made a benchmark fail, when the others are shown
+    finally:
+        for state in states.values():
+            state.result()  # raises what made a benchmark fail, when the others are shown
     return reports if benchmarks else reports[benchmark]
 
 

@@ -9,6 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun, State
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.runtime import flow_run as this_run
+from prefect.states import Cancelled, Crashed
 
 from pipelines.settings import settings
 
@@ -62,9 +63,10 @@ def end_subflows(flow: Any, flow_run: FlowRun, state: State) -> None:
     """Give the subflows of a flow run that was cancelled or crashed its own state, where they still read as under way:
     they ran in its process, which may have been killed before it could tell."""
     asked = {"parent_flow_run_id": {"any_": [flow_run.id]}, "state": {"type": {"any_": list(ACTIVE)}}}
+    kind = Crashed if state.is_crashed() else Cancelled  # a run that is cancelled may still read Cancelling
     with get_client(sync_client=True) as client:
         for each in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(asked)):
-            ended = State(type=state.type, name=state.name, message=f"its parent {flow_run.name} has ended")
+            ended = kind(message=f"its parent {flow_run.name} has ended")
             client.set_flow_run_state(each.id, ended, force=True)
             log.info("subflow %s is marked as %s", each.name, ended.name)
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pipelines.processes import marked, stop_processes
 
 PATIENCE_S = 5.0
+_LOOKS = 5
 
 
 @contextmanager
@@ -39,8 +40,12 @@ def lifeline(name: str, value: str) -> Iterator[None]:
 
 def main(name: str, value: str) -> None:
     """Wait for the end of the pipe."""
-    if not os.read(sys.stdin.fileno(), 1):
-        stop_processes(marked(name, value), PATIENCE_S)
+    if os.read(sys.stdin.fileno(), 1):
+        return
+    for _ in range(_LOOKS):  # what is being ended may start something more meanwhile
+        if not (left := marked(name, value)):
+            return
+        stop_processes(left, PATIENCE_S)
 
 
 if __name__ == "__main__":

@@ -75,12 +75,9 @@ def key_of(parts: Mapping[str, Content]) -> str:
 
 
 def annotation(truths: Iterable[Truth]) -> str:
-    """16 hex digits over names, true boxes and absences: numbers of two trackers can be compared where it is equal. The
-    same with and without frames at hand."""
-    rows = [
-        [truth.name, _digest(truth.boxes.tobytes()), "" if truth.absent is None else _digest(truth.absent.tobytes())]
-        for truth in sorted(truths, key=lambda truth: truth.name)
-    ]
+    """16 hex digits over what is marked of each sequence: numbers of two trackers can be compared where it is equal.
+    The same with and without frames at hand."""
+    rows = [[truth.name, truth.origin, _marked(truth).hexdigest()] for truth in sorted(truths, key=lambda t: t.name)]
     return _digest(json.dumps(rows).encode())[:16]
 
 
@@ -125,15 +122,21 @@ def _content(entry: Benchmark, sequence: Sequence, held: _Frames) -> Content:
 
 
 def _truth(truth: Truth) -> str:
+    digest = _marked(truth)
+    facts = (truth.name, truth.origin, truth.size, sorted(truth.tags), sorted(truth.attributes), truth.lead)
+    digest.update(repr(facts).encode())
+    return digest.hexdigest()
+
+
+def _marked(truth: Truth) -> "hashlib._Hash":
+    """Over boxes, absences, anchors, regions and tags of frames."""
     digest = hashlib.sha256()
     regions = truth.regions
     arrays = [truth.boxes, truth.absent, truth.anchors]
     arrays += [] if regions is None else [regions.kind, regions.values, regions.offsets]
     for values in (*arrays, *(truth.tags[name] for name in sorted(truth.tags))):
         digest.update(b"-" if values is None else f"{values.dtype}{values.shape}".encode() + values.tobytes())
-    facts = (truth.name, truth.origin, truth.size, sorted(truth.tags), sorted(truth.attributes), truth.lead)
-    digest.update(repr(facts).encode())
-    return digest.hexdigest()
+    return digest
 
 
 def _memory(entry: Benchmark, root: Path) -> Path:

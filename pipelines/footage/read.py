@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 Video = Path | BinaryIO
 
+_MOST_LOST = 20
+"""Packets in a row that cannot be decoded, after which a film is given up."""
+
 
 MOST_A_SECOND = 300
 """Frames a second, above which what a stream states is no rate."""
@@ -120,16 +123,18 @@ def _pictures(
 def _decoded(
     container: av.container.InputContainer, stream: av.video.VideoStream, name: str
 ) -> Iterator[av.video.frame.VideoFrame]:
-    lost = 0
+    lost = run = 0
     last: av.error.FFmpegError | None = None
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
-        except av.error.FFmpegError as error:
-            lost, last = lost + 1, error
+        except (av.error.InvalidDataError, av.error.PatchWelcomeError) as error:
+            lost, run, last = lost + 1, run + 1, error
+            if run > _MOST_LOST:
+                raise
             continue
         if packet.size:  # the last one only asks for what is held back
-            last = None
+            run, last = 0, None
         for frame in frames:
             assert isinstance(frame, av.video.frame.VideoFrame)
             yield frame

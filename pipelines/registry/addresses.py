@@ -6,7 +6,7 @@ from urllib.parse import quote, urlsplit
 def server_of(uri: str) -> str:
     """Scheme, host and port of a server's URI, without user and password."""
     place = urlsplit(uri)
-    return f"{place.scheme}://{place.hostname}{f':{place.port}' if place.port else ''}"
+    return f"{place.scheme}://{place.netloc.rpartition('@')[2]}"
 
 
 def run_page(uri: str, experiment: str, run: str) -> str | None:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from cli.tables import evaluation_table
 from pipelines.errors import SSTrackError, UsageError
+from pipelines.evaluation.content import annotation
 from pipelines.evaluation.files import convert_results, write_submission
 from pipelines.evaluation.report.trackers import Given
 from pipelines.evaluation.report.write import write_page_of, write_report
@@ -269,6 +270,42 @@ def test_a_report_never_compares_on_other_annotation(package: str, tmp_path: Pat
     assert {path.name for path in written.files} >= {
         f"lasot-official-{each.annotation[:8]}-success.png" for each in (edited, theirs)
     }
+
+
+def test_scores_of_an_earlier_version_are_told_apart_too(package: str, tmp_path: Path, shared: Path):
+    root = tmp_path / "root"
+    LAYOUTS["lasot"](root, shared)
+    out = str(tmp_path / "out")
+    old, new = (
+        evaluate(package, "lasot", str(root), out),
+        evaluate(package, "lasot", str(root), out, How(tracking={"templates": "zeroed"})),
+    )
+    place = Path(old.results) / "scores.json"
+    place.write_text(json.dumps({k: v for k, v in json.loads(place.read_text()).items() if k != "annotation"}))
+    assert write_report([old.results, new.results], tmp_path / "one").page.read_text().count("<h2>") == 1
+    truth = next(root.rglob("groundtruth.txt"))
+    truth.write_text(truth.read_text().replace(truth.read_text().splitlines()[3], "1,1,9,9"))
+    edited = evaluate(package, "lasot", str(root), out, How(tracking={"templates": "zeroed"}))
+    assert write_report([old.results, edited.results], tmp_path / "two").page.read_text().count("<h2>") == 2
+
+
+def test_polygons_that_differ_in_equal_boxes_are_another_annotation(tmp_path: Path, shared: Path):
+    root = tmp_path / "root"
+    write_vot2018(root, shared)
+    before = annotation(benchmark("vot2018").truths(root))
+    truth = next(root.rglob("groundtruth.txt"))
+    lines = truth.read_text().splitlines()
+    x = [float(word) for word in lines[2].split(",")]
+    left, top, right, bottom = min(x[::2]), min(x[1::2]), max(x[::2]), max(x[1::2])
+    for corners in (
+        (left, top, right, top, right, bottom, left, bottom),
+        (left, top, right, top, right, bottom, left, top),
+    ):
+        lines[2] = ",".join(map(str, corners))
+        truth.write_text("\n".join(lines) + "\n")
+        now = annotation(benchmark("vot2018").truths(root))
+        assert now != before
+        before = now
 
 
 def test_a_report_is_under_the_rule_that_is_asked_for(package: str, tmp_path: Path, shared: Path):

@@ -1,9 +1,10 @@
 """Who is in a report: the results or scores that were named, under names that people know."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from pipelines import storage
 from pipelines.errors import SSTrackError, UsageError
-from pipelines.evaluation.content import Content, contents
+from pipelines.evaluation.content import Content, annotation, contents
 from pipelines.evaluation.results import CONTENT, read_content, results_folder
 from pipelines.evaluation.score import (
     SCORES,
@@ -133,7 +134,16 @@ def _load(path: Path, given: Given) -> _Loaded:
     except ValueError as error:
         raise SSTrackError(f"{folder}: {error}") from error
     scores = _own_scores(folder, path, given.rule, facts, truths)
+    if not scores.annotation:  # of an earlier version, which did not write it down
+        scores = replace(scores, annotation=_annotation_then(facts, truths))
     return _Loaded(scores, answers, truths, clips, {name: row["frames"] for name, row in facts["sequences"].items()})
+
+
+def _annotation_then(facts: Mapping[str, Any], truths: Mapping[str, Truth]) -> str:
+    if set(truths) == set(facts["sequences"]):
+        return annotation(truths.values())
+    then = json.dumps(sorted((name, row["truth"]) for name, row in facts["sequences"].items()))
+    return hashlib.sha256(then.encode()).hexdigest()[:16]
 
 
 def _own_scores(
@@ -176,7 +186,8 @@ def _of_rule(scores: ScoreReport, rule: str | None, path: Path) -> ScoreReport:
 def _read_scores(source: Path) -> ScoreReport:
     try:
         data = json.loads(storage.read_bytes(str(source)))
-        return ScoreReport(**{"annotation": "", **data})
+        known = {key: data[key] for key in ScoreReport.__dataclass_fields__ if key != "annotation"}
+        return ScoreReport(**known, annotation=data.get("annotation", ""))
     except (ValueError, KeyError, TypeError) as error:
         raise SSTrackError(
             f"{source} holds no scores of ours ({error!r}): make them with sstrack score --json"

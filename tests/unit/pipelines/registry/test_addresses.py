@@ -11,6 +11,10 @@ def test_pages_of_a_server_under_a_path_without_its_login() -> None:
     )
 
 
+def test_an_address_of_six_parts_keeps_its_brackets() -> None:
+    assert run_page("http://ann:secret@[::1]:5000", "7", "abc") == "http://[::1]:5000/#/experiments/7/runs/abc"
+
+
 def test_a_file_has_no_pages() -> None:
     assert run_page("sqlite:////data/mlflow.db", "7", "abc") is None
     assert version_page("sqlite:////data/mlflow.db", "tracker", "3") is None
